@@ -1,0 +1,1 @@
+"""Programs made of durable steps; they run in a worker and know only their context."""

@@ -1,0 +1,1 @@
+"""The owner's documents: import, passages, search."""

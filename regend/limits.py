@@ -1,0 +1,62 @@
+"""Every bound of the program, in one place, each with its reason.
+
+Bounds that a person may want to change live in `config`; these are the ones that keep memory,
+disk and time finite whatever the input.
+"""
+
+from __future__ import annotations
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# Store
+INLINE_PAYLOAD_BYTES = 32 * KIB  # larger payloads become blob files: rows stay a few pages long
+WRITE_QUEUE_LENGTH = 20_000  # operations waiting for the writer; about 3 s of work at full speed
+WRITE_BATCH_LENGTH = 512  # operations to one COMMIT: bounds how long the first of them waits
+VOLATILE_FLUSH_S = 0.03  # streamed tokens wait this long at most for a COMMIT of their own
+MAX_JSON_DEPTH = 100  # deeper input is refused before a recursive parser meets it
+MAX_INTEGER = 2**63 - 1  # SQLite's and most clients' largest
+
+# Requests
+MAX_BODY_BYTES = 16 * MIB  # JSON bodies; uploads have their own bound in the configuration
+MAX_JOB_INPUT_BYTES = 8 * MIB
+MAX_TITLE_CHARACTERS = 300
+MAX_PAGE_LENGTH = 1000
+DEFAULT_PAGE_LENGTH = 50
+IDEMPOTENCY_KEY_CHARACTERS = 255
+
+# Jobs
+MAX_STEPS = 10_000  # a job that runs more is looping
+MAX_STEP_RESULT_BYTES = 64 * MIB
+MAX_EVENT_DATA_BYTES = 256 * KIB  # a longer chunk is split, a longer payload becomes a blob
+MAX_FRAME_BYTES = 80 * MIB  # worker frames: a step result and its envelope
+HEARTBEAT_INTERVAL_S = 5.0
+CANCEL_TERMINATE_S = 0.5  # after asking
+CANCEL_KILL_S = 1.5  # after asking; the promise to the user is 2 s
+MAX_WORKER_STDERR_BYTES = 64 * KIB  # kept for the error report of a worker that died
+
+# Streams
+TAIL_EVENTS = 8192  # newest events kept in memory for clients at the live end
+TAIL_BYTES = 8 * MIB
+CLIENT_BUFFER_BYTES = 4 * MIB  # unread by a client: it is caught up later, or closed
+CLIENT_STALL_S = 5.0
+CLIENT_FRAME_BYTES = 64 * KIB  # from a client; commands are small
+CATCH_UP_PAGE_LENGTH = 500
+EVENTS_PER_FRAME = 256
+CLIENT_COMMANDS_PER_S = 50.0  # sustained; bursts of ten times that
+HEARTBEAT_COMMENT_S = 15.0
+
+# Library
+MAX_PASSAGE_CHARACTERS = 1200
+MAX_DOCUMENT_CHARACTERS = 20_000_000
+EXTRACT_TIMEOUT_S = 60.0
+EXTRACT_MEMORY_BYTES = 1024 * MIB
+FETCH_TIMEOUT_S = 20.0
+FETCH_BYTES = 10 * MIB
+FETCH_REDIRECTS = 5
+
+# Models
+SEGMENT_TOKENS = 32  # one request to the model host; measured: same text as one shot
+CHECKPOINT_COST_SHARE = 0.03  # of decoding time
+MODEL_START_TIMEOUT_S = 120.0
+DOWNLOAD_CHUNK_BYTES = 1 * MIB

@@ -1,0 +1,1 @@
+"""Local models: catalogue, download, hosts, generation that resumes exactly."""

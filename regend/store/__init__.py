@@ -1,0 +1,1 @@
+"""The one place that touches SQLite: a writer thread, readers, migrations and blobs."""
