@@ -60,3 +60,18 @@ SEGMENT_TOKENS = 32  # one request to the model host; measured: same text as one
 CHECKPOINT_COST_SHARE = 0.03  # of decoding time
 MODEL_START_TIMEOUT_S = 120.0
 DOWNLOAD_CHUNK_BYTES = 1 * MIB
+
+# Stream clients (regend.client and regend/web/client.js)
+STREAM_BACKOFF_FIRST_S = 0.25
+STREAM_BACKOFF_LAST_S = 10.0
+STREAM_CONNECT_TIMEOUT_S = 10.0  # to open, and again for the answer to hello
+STREAM_SETTLED_S = 10.0  # a connection that lived this long forgets earlier failures
+STREAM_FLOOD_WAIT_S = 5.0  # least wait after 4429: the daemon's allowance must refill
+STREAM_LONGEST_WAIT_S = 60.0  # longest wait that a daemon may ask for
+STREAM_COMMANDS = 1000  # unanswered commands kept; more are refused to the caller
+STREAM_COMMANDS_IN_FLIGHT = 32
+STREAM_COMMANDS_BURST = 100.0  # a fifth of what the daemon takes
+STREAM_COMMANDS_PER_S = 40.0  # under CLIENT_COMMANDS_PER_S, so that a polite client never floods
+STREAM_BUFFER_BYTES = 4 * MIB  # received and not yet read by the program; then reading stops
+STREAM_FRAME_BYTES = 80 * MIB  # EVENTS_PER_FRAME of the largest events, and their envelope
+STREAM_VIOLATIONS = 5  # broken frames or refusals in a row, without progress, before giving up

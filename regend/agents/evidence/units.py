@@ -1,0 +1,281 @@
+"""Units: a document's text cut into the pieces that an answer can quote.
+
+A unit is a sentence, a list item, a table row or a block of code, with its span in the text, so
+that a quote is always `text[start:end]`. Markdown, reStructuredText and plain text are read by one
+line scanner: what it takes for decoration (badges, link targets, directives, rules) yields no
+unit; what it does not know is prose. It never fails, and each line is looked at once.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from regend.agents.evidence.sentences import sentence_spans
+
+MAX_ITEM_CHARACTERS = 400  # a longer list item is cut into sentences
+MAX_CODE_CHARACTERS = 900  # a quote shows the first lines of a longer block
+MAX_ROW_CHARACTERS = 600
+
+_FENCE = re.compile(r"\s{0,8}(`{3,}|~{3,})")
+_HEADING = re.compile(r"\s{0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
+_UNDERLINE = re.compile(r"\s?([=\-~^\"'`+#*_.:])\1{2,}\s*$")
+_ITEM = re.compile(r"(\s*)(?:[-*+•◦‣·–]|\(?\d{1,3}[.)])\s+(?=\S)")
+_DIRECTIVE = re.compile(
+    r"\s*\.\.\s+(?:(code|code-block|sourcecode|parsed-literal)::|"
+    r"(note|warning|caution|important|tip|hint|attention|danger)::|\S)"
+)
+_OPTION = re.compile(r"\s*:[\w-]+:(\s|$)")
+_TABLE_RULE = re.compile(r"\s*\|?[\s:|+=-]*(?:---|===)[\s:|+=-]*$")
+_LINK_TARGET = re.compile(r"\s{0,3}\[[^\]]+\]:\s+\S+")
+_DECORATION = re.compile(
+    r"!\[[^\]]*\]\([^)]*\)|!\[[^\]]*\]\[[^\]]*\]|\[\s*\]\([^)]*\)|\[\s*\](?:\[[^\]]*\])?"
+    r"|<!--.*?-->|</?[a-zA-Z][^<>]*>|\|[\w -]+\|(?=\s|$)|[•·|—-]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A quotable piece of a document.
+
+    Attributes:
+        start, end: its span in the text.
+        kind: "prose", "item", "row" or "code".
+        heading: the headings above it, outermost first, joined by " › ".
+        lead: place of the unit that introduces it (the sentence before a list or a block of code).
+        block: number of its paragraph, list or table; units of one block stand together.
+    """
+
+    start: int
+    end: int
+    kind: str
+    heading: str
+    lead: int | None
+    block: int
+
+
+@dataclass
+class _Line:
+    start: int
+    end: int
+    text: str
+
+    @property
+    def blank(self) -> bool:
+        return not self.text.strip()
+
+    @property
+    def indent(self) -> int:
+        expanded = self.text.expandtabs(4)
+        return len(expanded) - len(expanded.lstrip())
+
+
+def units(text: str) -> list[Unit]:
+    """Cut a text into units, in order; their spans do not overlap."""
+    return _Scanner(text).scan()
+
+
+@dataclass
+class _Scanner:
+    """One pass over the lines; each `_take_…` consumes what it understands at `at`."""
+
+    text: str
+    lines: list[_Line] = field(default_factory=list)
+    at: int = 0
+    found: list[Unit] = field(default_factory=list)
+    headings: list[tuple[int, str]] = field(default_factory=list)
+    rule_levels: list[str] = field(default_factory=list)
+    lead: int | None = None
+    block: int = 0
+    literal: bool = False  # the paragraph before ended in "::", so an indented block is code
+
+    def scan(self) -> list[Unit]:
+        offset = 0
+        for raw in self.text.splitlines(keepends=True):
+            self.lines.append(_Line(offset, offset + len(raw.rstrip()), raw.rstrip()))
+            offset += len(raw)
+        while self.at < len(self.lines):
+            if self.lines[self.at].blank:
+                self.at += 1
+                continue
+            if not (
+                self._take_fence()
+                or self._take_heading()
+                or self._take_directive()
+                or self._take_table()
+                or self._take_item()
+                or self._take_indented()
+            ):
+                self._take_paragraph()
+        return self.found
+
+    def _take_fence(self) -> bool:
+        opened = _FENCE.match(self.lines[self.at].text)
+        if not opened:
+            return False
+        first = self.at + 1
+        self.at = first
+        while self.at < len(self.lines):
+            closed = _FENCE.match(self.lines[self.at].text)
+            if closed and closed.group(1).startswith(opened.group(1)):
+                break
+            self.at += 1
+        self._add_code(first, self.at)
+        self.at += 1
+        return True
+
+    def _take_heading(self) -> bool:
+        line = self.lines[self.at]
+        marked = _HEADING.match(line.text)
+        if marked:
+            self._enter(len(marked.group(1)), marked.group(2))
+            self.at += 1
+            return True
+        if _UNDERLINE.match(line.text):
+            self.at += 1  # an overline or a rule; the title's own underline follows it
+            return True
+        below = self.lines[self.at + 1] if self.at + 1 < len(self.lines) else None
+        if below is None or line.indent > 3 or not _UNDERLINE.match(below.text):
+            return False
+        if len(line.text) > 200 or len(below.text.strip()) < len(line.text.strip()) // 2:
+            return False
+        mark = below.text.strip()[0]
+        if mark not in self.rule_levels:
+            self.rule_levels.append(mark)
+        self._enter(self.rule_levels.index(mark) + 1, line.text.strip())
+        self.at += 2
+        return True
+
+    def _enter(self, level: int, title: str) -> None:
+        while self.headings and self.headings[-1][0] >= level:
+            self.headings.pop()
+        self.headings.append((level, title))
+        self.lead = None
+        self.literal = False
+
+    def _take_directive(self) -> bool:
+        line = self.lines[self.at]
+        if _OPTION.match(line.text) or _LINK_TARGET.match(line.text):
+            self.at += 1
+            return True
+        directive = _DIRECTIVE.match(line.text)
+        if not directive:
+            return False
+        self.at += 1
+        if directive.group(2):
+            return True  # an admonition: what is in it is prose
+        while self.at < len(self.lines) and _OPTION.match(self.lines[self.at].text):
+            self.at += 1
+        first = self.at
+        self._skip_deeper(line.indent)
+        if directive.group(1):
+            self._add_code(first, self.at)
+        return True
+
+    def _skip_deeper(self, indent: int) -> None:
+        while self.at < len(self.lines) and (
+            self.lines[self.at].blank or self.lines[self.at].indent > indent
+        ):
+            self.at += 1
+
+    def _take_table(self) -> bool:
+        if not self.lines[self.at].text.lstrip().startswith(("|", "+--", "+==")):
+            return False
+        self.block += 1
+        while self.at < len(self.lines) and self.lines[self.at].text.lstrip().startswith(
+            ("|", "+")
+        ):
+            line = self.lines[self.at]
+            if not _TABLE_RULE.match(line.text) and len(line.text) <= MAX_ROW_CHARACTERS:
+                self._add(line.start + len(line.text) - len(line.text.lstrip()), line.end, "row")
+            self.at += 1
+        return True
+
+    def _take_item(self) -> bool:
+        line = self.lines[self.at]
+        marked = _ITEM.match(line.text)
+        if not marked:
+            return False
+        indent = line.indent
+        self.at += 1
+        while self.at < len(self.lines) and self._continues_item(indent):
+            self.at += 1
+        start, end = line.start + marked.end(), self.lines[self.at - 1].end
+        self.block += 1
+        if end - start <= MAX_ITEM_CHARACTERS:
+            self._add(start, end, "item")
+        else:
+            for first, last in sentence_spans(self.text, start, end):
+                self._add(first, last, "item")
+        return True
+
+    def _continues_item(self, indent: int) -> bool:
+        line = self.lines[self.at]
+        if line.blank or _ITEM.match(line.text) or _FENCE.match(line.text):
+            return False
+        return line.indent > indent or not _HEADING.match(line.text) and not self._starts_heading()
+
+    def _starts_heading(self) -> bool:
+        below = self.lines[self.at + 1] if self.at + 1 < len(self.lines) else None
+        return below is not None and bool(_UNDERLINE.match(below.text))
+
+    def _take_indented(self) -> bool:
+        line = self.lines[self.at]
+        looks_like_code = line.text.lstrip().startswith(("$ ", ">>>", "pip install", "import "))
+        in_list = bool(self.found) and self.found[-1].kind == "item"
+        deep = line.indent >= 4 and not in_list
+        if line.indent == 0 or not (self.literal or deep or looks_like_code):
+            return False
+        first = self.at
+        self._skip_deeper(line.indent - 1)
+        self._add_code(first, self.at)
+        self.literal = False
+        return True
+
+    def _take_paragraph(self) -> None:
+        first = self.lines[self.at]
+        self.at += 1
+        while self.at < len(self.lines):
+            line = self.lines[self.at]
+            if line.blank or _ITEM.match(line.text) and line.indent <= first.indent + 3:
+                break
+            if _FENCE.match(line.text) or _HEADING.match(line.text) or self._starts_heading():
+                break
+            if line.text.lstrip().startswith("|") or _LINK_TARGET.match(line.text):
+                break
+            if line.text.startswith(".. "):
+                break
+            self.at += 1
+        last = self.lines[self.at - 1]
+        quoted = len(first.text) - len(first.text.lstrip(" \t>"))
+        self.literal = last.text.endswith("::")
+        self.block += 1
+        before = len(self.found)
+        for start, end in sentence_spans(self.text, first.start + quoted, last.end):
+            self._add(start, end, "prose")
+        if len(self.found) > before:
+            self.lead = len(self.found) - 1
+
+    def _add_code(self, first: int, after: int) -> None:
+        while first < after and self.lines[first].blank:
+            first += 1
+        while first < after and self.lines[after - 1].blank:
+            after -= 1
+        if first >= after:
+            return
+        self.block += 1
+        start, end = self.lines[first].start, self.lines[first].start
+        for line in self.lines[first:after]:
+            if line.end - start > MAX_CODE_CHARACTERS:
+                break
+            end = line.end
+        self._add(start, end, "code")
+
+    def _add(self, start: int, end: int, kind: str) -> None:
+        """Add a unit, unless nothing is left of it once decoration is taken away."""
+        body = self.text[start:end]
+        if not any(one.isalnum() for one in _DECORATION.sub(" ", body)):
+            return
+        heading = " › ".join(title for _, title in self.headings)
+        lead = self.lead if kind != "prose" else None
+        self.found.append(Unit(start, end, kind, heading, lead, self.block))

@@ -1,0 +1,144 @@
+"""Events in the store: appended with what they tell of, read by cursor, compacted with care.
+
+Functions that take a connection. `append` gives each event the next `job_seq` of its job in the
+same transaction, so there is no gap within a job whatever dies.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from regend.clock import rfc3339
+from regend.events import MODEL_CHUNK, Event
+from regend.jsontext import dumps
+
+
+class Draft(NamedTuple):
+    """An event before it has a place: its type and the JSON text of its payload."""
+
+    type: str
+    data: str
+
+
+class StoredEvent(NamedTuple):
+    """An event with whose it is, for those who filter by owner."""
+
+    user: str
+    event: Event
+
+
+def append(connection: sqlite3.Connection, job: int, draft: Draft, at_ms: int) -> int:
+    """Append one event to a job's history and return its `seq`."""
+    row = connection.execute(
+        "UPDATE jobs SET job_seq = job_seq + 1, updated_at = ? WHERE number = ? RETURNING job_seq",
+        (at_ms, job),
+    ).fetchone()
+    return insert(connection, job, row[0], draft, at_ms)
+
+
+def insert(connection: sqlite3.Connection, job: int, job_seq: int, draft: Draft, at_ms: int) -> int:
+    """Insert an event whose `job_seq` the caller took from the job's row in this transaction."""
+    cursor = connection.execute(
+        "INSERT INTO events (job, job_seq, type, at, data) VALUES (?, ?, ?, ?, ?)",
+        (job, job_seq, draft.type, at_ms, draft.data),
+    )
+    seq = cursor.lastrowid
+    assert seq is not None
+    return seq
+
+
+def newest_seq(connection: sqlite3.Connection) -> int:
+    """Return the highest `seq`, 0 where nothing ever happened."""
+    return int(connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
+
+
+def after(connection: sqlite3.Connection, seq: int, limit: int) -> list[StoredEvent]:
+    """Return the next events of all users after `seq`, oldest first."""
+    rows = connection.execute(
+        "SELECT e.seq, j.id, j.user, e.job_seq, e.type, e.at, e.data FROM events e "
+        "JOIN jobs j ON j.number = e.job WHERE e.seq > ? ORDER BY e.seq LIMIT ?",
+        (seq, limit),
+    )
+    return [StoredEvent(r[2], Event(r[0], r[1], r[3], r[4], rfc3339(r[5]), r[6])) for r in rows]
+
+
+def of_job(connection: sqlite3.Connection, job: int, seq: int, limit: int) -> list[Event]:
+    """Return the next events of one job after `seq`, oldest first."""
+    rows = connection.execute(
+        "SELECT e.seq, j.id, e.job_seq, e.type, e.at, e.data FROM jobs j "
+        "JOIN events e ON e.job = j.number "
+        "WHERE j.number = ? AND e.seq > ? ORDER BY e.job_seq LIMIT ?",
+        (job, seq, limit),
+    )
+    return [Event(r[0], r[1], r[2], r[3], rfc3339(r[4]), r[5]) for r in rows]
+
+
+def compact(connection: sqlite3.Connection, before_ms: int, limit: int) -> int:
+    """Remove streamed chunks of jobs that ended before a time; return how many went.
+
+    What the chunks said is in the job's result. The events that tell what happened to a job stay
+    for ever. `floor` of the affected histories moves up, so that readers behind it learn of it.
+    """
+    rows = connection.execute(
+        "SELECT e.seq FROM events e JOIN jobs j ON j.number = e.job "
+        "WHERE e.type = ? AND j.finished_at < ? AND j.state IN ('completed', 'cancelled') "
+        "ORDER BY e.seq LIMIT ?",
+        (MODEL_CHUNK, before_ms, limit),
+    ).fetchall()
+    if not rows:
+        return 0
+    connection.executemany("DELETE FROM events WHERE seq = ?", rows)
+    raise_floor(connection, rows[-1][0])
+    return len(rows)
+
+
+def floor(connection: sqlite3.Connection) -> int:
+    """Return the highest `seq` that compaction removed: below it, history has holes."""
+    row = connection.execute("SELECT value FROM settings WHERE name = 'floor'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def raise_floor(connection: sqlite3.Connection, seq: int) -> None:
+    """Record that events up to `seq` may be gone."""
+    connection.execute(
+        "INSERT INTO settings (name, value) VALUES ('floor', ?) ON CONFLICT (name) DO UPDATE "
+        "SET value = excluded.value WHERE CAST(excluded.value AS INTEGER) > "
+        "CAST(settings.value AS INTEGER)",
+        (str(seq),),
+    )
+
+
+def epoch(connection: sqlite3.Connection) -> str:
+    """Return the name of the sequence that `seq` counts in; a restored backup has another."""
+    return str(connection.execute("SELECT value FROM settings WHERE name = 'epoch'").fetchone()[0])
+
+
+def merge_chunks(drafts: Sequence[Draft]) -> list[Draft]:
+    """Join neighbouring chunks of the same generation into one event each.
+
+    A chunk's `offset` is that of its first token, so joined chunks tell the same text.
+    """
+    merged: list[Draft] = []
+    run: list[dict[str, object]] = []
+
+    def close_run() -> None:
+        if run:
+            text = "".join(str(chunk["text"]) for chunk in run)
+            tokens = sum(int(str(chunk["tokens"])) for chunk in run)
+            merged.append(Draft(MODEL_CHUNK, dumps({**run[0], "text": text, "tokens": tokens})))
+            run.clear()
+
+    for draft in drafts:
+        if draft.type != MODEL_CHUNK:
+            close_run()
+            merged.append(draft)
+            continue
+        chunk = json.loads(draft.data)
+        if run and chunk.get("step") != run[0].get("step"):
+            close_run()
+        run.append(chunk)
+    close_run()
+    return merged

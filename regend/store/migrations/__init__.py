@@ -1,0 +1,71 @@
+"""The schema's history: ordered, named steps, each atomic with the record of having run.
+
+Before the first step of an upgrade the database is copied to `regend.db.before-NAME`. A database
+that holds steps which this program does not know is newer: it is refused and left untouched.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from sqlite_utils import Database, Migrations
+
+from regend.errors import Refused
+from regend.store.migrations.access import access_tables
+from regend.store.migrations.jobs import job_tables
+from regend.store.migrations.library import library_tables
+
+MIGRATIONS = Migrations("regend")
+MIGRATIONS(name="0001_jobs")(job_tables)
+MIGRATIONS(name="0002_library")(library_tables)
+MIGRATIONS(name="0003_access")(access_tables)
+
+
+def migrate(
+    connection: sqlite3.Connection, path: Path, migrations: Migrations = MIGRATIONS
+) -> list[str]:
+    """Bring a database to the schema of this program.
+
+    Args:
+        connection: the writer's connection, in no transaction.
+        path: the database file, for the backup beside it.
+        migrations: the steps to bring it to.
+
+    Returns:
+        The names of the steps that ran.
+
+    Raises:
+        Refused: the database was written by a newer program.
+    """
+    database = Database(connection)
+    pending = [step.name for step in migrations.pending(database)]
+    applied = {step.name for step in migrations.applied(database)}
+    unknown = sorted(applied - {step.name for step in migrations._migrations})
+    if unknown:
+        raise Refused(
+            "database_newer",
+            f"{path} was written by a newer regend (it knows “{unknown[-1]}”).",
+            hint="Upgrade regend. The database was left as it is.",
+        )
+    if pending and applied:
+        _backup(connection, path.with_name(f"{path.name}.before-{pending[0]}"))
+    if pending:
+        migrations.apply(database)
+    return pending
+
+
+def _backup(connection: sqlite3.Connection, target: Path) -> None:
+    """Copy the database to `target`; a complete copy from an interrupted try is kept."""
+    if target.exists():
+        return
+    partial = target.with_name(target.name + ".partial")
+    partial.unlink(missing_ok=True)
+    copy = sqlite3.connect(partial)
+    try:
+        connection.backup(copy)
+    finally:
+        copy.close()
+    partial.chmod(0o600)
+    os.replace(partial, target)

@@ -1,0 +1,187 @@
+"""The writer: one thread, one connection, group commit.
+
+Rules
+1. An operation is acknowledged only after the COMMIT that holds it.
+2. Operations run in the order in which they were handed in, each in a SAVEPOINT of its own: one
+   that fails takes nothing else with it.
+3. There is no artificial delay: a COMMIT takes what is queued when it begins.
+4. When the disk is full or fails, every operation of the batch is refused; the thread lives on and
+   the next batch tries afresh.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from regend.errors import Busy
+from regend.limits import WRITE_BATCH_LENGTH, WRITE_QUEUE_LENGTH
+
+T = TypeVar("T")
+Operation = Callable[[sqlite3.Connection], T]
+Probe = Callable[[str], None]
+
+
+class _Item(NamedTuple):
+    operation: Operation[Any]
+    future: asyncio.Future[Any]
+
+
+class _Outcome(NamedTuple):
+    future: asyncio.Future[Any]
+    value: Any
+    error: BaseException | None
+
+
+def no_probe(point: str) -> None:
+    """Do nothing at the named point: what production runs with."""
+
+
+class Writer:
+    """Runs write operations for one event loop.
+
+    Args:
+        connection: opened by `open_writer`; used by the writer's thread only from here on.
+        committed: called in the loop's thread after each commit.
+        probe: called with the name of each point at which a crash is worth testing.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        committed: Callable[[], None],
+        probe: Probe = no_probe,
+    ) -> None:
+        self._connection = connection
+        self._committed = committed
+        self._probe = probe
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self.batches = 0
+        self.operations = 0
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def queued(self) -> int:
+        """Operations that wait for the writer, about."""
+        return self._queue.qsize()
+
+    def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
+        """Queue an operation; the future resolves after its COMMIT.
+
+        Raises:
+            Busy: the queue is full, or the store is closed.
+        """
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        if self._closed:
+            raise Busy("store_closed", "The daemon is stopping.", retry_after_s=2.0)
+        if self._queue.qsize() >= WRITE_QUEUE_LENGTH:
+            raise Busy("store_busy", "Too many writes are waiting for the disk.", retry_after_s=1.0)
+        future: asyncio.Future[T] = loop.create_future()
+        self._queue.put(_Item(operation, future))
+        return future
+
+    def close(self) -> None:
+        """Commit what is queued, then end the thread and close the connection."""
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join()
+        self._connection.close()
+
+    def _run(self) -> None:
+        while True:
+            first = self._queue.get()
+            if first is None:
+                return
+            batch = [first]
+            last = False
+            while len(batch) < WRITE_BATCH_LENGTH:
+                try:
+                    item = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if item is None:
+                    last = True
+                    break
+                batch.append(item)
+            self._settle(self._commit(batch))
+            if last:
+                return
+
+    def _commit(self, batch: list[_Item]) -> list[_Outcome]:
+        """Run one batch in one transaction and return what became of each operation."""
+        connection = self._connection
+        outcomes: list[_Outcome] = []
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for item in batch:
+                outcomes.append(self._apply(item))
+            self._probe("commit:before")
+            connection.execute("COMMIT")
+            self._probe("commit:after")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            refusal = _refusal(error)
+            return [_Outcome(item.future, None, refusal) for item in batch]
+        self.batches += 1
+        self.operations += len(batch)
+        return outcomes
+
+    def _apply(self, item: _Item) -> _Outcome:
+        connection = self._connection
+        connection.execute("SAVEPOINT operation")
+        try:
+            value = item.operation(connection)
+        except Exception as error:  # whatever it is belongs to the caller's future
+            if not connection.in_transaction:
+                # SQLite itself gave the whole transaction up (full disk, I/O error).
+                raise (
+                    error
+                    if isinstance(error, sqlite3.Error)
+                    else sqlite3.OperationalError(str(error))
+                ) from error
+            connection.execute("ROLLBACK TO operation")
+            connection.execute("RELEASE operation")
+            storage = isinstance(error, sqlite3.OperationalError)
+            return _Outcome(item.future, None, _refusal(error) if storage else error)
+        connection.execute("RELEASE operation")
+        return _Outcome(item.future, value, None)
+
+    def _settle(self, outcomes: list[_Outcome]) -> None:
+        """Acknowledge a whole batch with one wake-up of the loop."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return
+
+        def acknowledge() -> None:
+            for future, value, error in outcomes:
+                if future.done():
+                    continue
+                if error is None:
+                    future.set_result(value)
+                else:
+                    future.set_exception(error)
+            self._committed()
+
+        loop.call_soon_threadsafe(acknowledge)
+
+
+def _refusal(error: BaseException) -> BaseException:
+    """Return what the caller is told when the storage failed."""
+    text = str(error)
+    if "disk is full" in text or "disk I/O" in text:
+        return Busy(
+            "disk_full" if "full" in text else "disk_error",
+            f"The disk refused the write ({text}). Nothing was changed.",
+            hint="Free some space; the daemon goes on by itself.",
+            retry_after_s=5.0,
+        )
+    return error
