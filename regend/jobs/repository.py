@@ -446,7 +446,7 @@ def listed(
 
 def counts(connection: sqlite3.Connection) -> dict[str, int]:
     """Return how many jobs are in each pending state."""
-    found = dict.fromkeys(PENDING, 0)
+    found: dict[str, int] = dict.fromkeys(PENDING, 0)
     marks = ", ".join("?" * len(PENDING))
     rows = connection.execute(
         f"SELECT state, count(*) FROM jobs WHERE state IN ({marks}) GROUP BY state", PENDING

@@ -1,0 +1,155 @@
+"""What a person may ask of a job, each as one transaction on its row.
+
+Each function takes the job's row as `repository.find` returned it in the same transaction, and
+raises Conflict with the states from which the command is possible. Asking twice for what is so
+already is no error.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from regend import events
+from regend.errors import BadInput, Conflict
+from regend.jobs.history import Draft
+from regend.jobs.journal import copy_steps, forget_after, steps
+from regend.jobs.lifecycle import COMMANDS, State
+from regend.jobs.repository import NewJob, create, move, wish
+from regend.jsontext import dumps, loads
+
+
+def cancel(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> None:
+    """Wish the job cancelled; one that no worker holds is cancelled at once."""
+    if row["state"] == "cancelled":
+        return
+    _require("cancel", row)
+    if row["state"] == "running":
+        if row["desired"] != "cancel":
+            wish(connection, row["number"], "cancel", at_ms)
+        return
+    draft = Draft(events.JOB_CANCELLED, "{}")
+    move(connection, row["number"], row["state"], "cancelled", draft, at_ms, "cancel")
+
+
+def pause(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> None:
+    """Wish the job paused; a running one stops at its next checkpoint."""
+    if row["state"] == "paused":
+        return
+    _require("pause", row)
+    if row["state"] == "running":
+        if row["desired"] == "run":
+            wish(connection, row["number"], "pause", at_ms)
+        return
+    _move(connection, row, "paused", at_ms)
+
+
+def resume(
+    connection: sqlite3.Connection, row: sqlite3.Row, choice: str | None, at_ms: int
+) -> None:
+    """Let a paused job, or one that waits for a choice, go on.
+
+    Args:
+        choice: for a job whose program changed: `go_on` keeps the steps before the change,
+            `restart` keeps none. For one with an effect of unknown fate: `done` or `again`.
+    """
+    if row["state"] == "running" and row["desired"] == "pause":
+        wish(connection, row["number"], "run", at_ms)
+        return
+    if row["state"] in ("created", "running") and row["desired"] == "run":
+        return
+    _require("resume", row)
+    if row["state"] == "waiting":
+        _choose(connection, row, choice)
+    _move(connection, row, "created", at_ms)
+
+
+def retry(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> None:
+    """Let a failed job try again; its finished steps are kept."""
+    _require("retry", row)
+    connection.execute(
+        "UPDATE jobs SET failures = 0, deaths = 0, error = NULL WHERE number = ?", (row["number"],)
+    )
+    _move(connection, row, "created", at_ms)
+
+
+def fork(
+    connection: sqlite3.Connection,
+    row: sqlite3.Row,
+    new: NewJob,
+    step: int | None,
+    at_ms: int,
+) -> int:
+    """Make a new job that shares the steps of this one up to `step`; return its number.
+
+    Args:
+        new: the job to be; its seed must be that of the parent for text to continue the same.
+        step: ordinal of the last shared step; None means all that are finished, 0 means none.
+    """
+    finished = len(steps(connection, row["number"]))
+    last = finished if step is None else step
+    if last > finished:
+        raise BadInput(
+            "step_not_found",
+            f"The job has {finished} finished steps; it cannot be forked after step {last}.",
+            field="step",
+        )
+    number, is_new = create(connection, new, at_ms)
+    if is_new:
+        copy_steps(connection, row["number"], number, last)
+    return number
+
+
+def _move(connection: sqlite3.Connection, row: sqlite3.Row, after: State, at_ms: int) -> None:
+    data = dumps({"from": row["state"], "to": after})
+    draft = Draft(events.JOB_STATE, data)
+    move(connection, row["number"], row["state"], after, draft, at_ms)
+
+
+def _choose(connection: sqlite3.Connection, row: sqlite3.Row, choice: str | None) -> None:
+    """Apply the person's choice to a waiting job."""
+    waiting = loads(row["waiting"]) if row["waiting"] else {}
+    reason = waiting.get("reason")
+    if reason == "approval":
+        raise Conflict(
+            "approval_pending",
+            "The job waits for your decision, not for a resume.",
+            hint="Decide: regend jobs approve",
+        )
+    choices = waiting.get("choices", [])
+    if choices and choice not in choices:
+        raise BadInput(
+            "choice_needed",
+            f"{waiting.get('message', 'The job waits for a choice.')}",
+            hint=f"Resume with “choice”: one of {', '.join(choices)}.",
+            field="choice",
+        )
+    ordinal = int(waiting.get("ordinal", 0))
+    if choice == "restart":
+        forget_after(connection, row["number"], 0)
+    elif choice == "go_on":
+        forget_after(connection, row["number"], ordinal)
+    elif choice in ("done", "again"):
+        state = "confirmed" if choice == "done" else "repeat"
+        connection.execute(
+            "UPDATE effects SET state = ? WHERE job = ? AND ordinal = ?",
+            (state, row["number"], ordinal),
+        )
+
+
+def _require(command: str, row: sqlite3.Row) -> None:
+    possible = COMMANDS[command]
+    if row["state"] not in possible:
+        states = ", ".join(sorted(possible))
+        raise Conflict(
+            "wrong_state",
+            f"The job is {row['state']}; {command} is possible from: {states}.",
+            hint=_HINTS.get((command, row["state"]), ""),
+        )
+
+
+_HINTS = {
+    ("retry", "cancelled"): "A cancelled job stays cancelled. Fork it: regend jobs fork ID",
+    ("resume", "failed"): "Retry it: regend jobs retry ID",
+    ("resume", "cancelled"): "A cancelled job stays cancelled. Fork it: regend jobs fork ID",
+    ("resume", "completed"): "It is done. To go another way, fork it: regend jobs fork ID",
+}

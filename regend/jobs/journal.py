@@ -1,0 +1,311 @@
+"""What a job did, so that it is never done again: steps, checkpoints, approvals and effects.
+
+Invariants
+1. A step is recorded once, by the attempt that holds the job; its result never changes.
+2. An effect's intent is durable before it happens, its receipt after; an intent without a receipt
+   is never carried out again unless a person says so.
+3. An approval is bound to the hash of the exact arguments; one answer, which stays.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from regend import events
+from regend.errors import Conflict, NotFound
+from regend.jobs.history import Draft, append, insert
+from regend.jobs.repository import touch
+from regend.jsontext import dumps
+
+
+class Step(NamedTuple):
+    """A finished step. `result` is a payload column."""
+
+    ordinal: int
+    name: str
+    input_hash: str
+    result: str
+    started_at: int
+    duration_ms: int
+
+
+class Checkpoint(NamedTuple):
+    """A place inside an unfinished step from which it goes on exactly.
+
+    Attributes:
+        ordinal: of the step.
+        position: how far it is, in the unit of the step (tokens).
+        data: payload column with what the step needs to go on.
+        slot: digest of the model's saved state, if there is one.
+    """
+
+    ordinal: int
+    position: int
+    data: str
+    slot: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A question to a person. `decision` is None as long as it is open."""
+
+    id: str
+    ordinal: int
+    action_hash: str
+    decision: str | None
+
+
+def steps(connection: sqlite3.Connection, job: int) -> list[Step]:
+    """Return a job's finished steps in order."""
+    rows = connection.execute(
+        "SELECT ordinal, name, input_hash, result, started_at, duration_ms FROM steps "
+        "WHERE job = ? ORDER BY ordinal",
+        (job,),
+    )
+    return [Step(*row) for row in rows]
+
+
+def record_step(
+    connection: sqlite3.Connection, job: int, fence: int, step: Step, at_ms: int
+) -> str | None:
+    """Record a finished step with its event.
+
+    Returns:
+        The digest of a saved model state that nothing needs any more, if there was one.
+
+    Raises:
+        Fenced: the attempt holds the job no more.
+        Conflict: the step is recorded already.
+    """
+    job_seq = touch(connection, job, fence, 1, at_ms)
+    try:
+        connection.execute(
+            "INSERT INTO steps (job, ordinal, name, input_hash, fence, result, started_at, "
+            "duration_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (job, step.ordinal, step.name, step.input_hash, fence, *step[3:]),
+        )
+    except sqlite3.IntegrityError as error:
+        raise Conflict("step_exists", f"Step {step.ordinal} was recorded already.") from error
+    shown = {"ordinal": step.ordinal, "name": step.name, "duration_ms": step.duration_ms}
+    insert(connection, job, job_seq, Draft(events.JOB_STEP, dumps(shown)), at_ms)
+    freed = connection.execute(
+        "DELETE FROM checkpoints WHERE job = ? RETURNING slot", (job,)
+    ).fetchall()
+    return unneeded_slot(connection, freed[0][0] if freed else None)
+
+
+def checkpoint(connection: sqlite3.Connection, job: int) -> Checkpoint | None:
+    """Return the place inside the unfinished step, if one was saved."""
+    row = connection.execute(
+        "SELECT ordinal, position, data, slot FROM checkpoints WHERE job = ?", (job,)
+    ).fetchone()
+    return Checkpoint(*row) if row else None
+
+
+def record_checkpoint(
+    connection: sqlite3.Connection, job: int, fence: int, place: Checkpoint, at_ms: int
+) -> str | None:
+    """Replace the saved place of the step under way, with its event.
+
+    Returns:
+        The digest of the state it replaces, where nothing needs it any more.
+
+    Raises:
+        Fenced: the attempt holds the job no more.
+    """
+    job_seq = touch(connection, job, fence, 1, at_ms)
+    earlier = connection.execute("SELECT slot FROM checkpoints WHERE job = ?", (job,)).fetchone()
+    connection.execute(
+        "INSERT OR REPLACE INTO checkpoints (job, ordinal, fence, position, data, slot, at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (job, place.ordinal, fence, place.position, place.data, place.slot, at_ms),
+    )
+    shown = {"ordinal": place.ordinal, "position": place.position, "exact": bool(place.slot)}
+    insert(connection, job, job_seq, Draft(events.JOB_CHECKPOINT, dumps(shown)), at_ms)
+    return unneeded_slot(connection, earlier[0] if earlier else None)
+
+
+def unneeded_slot(connection: sqlite3.Connection, slot: str | None) -> str | None:
+    """Return the digest if no checkpoint refers to it."""
+    if slot is None:
+        return None
+    used = connection.execute("SELECT 1 FROM checkpoints WHERE slot = ? LIMIT 1", (slot,))
+    return None if used.fetchone() else slot
+
+
+def request_approval(
+    connection: sqlite3.Connection,
+    job: int,
+    fence: int,
+    approval: Approval,
+    action: str,
+    preview: str,
+    at_ms: int,
+) -> Approval:
+    """Ask a person, or return what was asked and answered before at this place of the program.
+
+    Raises:
+        Fenced: the attempt holds the job no more.
+        Conflict: the arguments are not those that were asked about.
+    """
+    known = connection.execute(
+        "SELECT id, ordinal, action_hash, CASE state WHEN 'pending' THEN NULL ELSE state END "
+        "FROM approvals WHERE job = ? AND ordinal = ?",
+        (job, approval.ordinal),
+    ).fetchone()
+    if known is not None:
+        if known[2] != approval.action_hash:
+            raise Conflict(
+                "approval_changed",
+                "The action is no longer the one that was shown for approval.",
+                hint="Fork the job to ask anew.",
+            )
+        return Approval(*known)
+    job_seq = touch(connection, job, fence, 1, at_ms)
+    connection.execute(
+        "INSERT INTO approvals (id, job, ordinal, action, action_hash, preview, state, "
+        "requested_at) VALUES (?, ?, ?, ?, ?, ?, 'pending', ?)",
+        (approval.id, job, approval.ordinal, action, approval.action_hash, preview, at_ms),
+    )
+    shown = (
+        f'{{"id":"{approval.id}","action":{dumps(action)},"action_hash":"{approval.action_hash}"}}'
+    )
+    insert(connection, job, job_seq, Draft(events.APPROVAL_REQUESTED, shown), at_ms)
+    return approval
+
+
+def open_approvals(connection: sqlite3.Connection, user: str) -> list[dict[str, Any]]:
+    """Return what waits for this person's word, oldest first; `preview` is a payload column."""
+    rows = connection.execute(
+        "SELECT a.id, j.id, j.title, a.action, a.action_hash, a.preview, a.requested_at "
+        "FROM approvals a JOIN jobs j ON j.number = a.job "
+        "WHERE a.state = 'pending' AND j.user = ? AND j.state = 'waiting' ORDER BY a.requested_at",
+        (user,),
+    )
+    names = ("id", "job_id", "title", "action", "action_hash", "preview", "requested_at")
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def decide_approval(
+    connection: sqlite3.Connection,
+    user: str,
+    approval_id: str,
+    decision: str,
+    action_hash: str,
+    at_ms: int,
+) -> int:
+    """Record a person's answer and return the number of the job that may go on.
+
+    The same answer twice is one answer.
+
+    Raises:
+        NotFound: there is no such question, or it is another's.
+        Conflict: it was answered otherwise, or the hash is not that of what was asked.
+    """
+    row = connection.execute(
+        "SELECT a.job, a.action_hash, a.state FROM approvals a JOIN jobs j ON j.number = a.job "
+        "WHERE a.id = ? AND j.user = ?",
+        (approval_id, user),
+    ).fetchone()
+    if row is None:
+        raise NotFound("approval_not_found", "There is no such approval.")
+    job, expected, state = row
+    if action_hash != expected:
+        raise Conflict(
+            "approval_hash",
+            "The action_hash is not that of the action that waits.",
+            hint="Read the approval again and decide on what it shows now.",
+        )
+    answer = "approved" if decision == "approve" else "denied"
+    if state == answer:
+        return int(job)
+    if state != "pending":
+        raise Conflict("approval_decided", f"It was {state} already.")
+    connection.execute(
+        "UPDATE approvals SET state = ?, decided_at = ? WHERE id = ?", (answer, at_ms, approval_id)
+    )
+    shown = dumps({"id": approval_id, "decision": answer})
+    append(connection, job, Draft(events.APPROVAL_DECIDED, shown), at_ms)
+    return int(job)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """An effect on the outside world. `receipt` is JSON text once it is known to have happened."""
+
+    ordinal: int
+    name: str
+    key: str
+    input_hash: str
+    state: str
+    receipt: str | None
+
+
+def intend(
+    connection: sqlite3.Connection, job: int, fence: int, effect: Effect, at_ms: int
+) -> tuple[Effect, bool]:
+    """Record that an effect is about to happen.
+
+    Returns:
+        The effect as recorded, and whether this call recorded it: False means that an earlier
+        attempt came this far, and `state` tells what is known of it.
+
+    Raises:
+        Fenced: the attempt holds the job no more.
+    """
+    touch(connection, job, fence, 0, at_ms)
+    known = connection.execute(
+        "SELECT ordinal, name, key, input_hash, state, receipt FROM effects "
+        "WHERE job = ? AND ordinal = ?",
+        (job, effect.ordinal),
+    ).fetchone()
+    if known is not None:
+        return Effect(*known), False
+    connection.execute(
+        "INSERT INTO effects (job, ordinal, name, key, input_hash, state, intended_at) "
+        "VALUES (?, ?, ?, ?, ?, 'intended', ?)",
+        (job, effect.ordinal, effect.name, effect.key, effect.input_hash, at_ms),
+    )
+    return effect, True
+
+
+def settle_effect(
+    connection: sqlite3.Connection,
+    job: int,
+    fence: int,
+    ordinal: int,
+    state: str,
+    receipt: str | None,
+    at_ms: int,
+) -> None:
+    """Record what became of an intended effect: `done` with its receipt, or `unknown`.
+
+    Raises:
+        Fenced: the attempt holds the job no more.
+    """
+    touch(connection, job, fence, 0, at_ms)
+    connection.execute(
+        "UPDATE effects SET state = ?, receipt = ?, settled_at = ? WHERE job = ? AND ordinal = ?",
+        (state, receipt, at_ms, job, ordinal),
+    )
+
+
+def forget_after(connection: sqlite3.Connection, job: int, ordinal: int) -> None:
+    """Drop the steps from `ordinal` on, for a person who chose to run them again.
+
+    Effects are not forgotten: what was done outside stays done.
+    """
+    connection.execute("DELETE FROM steps WHERE job = ? AND ordinal >= ?", (job, ordinal))
+    connection.execute("DELETE FROM checkpoints WHERE job = ? AND ordinal >= ?", (job, ordinal))
+
+
+def copy_steps(connection: sqlite3.Connection, source: int, target: int, upto: int) -> int:
+    """Give a forked job the steps of another up to and with `upto`; return how many."""
+    return connection.execute(
+        "INSERT INTO steps (job, ordinal, name, input_hash, fence, result, started_at, "
+        "duration_ms) SELECT ?, ordinal, name, input_hash, 0, result, started_at, duration_ms "
+        "FROM steps WHERE job = ? AND ordinal <= ?",
+        (target, source, upto),
+    ).rowcount

@@ -1,0 +1,54 @@
+"""The job as clients see it: the object of the contract, made from a row."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+from regend.clock import rfc3339
+from regend.store.blobs import Blobs, reference
+
+SCHEMA = 1
+
+
+def job_object(row: sqlite3.Row, blobs: Blobs, *, whole: bool = True) -> dict[str, Any]:
+    """Return the REST object of a job.
+
+    Args:
+        row: with the columns of `repository.JOB_COLUMNS`.
+        whole: also read payloads that lie in blobs; otherwise they are named in `omitted`.
+    """
+    shown: dict[str, Any] = {
+        "id": row["id"],
+        "schema": SCHEMA,
+        "type": row["type"],
+        "state": row["state"],
+        "desired": row["desired"],
+        "title": row["title"],
+        "progress": row["progress"],
+        "step": row["step"],
+        "attempt": row["attempt"],
+        "last_seq": row["last_seq"],
+        "model": row["model"],
+        "priority": row["priority"],
+        "owner_device": row["owner_device"],
+        "device": row["device"],
+        "created_at": rfc3339(row["created_at"]),
+        "updated_at": rfc3339(row["updated_at"]),
+        "finished_at": None if row["finished_at"] is None else rfc3339(row["finished_at"]),
+        "parent_id": row["parent_id"],
+    }
+    omitted = []
+    for name in ("input", "result", "error", "waiting"):
+        column = row[name]
+        if column is None:
+            shown[name] = None
+        elif whole or reference(column) is None:
+            shown[name] = json.loads(blobs.unpack(column))
+        else:
+            shown[name] = None
+            omitted.append(name)
+    if omitted:
+        shown["omitted"] = omitted
+    return shown
