@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from regend.limits import MAX_INTEGER
 
@@ -104,6 +104,6 @@ class Restarted:
 Item = StreamEvent | Snapshot | Restarted
 
 
-def is_position(value: object) -> bool:
+def is_position(value: object) -> TypeGuard[int]:
     """Return whether the value is a `seq` that a store can hold."""
     return type(value) is int and 0 <= value <= MAX_INTEGER

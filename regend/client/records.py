@@ -1,0 +1,56 @@
+"""The objects of the REST contract, as types."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from regend.client.items import StreamEvent
+
+Json = dict[str, Any]
+
+
+class Job(TypedDict):
+    """A job as the daemon shows it; times are RFC 3339 UTC, progress is 0 to 100."""
+
+    id: str
+    schema: int
+    type: str
+    state: str
+    title: str
+    input: Json
+    progress: float
+    step: str | None
+    attempt: int
+    last_seq: int
+    result: Json | None
+    error: Json | None
+    model: str | None
+    priority: int
+    owner_device: str | None
+    device: str | None
+    created_at: str
+    updated_at: str
+    finished_at: str | None
+    parent_id: str | None
+
+
+class JobPage(TypedDict):
+    """Some jobs, newest first; `next_cursor` is None on the last page."""
+
+    jobs: list[Job]
+    next_cursor: str | None
+
+
+class EventPage(TypedDict):
+    """Some events of one job, oldest first."""
+
+    events: list[StreamEvent]
+
+
+class Health(TypedDict):
+    """What the daemon says of itself to anybody; `uptime` in seconds."""
+
+    status: str
+    version: str
+    uptime: float
+    redis: str
