@@ -63,6 +63,13 @@ def resume(
     _move(connection, row, "created", at_ms)
 
 
+def go_on(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> None:
+    """Queue a job whose approval was decided; one that waits for something else stays."""
+    waiting = loads(row["waiting"]) if row["waiting"] else {}
+    if row["state"] == "waiting" and waiting.get("reason") == "approval":
+        _move(connection, row, "created", at_ms)
+
+
 def retry(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> None:
     """Let a failed job try again; its finished steps are kept."""
     _require("retry", row)

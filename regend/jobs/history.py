@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from regend.clock import rfc3339
 from regend.events import MODEL_CHUNK, Event
 from regend.jsontext import dumps
+from regend.limits import MAX_EVENT_DATA_BYTES
 
 
 class Draft(NamedTuple):
@@ -117,28 +118,39 @@ def epoch(connection: sqlite3.Connection) -> str:
 
 
 def merge_chunks(drafts: Sequence[Draft]) -> list[Draft]:
-    """Join neighbouring chunks of the same generation into one event each.
+    """Join neighbouring chunks of one generation into one event each, within the size bound.
 
     A chunk's `offset` is that of its first token, so joined chunks tell the same text.
     """
     merged: list[Draft] = []
-    run: list[dict[str, object]] = []
-
-    def close_run() -> None:
-        if run:
-            text = "".join(str(chunk["text"]) for chunk in run)
-            tokens = sum(int(str(chunk["tokens"])) for chunk in run)
-            merged.append(Draft(MODEL_CHUNK, dumps({**run[0], "text": text, "tokens": tokens})))
-            run.clear()
-
+    run: list[dict[str, Any]] = []
+    characters = 0
     for draft in drafts:
         if draft.type != MODEL_CHUNK:
-            close_run()
+            merged += _joined(run)
+            run, characters = [], 0
             merged.append(draft)
             continue
         chunk = json.loads(draft.data)
-        if run and chunk.get("step") != run[0].get("step"):
-            close_run()
+        characters += len(chunk["text"])
+        if run and (characters > _MERGED_CHARACTERS or not _follows(run[-1], chunk)):
+            merged += _joined(run)
+            run, characters = [], len(chunk["text"])
         run.append(chunk)
-    close_run()
-    return merged
+    return merged + _joined(run)
+
+
+_MERGED_CHARACTERS = MAX_EVENT_DATA_BYTES // 8  # escapes and UTF-8 take up to six bytes each
+
+
+def _follows(before: dict[str, Any], chunk: dict[str, Any]) -> bool:
+    same = before.get("step") == chunk.get("step")
+    return same and bool(chunk["offset"] == before["offset"] + before["tokens"])
+
+
+def _joined(run: list[dict[str, Any]]) -> list[Draft]:
+    if not run:
+        return []
+    text = "".join(chunk["text"] for chunk in run)
+    tokens = sum(chunk["tokens"] for chunk in run)
+    return [Draft(MODEL_CHUNK, dumps({**run[0], "text": text, "tokens": tokens}))]

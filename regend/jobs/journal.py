@@ -9,7 +9,9 @@ Invariants
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -102,6 +104,30 @@ def checkpoint(connection: sqlite3.Connection, job: int) -> Checkpoint | None:
         "SELECT ordinal, position, data, slot FROM checkpoints WHERE job = ?", (job,)
     ).fetchone()
     return Checkpoint(*row) if row else None
+
+
+def shown_text(connection: sqlite3.Connection, job: int, ordinal: int) -> str:
+    """Return the streamed text of a step that clients have been shown, from its chunk events.
+
+    A chunk that begins at an earlier offset than was reached replaces what stood there, as it
+    does at the clients.
+    """
+    rows = connection.execute(
+        "SELECT data FROM events WHERE job = ? AND type = ? AND json_extract(data, '$.step') = ? "
+        "ORDER BY job_seq",
+        (job, events.MODEL_CHUNK, ordinal),
+    )
+    return join_chunks(json.loads(row[0]) for row in rows)
+
+
+def join_chunks(chunks: Iterable[dict[str, Any]]) -> str:
+    """Return the text that chunks of one generation show together."""
+    parts: list[tuple[int, str]] = []
+    for chunk in chunks:
+        while parts and parts[-1][0] > chunk["offset"]:
+            parts.pop()
+        parts.append((chunk["offset"], chunk["text"]))
+    return "".join(text for _offset, text in parts)
 
 
 def record_checkpoint(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from regend.errors import Failed
 from regend.limits import INLINE_PAYLOAD_BYTES, MIB
-from regend.store.writer import Probe, no_probe
+from regend.store.writer import Probe, disk_refusal, no_probe
 
 _REFERENCE_MARK = "@"  # no JSON text begins with it
 _SWEEP_AGE_S = 3600.0  # a younger file may belong to a reference that is not committed yet
@@ -37,7 +37,11 @@ class Blobs:
         return self._folder / digest[:2] / digest
 
     def put(self, content: bytes) -> str:
-        """Store bytes durably and return their digest."""
+        """Store bytes durably and return their digest.
+
+        Raises:
+            Busy: the disk is full or failing; nothing is left behind.
+        """
         digest = hashlib.sha256(content).hexdigest()
         target = self.path(digest)
         if target.exists():
@@ -50,6 +54,8 @@ class Blobs:
                 file.flush()
                 os.fsync(file.fileno())
             self._place(temporary, target)
+        except OSError as error:
+            raise disk_refusal(error) from error
         finally:
             temporary.unlink(missing_ok=True)
         return digest
@@ -60,18 +66,20 @@ class Blobs:
         The file is gone from its old place afterwards, also when its content was known.
         """
         digest = hashlib.sha256()
-        with file.open("r+b") as source:
-            while chunk := source.read(MIB):
-                digest.update(chunk)
-            os.fsync(source.fileno())
-        name = digest.hexdigest()
-        target = self.path(name)
-        if target.exists():
-            os.utime(target)
-            file.unlink()
-        else:
-            self._place(file, target)
-        return name
+        try:
+            with file.open("r+b") as source:
+                while chunk := source.read(MIB):
+                    digest.update(chunk)
+                os.fsync(source.fileno())
+            target = self.path(digest.hexdigest())
+            if target.exists():
+                os.utime(target)
+                file.unlink()
+            else:
+                self._place(file, target)
+        except OSError as error:
+            raise disk_refusal(error) from error
+        return target.name
 
     def get(self, digest: str) -> bytes:
         """Return the bytes of a blob, verified against its name.

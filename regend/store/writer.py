@@ -12,6 +12,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import errno
 import queue
 import sqlite3
 import threading
@@ -177,11 +178,16 @@ class Writer:
 def _refusal(error: BaseException) -> BaseException:
     """Return what the caller is told when the storage failed."""
     text = str(error)
-    if "disk is full" in text or "disk I/O" in text:
-        return Busy(
-            "disk_full" if "full" in text else "disk_error",
-            f"The disk refused the write ({text}). Nothing was changed.",
-            hint="Free some space; the daemon goes on by itself.",
-            retry_after_s=5.0,
-        )
-    return error
+    return disk_refusal(error) if "disk is full" in text or "disk I/O" in text else error
+
+
+def disk_refusal(error: BaseException) -> Busy:
+    """Return the error for a disk that is full or failing."""
+    text = str(error)
+    full = "full" in text or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    return Busy(
+        "disk_full" if full else "disk_error",
+        f"The disk refused the write ({text}). Nothing was changed.",
+        hint="Free some space; the daemon goes on by itself.",
+        retry_after_s=5.0,
+    )

@@ -1,0 +1,381 @@
+"""One attempt at a job: a worker is given the job and what was done before, and is listened to.
+
+The worker decides nothing that its death could lose: whatever it finishes is durable before it is
+told so. The attempt ends in an `Outcome`; what becomes of the job is `lifecycle.settle`'s to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+from regend import events
+from regend.clock import Clock, new_id
+from regend.errors import BadInput, Failed, RegendError
+from regend.jobs import journal
+from regend.jobs.frames import Frame
+from regend.jobs.history import Draft
+from regend.jobs.journal import Approval, Checkpoint, Effect, Step
+from regend.jobs.lifecycle import Outcome
+from regend.jobs.outbox import Outbox
+from regend.jobs.process import WorkerProcess
+from regend.jobs.repository import Claim, Fenced
+from regend.jsontext import dumps
+from regend.limits import (
+    CANCEL_KILL_S,
+    CANCEL_TERMINATE_S,
+    MAX_EVENT_DATA_BYTES,
+    MAX_STEP_RESULT_BYTES,
+    MAX_STEPS,
+)
+from regend.store import Store
+
+Service = Callable[["Attempt", dict[str, Any]], Awaitable[Any]]
+
+
+class Attempt:
+    """Runs one claimed job in one worker.
+
+    Args:
+        program: `module:function` of the agent, for the worker.
+        services: what the worker may call by name; each gets the attempt and the arguments.
+        slots_dir: where model hosts save their state before it becomes a blob.
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        program: str,
+        store: Store,
+        clock: Clock,
+        services: Mapping[str, Service],
+        slots_dir: Path,
+    ) -> None:
+        self.claim = claim
+        self._program = program
+        self._store = store
+        self._clock = clock
+        self._services = services
+        self._slots_dir = slots_dir
+        self.outbox = Outbox(store, claim, clock)
+        self._worker: WorkerProcess | None = None
+        self._outcome: Outcome | None = None
+        self._stop_reason: str | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._last_sign_s = clock.monotonic_s()
+        self._why_killed = ""
+        self._ops: dict[str, Callable[[Frame], Coroutine[Any, Any, None]]] = {
+            "hello": self._on_sign,
+            "beat": self._on_sign,
+            "event": self._on_event,
+            "step": self._on_step,
+            "checkpoint": self._on_checkpoint,
+            "call": self._on_call,
+            "approve": self._on_approve,
+            "intend": self._on_intend,
+            "receipt": self._on_receipt,
+            "end": self._on_end,
+        }
+
+    async def run(self, worker: WorkerProcess) -> Outcome:
+        """Give the job to the worker and listen until the worker is dead.
+
+        Raises:
+            Fenced: the job went on elsewhere; the worker is dead and nothing more was written.
+        """
+        self._worker = worker
+        fault = ""
+        try:
+            await worker.send(await self._begin())
+            if self._stop_reason is not None:
+                await self._tell_stop()
+            async for frame in worker.frames():
+                await self._on_frame(frame)
+                if self._outcome is not None:
+                    break
+        except Fenced:
+            raise
+        except RegendError as error:
+            fault = error.message
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            worker.kill()
+            death = await worker.death()
+            self.outbox.close()
+        return self._outcome or Outcome("died", error=_death(fault or self._why_killed or death))
+
+    def stop(self, reason: str) -> None:
+        """Ask the attempt to end: `pause` and `shutdown` at the next checkpoint, `cancel` now."""
+        self._stop_reason = reason
+        if self._worker is not None:
+            self._spawn(self._tell_stop())
+        if reason == "cancel":
+            self._spawn(self._insist())
+
+    def is_hung(self, timeout_s: float) -> bool:
+        """Tell whether nothing was heard from the worker for that long."""
+        silent_s = self._clock.monotonic_s() - self._last_sign_s
+        return silent_s > timeout_s and not self.outbox.stalled
+
+    def give_up(self, why: str) -> None:
+        """Kill the worker; the attempt then ends as `died`, for this reason."""
+        self._why_killed = why
+        if self._worker is not None:
+            self._worker.kill()
+
+    def show(self, type_name: str, payload: dict[str, Any]) -> None:
+        """Show an event on behalf of a service."""
+        self.outbox.add(Draft(type_name, dumps(payload)))
+
+    def show_progress(self, percent: float, step: str) -> None:
+        """Show how far the job is, on behalf of a service."""
+        self.outbox.set_progress(percent, step)
+        self.show(events.JOB_PROGRESS, {"progress": percent, "step": step})
+
+    async def _begin(self) -> Frame:
+        """Return the frame that tells the worker its job and everything done before."""
+        claim, blobs = self.claim, self._store.blobs
+
+        def read(connection: sqlite3.Connection) -> tuple[list[Step], Checkpoint | None, str]:
+            done = journal.steps(connection, claim.job)
+            place = journal.checkpoint(connection, claim.job)
+            ordinal = len(done) + 1
+            return done, place, journal.shown_text(connection, claim.job, ordinal)
+
+        done, place, shown = await self._store.query(read)
+        frame: Frame = {
+            "op": "begin",
+            "program": self._program,
+            "job_id": claim.id,
+            "input": await asyncio.to_thread(blobs.unpack, claim.input),
+            "model": claim.model,
+            "seed": claim.seed,
+            "attempt": claim.attempt,
+            "steps": [[s.ordinal, s.name, s.input_hash, s.result] for s in done],
+            "shown": shown,
+        }
+        if place is not None:
+            frame["checkpoint"] = {
+                "ordinal": place.ordinal,
+                "position": place.position,
+                "data": await asyncio.to_thread(blobs.unpack, place.data),
+                "slot_file": await asyncio.to_thread(self._lend_slot, place.slot),
+            }
+        return frame
+
+    def _lend_slot(self, digest: str | None) -> str | None:
+        """Put a saved model state where the hosts look for it and return its file name."""
+        if digest is None or not self._store.blobs.path(digest).exists():
+            return None
+        target = self._slots_dir / f"resume-{digest[:32]}-{self.claim.fence}"
+        target.unlink(missing_ok=True)
+        os.link(self._store.blobs.path(digest), target)
+        return target.name
+
+    async def _on_frame(self, frame: Frame) -> None:
+        self._last_sign_s = self._clock.monotonic_s()
+        handler = self._ops.get(frame["op"])
+        if handler is None:
+            raise Failed("frame_unknown", f"The worker said “{frame['op']}”, which means nothing.")
+        await handler(frame)
+        self._last_sign_s = self._clock.monotonic_s()
+
+    async def _on_sign(self, frame: Frame) -> None:
+        pass
+
+    async def _on_event(self, frame: Frame) -> None:
+        if frame["type"] not in events.WORKER_EVENT_TYPES:
+            raise Failed("event_unknown", f"A worker may not say “{frame['type']}”.")
+        payload = frame["data"]
+        if frame["type"] == events.JOB_PROGRESS:
+            self.outbox.set_progress(float(payload["progress"]), str(payload["step"]))
+        for part in _split(frame["type"], payload):
+            self.outbox.add(Draft(frame["type"], part))
+        await self.outbox.room()
+
+    async def _on_step(self, frame: Frame) -> None:
+        result = frame["result"]
+        if frame["ordinal"] > MAX_STEPS:
+            raise Failed("too_many_steps", f"The job ran more than {MAX_STEPS} steps.")
+        if len(result) > MAX_STEP_RESULT_BYTES:
+            raise Failed("step_too_large", f"Step “{frame['name']}” returned {len(result)} bytes.")
+        packed = await self._pack(result)
+        step = Step(
+            frame["ordinal"],
+            frame["name"],
+            frame["input_hash"],
+            packed,
+            frame["started_at"],
+            frame["duration_ms"],
+        )
+        claim = self.claim
+        freed = await self.outbox.commit(
+            lambda connection: journal.record_step(
+                connection, claim.job, claim.fence, step, self._clock.wall_ms()
+            )
+        )
+        self._discard(freed)
+        await self._acknowledge(frame, None)
+
+    async def _on_checkpoint(self, frame: Frame) -> None:
+        slot = None
+        if frame["slot_file"]:
+            file = self._slots_dir / Path(frame["slot_file"]).name
+            slot = await self.outbox.patiently(
+                lambda: asyncio.to_thread(self._store.blobs.adopt, file)
+            )
+        packed = await self._pack(frame["data"])
+        place = Checkpoint(frame["ordinal"], frame["position"], packed, slot)
+        claim = self.claim
+        freed = await self.outbox.commit(
+            lambda connection: journal.record_checkpoint(
+                connection, claim.job, claim.fence, place, self._clock.wall_ms()
+            )
+        )
+        self._discard(freed)
+        await self._acknowledge(frame, None)
+
+    async def _on_call(self, frame: Frame) -> None:
+        self._spawn(self._serve(frame))
+
+    async def _serve(self, frame: Frame) -> None:
+        """Answer a call of the worker, beside whatever else it says meanwhile."""
+        service = self._services.get(frame["service"])
+        try:
+            if service is None:
+                raise BadInput("unknown_service", f"There is no service “{frame['service']}”.")
+            value = await service(self, frame["arguments"])
+        except RegendError as error:
+            await self._refuse(frame, error)
+            return
+        await self._acknowledge(frame, value)
+
+    async def _on_approve(self, frame: Frame) -> None:
+        approval = Approval(new_id(self._clock), frame["ordinal"], frame["action_hash"], None)
+        preview = await self._pack(frame["preview"])
+        claim = self.claim
+        try:
+            known = await self.outbox.commit(
+                lambda connection: journal.request_approval(
+                    connection,
+                    claim.job,
+                    claim.fence,
+                    approval,
+                    frame["action"],
+                    preview,
+                    self._clock.wall_ms(),
+                )
+            )
+        except Fenced:
+            raise
+        except RegendError as error:
+            await self._refuse(frame, error)
+            return
+        await self._acknowledge(frame, {"id": known.id, "decision": known.decision})
+
+    async def _on_intend(self, frame: Frame) -> None:
+        claim = self.claim
+        effect = Effect(
+            frame["ordinal"], frame["name"], frame["key"], frame["input_hash"], "intended", None
+        )
+        known, fresh = await self.outbox.commit(
+            lambda connection: journal.intend(
+                connection, claim.job, claim.fence, effect, self._clock.wall_ms()
+            )
+        )
+        answer = {"fresh": fresh, "key": known.key, "state": known.state, "receipt": known.receipt}
+        await self._acknowledge(frame, answer)
+
+    async def _on_receipt(self, frame: Frame) -> None:
+        claim = self.claim
+        await self.outbox.commit(
+            lambda connection: journal.settle_effect(
+                connection,
+                claim.job,
+                claim.fence,
+                frame["ordinal"],
+                frame["state"],
+                frame["receipt"],
+                self._clock.wall_ms(),
+            )
+        )
+        await self._acknowledge(frame, None)
+
+    async def _on_end(self, frame: Frame) -> None:
+        self._outcome = Outcome(
+            frame["kind"],
+            result=frame.get("result"),
+            error=frame.get("error"),
+            waiting=frame.get("waiting"),
+        )
+
+    async def _pack(self, text: str) -> str:
+        """Return the payload column for a JSON text; a large one goes to disk off the loop."""
+        if len(text) < 8192:
+            return text
+        return await self.outbox.patiently(lambda: asyncio.to_thread(self._store.blobs.pack, text))
+
+    def _discard(self, slot: str | None) -> None:
+        if slot is not None:
+            self._spawn(asyncio.to_thread(self._store.blobs.discard, [slot]))
+
+    async def _acknowledge(self, frame: Frame, value: Any) -> None:
+        await self._reply({"op": "ack", "id": frame["id"], "value": value})
+
+    async def _refuse(self, frame: Frame, error: RegendError) -> None:
+        body = {**error.to_dict(), "status": error.status}
+        await self._reply({"op": "ack", "id": frame["id"], "error": body})
+
+    async def _reply(self, frame: Frame) -> None:
+        assert self._worker is not None
+        await self._worker.send(frame)
+
+    async def _tell_stop(self) -> None:
+        await self._reply({"op": "stop", "reason": self._stop_reason})
+
+    async def _insist(self) -> None:
+        """End a worker that does not end when asked: TERM, then KILL."""
+        await asyncio.sleep(CANCEL_TERMINATE_S)
+        if self._worker is not None:
+            self._worker.terminate()
+        await asyncio.sleep(CANCEL_KILL_S - CANCEL_TERMINATE_S)
+        if self._worker is not None:
+            self._worker.kill()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _split(type_name: str, payload: dict[str, Any]) -> list[str]:
+    """Return the payload as JSON texts within the bound: a long chunk becomes several."""
+    text = dumps(payload)
+    if len(text) <= MAX_EVENT_DATA_BYTES // 4 or len(text.encode()) <= MAX_EVENT_DATA_BYTES:
+        return [text]
+    if type_name != events.MODEL_CHUNK:
+        raise Failed("event_too_large", f"An event of {len(text)} characters is too large.")
+    whole = str(payload["text"])
+    size = MAX_EVENT_DATA_BYTES // 8  # characters: escapes and UTF-8 take up to six bytes each
+    parts = [whole[i : i + size] for i in range(0, len(whole), size)]
+    # The tokens are counted with the last part, so that an offset never claims unshown text.
+    counts = [0] * (len(parts) - 1) + [payload["tokens"]]
+    return [
+        dumps({**payload, "text": part, "tokens": count})
+        for part, count in zip(parts, counts, strict=True)
+    ]
+
+
+def _death(how: str) -> dict[str, Any]:
+    return {
+        "code": "worker_died",
+        "message": f"The worker ended unexpectedly ({how}).",
+        "hint": "",
+        "retryable": True,
+    }

@@ -1,0 +1,147 @@
+"""Worker processes: started ahead, spoken to in frames, ended with their whole process group.
+
+A worker dies with its daemon: its standard input ends, and on Linux the kernel kills it besides.
+One warm worker waits, so that a job does not pay for starting Python.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from regend.jobs.frames import Frame, FrameReader, encode
+from regend.limits import KIB, MAX_WORKER_STDERR_BYTES
+
+_READ_BYTES = 256 * KIB
+
+
+class WorkerProcess:
+    """One worker, from its start to its confirmed death."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._stderr = bytearray()
+        self._stderr_task = asyncio.create_task(self._keep_stderr())
+
+    @staticmethod
+    async def start(environment: Mapping[str, str]) -> WorkerProcess:
+        """Start a worker that waits for its `begin`."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "regend",
+            "worker",
+            WAITING,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=dict(environment),
+            start_new_session=os.name != "nt",
+        )
+        return WorkerProcess(process)
+
+    @property
+    def pid(self) -> int:
+        """The operating system's id of the worker."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether its death has not been seen yet."""
+        return self._process.returncode is None
+
+    async def send(self, frame: Frame) -> None:
+        """Send one frame; a worker that is gone is noticed by `frames`, not here."""
+        stdin = self._process.stdin
+        assert stdin is not None
+        try:
+            stdin.write(encode(frame))
+            await stdin.drain()
+        except (ConnectionError, RuntimeError):
+            return
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        """Yield what the worker says until its end.
+
+        Raises:
+            Failed: the worker sent what is no frame.
+        """
+        stdout = self._process.stdout
+        assert stdout is not None
+        reader = FrameReader()
+        while received := await stdout.read(_READ_BYTES):
+            for frame in reader.feed(received):
+                yield frame
+
+    def terminate(self) -> None:
+        """Ask the whole process group to end."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the whole process group."""
+        self._signal(signal.SIGKILL if os.name != "nt" else signal.SIGTERM)
+
+    async def death(self) -> str:
+        """Wait until the worker is dead, end what it left behind, and say how it died."""
+        code = await self._process.wait()
+        self.kill()
+        await self._stderr_task
+        last = bytes(self._stderr).decode(errors="replace").strip().splitlines()
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return f"{how}: {last[-1]}" if last else how
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            if os.name == "nt":
+                self._process.kill()
+            else:
+                os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return
+
+    async def _keep_stderr(self) -> None:
+        """Keep the end of what the worker complains about, bounded."""
+        stderr = self._process.stderr
+        assert stderr is not None
+        while received := await stderr.read(4 * KIB):
+            self._stderr += received
+            del self._stderr[:-MAX_WORKER_STDERR_BYTES]
+
+
+# As long as a job's id: the worker writes the id over it, so that `ps` names the job.
+WAITING = "waiting-for-a-job-------------------"
+
+
+class WarmWorkers:
+    """Keeps one worker started ahead."""
+
+    def __init__(self, start: Callable[[], asyncio.Future[WorkerProcess]]) -> None:
+        self._start = start
+        self._next: asyncio.Future[WorkerProcess] | None = None
+
+    def prepare(self) -> None:
+        """Start the next worker if none waits."""
+        if self._next is None:
+            self._next = asyncio.ensure_future(self._start())
+
+    async def take(self) -> WorkerProcess:
+        """Return a living worker; the caller ends it."""
+        while True:
+            self.prepare()
+            waiting, self._next = self._next, None
+            assert waiting is not None
+            worker = await waiting
+            if worker.alive:
+                return worker
+            await worker.death()
+
+    async def close(self) -> None:
+        """End the waiting worker."""
+        if self._next is not None:
+            worker = await self._next
+            worker.kill()
+            await worker.death()
+            self._next = None

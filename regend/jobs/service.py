@@ -1,0 +1,345 @@
+"""What clients may do with jobs, in one place for REST, WebSocket and whatever comes.
+
+Each method checks its input, does its work in one transaction and returns the job as clients see
+it. A user meets only their own jobs; another's id does not exist for them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from regend.clock import Clock, new_id, rfc3339
+from regend.config import Config
+from regend.errors import BadInput, TooLarge
+from regend.events import Event
+from regend.jobs import commands, history, journal, repository
+from regend.jobs.inputs import INPUT_TYPES, InputType, check_input
+from regend.jobs.lifecycle import PENDING, STATES
+from regend.jobs.repository import NewJob
+from regend.jobs.supervisor import Supervisor
+from regend.jobs.view import job_object
+from regend.jsontext import digest, dumps, loads
+from regend.limits import (
+    DEFAULT_PAGE_LENGTH,
+    IDEMPOTENCY_KEY_CHARACTERS,
+    MAX_JOB_INPUT_BYTES,
+    MAX_PAGE_LENGTH,
+    MAX_TITLE_CHARACTERS,
+)
+from regend.store import Store
+
+Command = Callable[[sqlite3.Connection, sqlite3.Row, int], None]
+
+_SEED_BITS = 31  # what model hosts take
+_FIELDS = ("type", "input", "title", "model", "priority", "max_attempts")
+
+
+class Jobs:
+    """The jobs of a daemon, for its clients."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        config: Config,
+        supervisor: Supervisor,
+        device: str,
+        types: Mapping[str, InputType] = INPUT_TYPES,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._config = config
+        self._supervisor = supervisor
+        self._device = device
+        self.types = types
+
+    async def submit(self, user: str, body: Any, key: str | None) -> dict[str, Any]:
+        """Take a job and return it once it is durable.
+
+        Args:
+            body: `{type, input, title?, model?, priority?, max_attempts?}`.
+            key: idempotency key; the same request under the same key is one job.
+
+        Raises:
+            BadInput: a field is unknown, missing or unfit.
+            Conflict: the key was used for another request.
+            TooLarge: the input is over its bound.
+        """
+        new = self._new_job(user, body, key)
+
+        def write(connection: sqlite3.Connection) -> sqlite3.Row:
+            number, _fresh = repository.create(connection, new, self._clock.wall_ms())
+            return repository.by_number(connection, number)
+
+        row = await self._store.write(write)
+        return job_object(row, self._store.blobs)
+
+    async def show(self, user: str, job_id: str) -> dict[str, Any]:
+        """Return one job by its id or an unambiguous prefix."""
+        row = await self._store.query(lambda c: repository.find(c, user, job_id))
+        return job_object(row, self._store.blobs)
+
+    async def page(
+        self,
+        user: str,
+        *,
+        state: str | None = None,
+        type_name: str | None = None,
+        words: str | None = None,
+        limit: int = DEFAULT_PAGE_LENGTH,
+        cursor: str | None = None,
+    ) -> dict[str, Any]:
+        """Return a page of jobs, newest first, and the cursor of the next."""
+        states = _states(state)
+        before = _cursor(cursor)
+        size = min(max(limit, 1), MAX_PAGE_LENGTH)
+
+        def read(connection: sqlite3.Connection) -> list[sqlite3.Row]:
+            return repository.listed(
+                connection,
+                user,
+                states=states,
+                type_name=type_name,
+                words=words,
+                before=before,
+                limit=size + 1,
+            )
+
+        rows = await self._store.query(read)
+        shown = [job_object(row, self._store.blobs, whole=False) for row in rows[:size]]
+        return {
+            "jobs": shown,
+            "next_cursor": str(rows[size - 1]["number"]) if rows[size:] else None,
+        }
+
+    async def cancel(self, user: str, job_id: str) -> dict[str, Any]:
+        """Wish a job cancelled."""
+        return await self._command(user, job_id, commands.cancel)
+
+    async def pause(self, user: str, job_id: str) -> dict[str, Any]:
+        """Wish a job paused."""
+        return await self._command(user, job_id, commands.pause)
+
+    async def resume(self, user: str, job_id: str, choice: str | None = None) -> dict[str, Any]:
+        """Let a paused or waiting job go on."""
+        return await self._command(
+            user, job_id, lambda c, row, at_ms: commands.resume(c, row, choice, at_ms)
+        )
+
+    async def retry(self, user: str, job_id: str) -> dict[str, Any]:
+        """Let a failed job try again."""
+        return await self._command(user, job_id, commands.retry)
+
+    async def fork(
+        self, user: str, job_id: str, step: int | None, key: str | None = None
+    ) -> dict[str, Any]:
+        """Make a new job that shares the steps of another up to `step`."""
+        identity = new_id(self._clock)
+
+        def write(connection: sqlite3.Connection) -> sqlite3.Row:
+            row = repository.find(connection, user, job_id)
+            new = NewJob(
+                id=identity,
+                user=user,
+                type=row["type"],
+                title=row["title"],
+                input=row["input"],
+                model=row["model"],
+                priority=row["priority"],
+                max_attempts=row["max_attempts"],
+                seed=row["seed"],
+                device=self._device,
+                parent_id=row["id"],
+                idempotency_key=key,
+                request_hash=digest(["fork", row["id"], step]) if key else None,
+            )
+            number = commands.fork(connection, row, new, step, self._clock.wall_ms())
+            return repository.by_number(connection, number)
+
+        row = await self._store.write(write)
+        return job_object(row, self._store.blobs)
+
+    async def steps(self, user: str, job_id: str) -> list[dict[str, Any]]:
+        """Return what ran, when, and how long."""
+
+        def read(connection: sqlite3.Connection) -> list[journal.Step]:
+            return journal.steps(connection, repository.find(connection, user, job_id)["number"])
+
+        return [
+            {
+                "ordinal": step.ordinal,
+                "name": step.name,
+                "input_hash": step.input_hash,
+                "started_at": rfc3339(step.started_at),
+                "duration_ms": step.duration_ms,
+                "result": step.result if step.result.startswith("@") else loads(step.result),
+            }
+            for step in await self._store.query(read)
+        ]
+
+    async def checkpoints(self, user: str, job_id: str) -> list[dict[str, Any]]:
+        """Return the places from which the job can go on or be forked, oldest first."""
+
+        def read(
+            connection: sqlite3.Connection,
+        ) -> tuple[list[journal.Step], journal.Checkpoint | None]:
+            number = repository.find(connection, user, job_id)["number"]
+            return journal.steps(connection, number), journal.checkpoint(connection, number)
+
+        done, place = await self._store.query(read)
+        shown: list[dict[str, Any]] = [
+            {"step": step.ordinal, "name": step.name, "kind": "step"} for step in done
+        ]
+        if place is not None:
+            shown.append(
+                {
+                    "step": place.ordinal,
+                    "kind": "generation",
+                    "position": place.position,
+                    "exact": place.slot is not None,
+                }
+            )
+        return shown
+
+    async def events(self, user: str, job_id: str, after_seq: int, limit: int) -> list[Event]:
+        """Return the next events of a job after `after_seq`, oldest first."""
+
+        def read(connection: sqlite3.Connection) -> list[Event]:
+            number = repository.find(connection, user, job_id)["number"]
+            return history.of_job(connection, number, after_seq, limit)
+
+        return await self._store.query(read)
+
+    async def approvals(self, user: str) -> list[dict[str, Any]]:
+        """Return what waits for the user's word."""
+        rows = await self._store.query(lambda c: journal.open_approvals(c, user))
+        unpack = self._store.blobs.unpack
+        return [
+            {
+                **row,
+                "preview": loads(unpack(row["preview"])),
+                "requested_at": rfc3339(row["requested_at"]),
+            }
+            for row in rows
+        ]
+
+    async def decide(self, user: str, approval_id: str, body: Any) -> dict[str, Any]:
+        """Record an answer and let the job go on.
+
+        Args:
+            body: `{decision: "approve"|"deny", action_hash}`.
+        """
+        decision, action_hash = _decision(body)
+
+        def write(connection: sqlite3.Connection) -> sqlite3.Row:
+            at_ms = self._clock.wall_ms()
+            number = journal.decide_approval(
+                connection, user, approval_id, decision, action_hash, at_ms
+            )
+            commands.go_on(connection, repository.by_number(connection, number), at_ms)
+            return repository.by_number(connection, number)
+
+        return job_object(await self._store.write(write), self._store.blobs)
+
+    async def _command(self, user: str, job_id: str, command: Command) -> dict[str, Any]:
+        def write(connection: sqlite3.Connection) -> sqlite3.Row:
+            row = repository.find(connection, user, job_id)
+            command(connection, row, self._clock.wall_ms())
+            return repository.by_number(connection, row["number"])
+
+        row = await self._store.write(write)
+        self._supervisor.tell(row["number"], row["desired"])
+        return job_object(row, self._store.blobs)
+
+    def _new_job(self, user: str, body: Any, key: str | None) -> NewJob:
+        if not isinstance(body, dict):
+            raise BadInput("invalid_body", "The body must be an object.")
+        for name in body:
+            if name not in _FIELDS:
+                raise BadInput(
+                    "unknown_field",
+                    f"A job has no field “{name}”.",
+                    hint=f"Fields: {', '.join(_FIELDS)}.",
+                    field=name,
+                )
+        if key is not None and not 0 < len(key) <= IDEMPOTENCY_KEY_CHARACTERS:
+            raise BadInput(
+                "idempotency_key",
+                f"An Idempotency-Key has 1 to {IDEMPOTENCY_KEY_CHARACTERS} characters.",
+            )
+        type_name = body.get("type")
+        checked = check_input(type_name, body.get("input", {}), self.types)
+        text = dumps(checked)
+        if len(text.encode()) > MAX_JOB_INPUT_BYTES:
+            raise TooLarge(
+                "input_too_large", f"The input is over {MAX_JOB_INPUT_BYTES} bytes.", field="input"
+            )
+        title = _text(body, "title") or self.types[str(type_name)].title(checked)
+        return NewJob(
+            id=new_id(self._clock),
+            user=user,
+            type=str(type_name),
+            title=" ".join(title.split())[:MAX_TITLE_CHARACTERS],
+            input=self._store.blobs.pack(text),
+            model=_text(body, "model") or self._config.models.default,
+            priority=_whole(body, "priority", 0, -100, 100),
+            max_attempts=_whole(body, "max_attempts", self._config.jobs.max_attempts, 1, 100),
+            seed=secrets.randbits(_SEED_BITS),
+            device=self._device,
+            idempotency_key=key,
+            request_hash=digest(body) if key is not None else None,
+        )
+
+
+def _states(state: str | None) -> tuple[str, ...]:
+    if state is None:
+        return ()
+    if state == "pending":
+        return PENDING
+    if state not in STATES:
+        raise BadInput(
+            "invalid_state",
+            f"There is no state “{state[:50]}”.",
+            hint=f"States: pending, {', '.join(STATES)}.",
+            field="state",
+        )
+    return (state,)
+
+
+def _cursor(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+        raise BadInput("invalid_cursor", "The cursor is none that a page gave.", field="cursor")
+    return int(cursor)
+
+
+def _text(body: dict[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        raise BadInput("invalid_field", f"“{name}” must be a text that is not empty.", field=name)
+    return value
+
+
+def _whole(body: dict[str, Any], name: str, default: int, low: int, high: int) -> int:
+    value = body.get(name, default)
+    if type(value) is not int or not low <= value <= high:
+        raise BadInput(
+            "invalid_field", f"“{name}” must be a whole number from {low} to {high}.", field=name
+        )
+    return value
+
+
+def _decision(body: Any) -> tuple[str, str]:
+    if not isinstance(body, dict) or set(body) != {"decision", "action_hash"}:
+        raise BadInput("invalid_body", "Send an object with “decision” and “action_hash”.")
+    if body["decision"] not in ("approve", "deny"):
+        raise BadInput("invalid_field", "“decision” must be approve or deny.", field="decision")
+    if not isinstance(body["action_hash"], str):
+        raise BadInput("invalid_field", "“action_hash” must be a text.", field="action_hash")
+    return body["decision"], body["action_hash"]

@@ -1,0 +1,248 @@
+"""The durable context that an agent runs in: everything it finishes is journaled by the daemon.
+
+Replay: an attempt runs the program from its beginning. A step that is recorded returns its result
+without running; the first that is not recorded runs. A recorded step whose name or input differs
+from what the program asks for now means that the program changed: the job waits for a person.
+
+Rule: the worker begins the next step only after the daemon acknowledged the last.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from regend.errors import Failed, RegendError
+from regend.jobs.frames import Frame
+from regend.jsontext import digest, dumps
+from regend.worker.channel import Channel
+
+T = TypeVar("T")
+
+UNRECORDED: Final = object()  # a recorded result may well be None
+
+
+class Stopped(BaseException):
+    """The attempt ends here because it was asked to (`pause`, `shutdown`, `cancel`)."""
+
+
+class Parked(BaseException):
+    """The job waits for a person; `waiting` says for what."""
+
+    def __init__(self, waiting: dict[str, Any]) -> None:
+        super().__init__(waiting.get("message", ""))
+        self.waiting = waiting
+
+
+class Runtime:
+    """Implements the context that agents are written against.
+
+    Attributes:
+        input: the checked input of the job.
+        job_id: its id.
+        model: the model that the person chose.
+        seed: makes sampling repeatable.
+    """
+
+    def __init__(self, channel: Channel, begin: Frame) -> None:
+        self.input: dict[str, Any] = json.loads(begin["input"])
+        self.job_id: str = begin["job_id"]
+        self.model: str = begin["model"]
+        self.seed: int = int(self.input.get("seed", begin["seed"]))
+        self.channel = channel
+        self.begin = begin
+        self._recorded = {step[0]: step for step in begin["steps"]}
+        self._ordinal = 0
+        self._inside: str | None = None
+
+    def step(self, name: str, function: Callable[..., T], *args: Any) -> T:
+        """Run `function(*args)` once in the life of the job and return its result.
+
+        Args:
+            name: what the step is called, for people and for replay.
+            function: returns what JSON can carry.
+            args: hashed into the step's identity, so they too must be what JSON can carry.
+
+        Raises:
+            RegendError: whatever the function raises; nothing is recorded then.
+        """
+        ordinal, input_hash = self.next_step(name, [list(args)])
+        recorded = self.recorded(ordinal, name, input_hash)
+        if recorded is not UNRECORDED:
+            replayed: T = recorded
+            return replayed
+        started_at, started = time.time_ns() // 1_000_000, time.monotonic()
+        self._inside = name
+        try:
+            result = function(*args)
+        finally:
+            self._inside = None
+        return self.record(ordinal, name, input_hash, result, started_at, started)
+
+    def emit(self, type: str, data: dict[str, Any]) -> None:
+        """Show an event; it is volatile until the next durable write."""
+        self.channel.send({"op": "event", "type": type, "data": data})
+
+    def progress(self, percent: float, step: str) -> None:
+        """Show how far the job is."""
+        self.emit("job:progress:v1", {"progress": percent, "step": step})
+
+    def call(self, service: str, **arguments: Any) -> Any:
+        """Call a service of the daemon and return its value.
+
+        Raises:
+            RegendError: the service refused.
+        """
+        return self.channel.ask("call", service=service, arguments=arguments)
+
+    def approve(self, action: str, preview: dict[str, Any]) -> bool:
+        """Ask a person; return their answer, now or when the job goes on in days.
+
+        The question is bound to the hash of exactly this action and preview.
+        """
+        ordinal, action_hash = self.next_step("approve", [action, preview])
+        recorded = self.recorded(ordinal, "approve", action_hash)
+        if recorded is not UNRECORDED:
+            return bool(recorded)
+        started_at, started = time.time_ns() // 1_000_000, time.monotonic()
+        asked = self.channel.ask(
+            "approve",
+            ordinal=ordinal,
+            action=action,
+            action_hash=action_hash,
+            preview=dumps(preview),
+        )
+        if asked["decision"] is None:
+            message = f"“{action}” needs your approval."
+            raise Parked({"reason": "approval", "approval_id": asked["id"], "message": message})
+        answer = asked["decision"] == "approved"
+        return self.record(ordinal, "approve", action_hash, answer, started_at, started)
+
+    def effect(
+        self,
+        name: str,
+        perform: Callable[[str], Any],
+        arguments: Any,
+        *,
+        inquire: Callable[[str], Any] | None = None,
+    ) -> Any:
+        """Do something outside that must not happen twice, and return its receipt.
+
+        Args:
+            perform: does it, given an idempotency key; returns a receipt that JSON can carry.
+            arguments: what is done, hashed into the effect's identity.
+            inquire: asks the other side whether the key was seen; returns its receipt or None.
+
+        After a crash between intent and receipt the other side is asked; where it cannot be
+        asked, the job waits for a person. It is never repeated in silence.
+        """
+        ordinal, input_hash = self.next_step(name, [arguments])
+        recorded = self.recorded(ordinal, name, input_hash)
+        if recorded is not UNRECORDED:
+            return recorded
+        started_at, started = time.time_ns() // 1_000_000, time.monotonic()
+        key = f"{self.job_id}:{ordinal}:{input_hash[:16]}"
+        known = self.channel.ask(
+            "intend", ordinal=ordinal, name=name, key=key, input_hash=input_hash
+        )
+        receipt: Any = None
+        if known["state"] == "done":
+            receipt = json.loads(known["receipt"])
+        elif not known["fresh"] and known["state"] != "repeat":
+            receipt = self._inquire(ordinal, name, known, inquire)
+        if receipt is None and known["state"] != "confirmed":
+            receipt = perform(key)
+        self._settle_effect(ordinal, "done", dumps(receipt))
+        return self.record(ordinal, name, input_hash, receipt, started_at, started)
+
+    def next_step(self, name: str, identity: list[Any]) -> tuple[int, str]:
+        """Return the ordinal and input hash of the step that begins; ends the attempt if asked."""
+        if self._inside is not None:
+            raise Failed("step_in_step", f"Step “{name}” was begun inside step “{self._inside}”.")
+        if self.channel.stop_reason is not None:
+            raise Stopped
+        self._ordinal += 1
+        return self._ordinal, digest([name, *identity])
+
+    def recorded(self, ordinal: int, name: str, input_hash: str) -> Any:
+        """Return the recorded result of a step, `UNRECORDED` where it has yet to run.
+
+        Raises:
+            Parked: the program asks for another step than the one that was recorded here.
+        """
+        step = self._recorded.get(ordinal)
+        if step is None:
+            return UNRECORDED
+        if (step[1], step[2]) != (name, input_hash):
+            raise Parked(
+                {
+                    "reason": "code_changed",
+                    "ordinal": ordinal,
+                    "choices": ["go_on", "restart"],
+                    "message": f"The program changed: step {ordinal} was “{step[1]}”, now it is "
+                    f"“{name}”. Go on with the {ordinal - 1} steps before it, restart, or fork.",
+                }
+            )
+        result = step[3]
+        if result.startswith("@"):
+            result = self.call("step.result", reference=result)
+        return json.loads(result)
+
+    def record(
+        self,
+        ordinal: int,
+        name: str,
+        input_hash: str,
+        result: T,
+        started_at: int,
+        started: float,
+    ) -> T:
+        """Make a step's result durable and return it as a replay would."""
+        text = dumps(result)
+        self.channel.ask(
+            "step",
+            ordinal=ordinal,
+            name=name,
+            input_hash=input_hash,
+            result=text,
+            started_at=started_at,
+            duration_ms=round((time.monotonic() - started) * 1000),
+        )
+        replayed: T = json.loads(text)
+        return replayed
+
+    def _inquire(
+        self,
+        ordinal: int,
+        name: str,
+        known: dict[str, Any],
+        inquire: Callable[[str], Any] | None,
+    ) -> Any:
+        """Find out what became of an effect that an earlier attempt began."""
+        if known["state"] == "confirmed":
+            return None
+        try:
+            receipt = inquire(known["key"]) if inquire is not None else None
+        except RegendError:
+            receipt = None
+        if receipt is None:
+            self._settle_effect(ordinal, "unknown", None)
+            message = (
+                f"“{name}” may have happened when the last attempt ended. Say whether it was done, "
+                "or whether to do it again."
+            )
+            choices = ["done", "again"]
+            raise Parked(
+                {
+                    "reason": "effect_unknown",
+                    "ordinal": ordinal,
+                    "choices": choices,
+                    "message": message,
+                }
+            )
+        return receipt
+
+    def _settle_effect(self, ordinal: int, state: str, receipt: str | None) -> None:
+        self.channel.ask("receipt", ordinal=ordinal, state=state, receipt=receipt)
