@@ -9,16 +9,18 @@ unit; what it does not know is prose. It never fails, and each line is looked at
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from regend.agents.evidence.sentences import sentence_spans
+from regend.library.sentences import sentences
 
 MAX_ITEM_CHARACTERS = 400  # a longer list item is cut into sentences
 MAX_CODE_CHARACTERS = 900  # a quote shows the first lines of a longer block
 MAX_ROW_CHARACTERS = 600
+MAX_SENTENCE_CHARACTERS = 600  # a longer one (a line of data, a list in prose) is cut at a space
 
 _FENCE = re.compile(r"\s{0,8}(`{3,}|~{3,})")
-_HEADING = re.compile(r"\s{0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
+_HEADING = re.compile(r"\s{0,3}(#{1,6})\s+(\S.*)$")
 _UNDERLINE = re.compile(r"\s?([=\-~^\"'`+#*_.:])\1{2,}\s*$")
 _ITEM = re.compile(r"(\s*)(?:[-*+•◦‣·–]|\(?\d{1,3}[.)])\s+(?=\S)")
 _DIRECTIVE = re.compile(
@@ -26,10 +28,10 @@ _DIRECTIVE = re.compile(
     r"(note|warning|caution|important|tip|hint|attention|danger)::|\S)"
 )
 _OPTION = re.compile(r"\s*:[\w-]+:(\s|$)")
-_TABLE_RULE = re.compile(r"\s*\|?[\s:|+=-]*(?:---|===)[\s:|+=-]*$")
 _LINK_TARGET = re.compile(r"\s{0,3}\[[^\]]+\]:\s+\S+")
+_IMAGE = re.compile(r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])")
 _DECORATION = re.compile(
-    r"!\[[^\]]*\]\([^)]*\)|!\[[^\]]*\]\[[^\]]*\]|\[\s*\]\([^)]*\)|\[\s*\](?:\[[^\]]*\])?"
+    r"\[\s*\]\([^)]*\)|\[\s*\](?:\[[^\]]*\])?"
     r"|<!--.*?-->|</?[a-zA-Z][^<>]*>|\|[\w -]+\|(?=\s|$)|[•·|—-]"
 )
 
@@ -70,9 +72,28 @@ class _Line:
         return len(expanded) - len(expanded.lstrip())
 
 
-def units(text: str) -> list[Unit]:
-    """Cut a text into units, in order; their spans do not overlap."""
-    return _Scanner(text).scan()
+def units(text: str, heading: str = "") -> list[Unit]:
+    """Cut a text into units, in order; their spans do not overlap.
+
+    Args:
+        text: a document, or a part of one that begins at a line.
+        heading: what stands above the part, for the units before its first own heading.
+    """
+    return _Scanner(text, headings=[(0, heading)] if heading else []).scan()
+
+
+def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the spans of the sentences of `text[start:end]`, each of bounded length."""
+    for low, high in sentences(text[start:end]):
+        first, last = start + low, start + high
+        while last - first > MAX_SENTENCE_CHARACTERS:
+            half = first + MAX_SENTENCE_CHARACTERS // 2
+            cut = text.rfind(" ", half, first + MAX_SENTENCE_CHARACTERS)
+            cut = first + MAX_SENTENCE_CHARACTERS if cut < 0 else cut
+            yield first, cut
+            first = cut + 1 if text[cut].isspace() else cut
+        if first < last:
+            yield first, last
 
 
 @dataclass
@@ -86,6 +107,7 @@ class _Scanner:
     headings: list[tuple[int, str]] = field(default_factory=list)
     rule_levels: list[str] = field(default_factory=list)
     lead: int | None = None
+    parents: list[tuple[int, int]] = field(default_factory=list)  # indent and place of list items
     block: int = 0
     literal: bool = False  # the paragraph before ended in "::", so an indented block is code
 
@@ -128,7 +150,7 @@ class _Scanner:
         line = self.lines[self.at]
         marked = _HEADING.match(line.text)
         if marked:
-            self._enter(len(marked.group(1)), marked.group(2))
+            self._enter(len(marked.group(1)), marked.group(2).rstrip("# \t"))
             self.at += 1
             return True
         if _UNDERLINE.match(line.text):
@@ -151,6 +173,7 @@ class _Scanner:
             self.headings.pop()
         self.headings.append((level, title))
         self.lead = None
+        self.parents.clear()
         self.literal = False
 
     def _take_directive(self) -> bool:
@@ -186,7 +209,7 @@ class _Scanner:
             ("|", "+")
         ):
             line = self.lines[self.at]
-            if not _TABLE_RULE.match(line.text) and len(line.text) <= MAX_ROW_CHARACTERS:
+            if len(line.text) <= MAX_ROW_CHARACTERS:
                 self._add(line.start + len(line.text) - len(line.text.lstrip()), line.end, "row")
             self.at += 1
         return True
@@ -202,18 +225,22 @@ class _Scanner:
             self.at += 1
         start, end = line.start + marked.end(), self.lines[self.at - 1].end
         self.block += 1
+        self.parents = [parent for parent in self.parents if parent[0] < indent]
         if end - start <= MAX_ITEM_CHARACTERS:
             self._add(start, end, "item")
         else:
-            for first, last in sentence_spans(self.text, start, end):
+            for first, last in _sentences(self.text, start, end):
                 self._add(first, last, "item")
+        if self.found and self.found[-1].end == end:
+            self.parents.append((indent, len(self.found) - 1))
         return True
 
     def _continues_item(self, indent: int) -> bool:
         line = self.lines[self.at]
         if line.blank or _ITEM.match(line.text) or _FENCE.match(line.text):
             return False
-        return line.indent > indent or not _HEADING.match(line.text) and not self._starts_heading()
+        opens_section = _HEADING.match(line.text) or self._starts_heading()
+        return line.indent > indent or not opens_section
 
     def _starts_heading(self) -> bool:
         below = self.lines[self.at + 1] if self.at + 1 < len(self.lines) else None
@@ -237,7 +264,7 @@ class _Scanner:
         self.at += 1
         while self.at < len(self.lines):
             line = self.lines[self.at]
-            if line.blank or _ITEM.match(line.text) and line.indent <= first.indent + 3:
+            if line.blank or (_ITEM.match(line.text) and line.indent <= first.indent + 3):
                 break
             if _FENCE.match(line.text) or _HEADING.match(line.text) or self._starts_heading():
                 break
@@ -251,10 +278,11 @@ class _Scanner:
         self.literal = last.text.endswith("::")
         self.block += 1
         before = len(self.found)
-        for start, end in sentence_spans(self.text, first.start + quoted, last.end):
+        for start, end in _sentences(self.text, first.start + quoted, last.end):
             self._add(start, end, "prose")
         if len(self.found) > before:
             self.lead = len(self.found) - 1
+            self.parents.clear()
 
     def _add_code(self, first: int, after: int) -> None:
         while first < after and self.lines[first].blank:
@@ -274,8 +302,11 @@ class _Scanner:
     def _add(self, start: int, end: int, kind: str) -> None:
         """Add a unit, unless nothing is left of it once decoration is taken away."""
         body = self.text[start:end]
-        if not any(one.isalnum() for one in _DECORATION.sub(" ", body)):
+        bare = _DECORATION.sub(" ", _IMAGE.sub("", body))
+        if not any(one.isalnum() for one in bare):
             return
         heading = " › ".join(title for _, title in self.headings)
         lead = self.lead if kind != "prose" else None
+        if kind in ("item", "code") and self.parents:
+            lead = self.parents[-1][1]
         self.found.append(Unit(start, end, kind, heading, lead, self.block))

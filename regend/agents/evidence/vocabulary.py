@@ -6,28 +6,20 @@ together; a group is worth having only where one is asked and the other is writt
 
 from __future__ import annotations
 
-STOP_WORDS = frozenset(
-    """
-    a an and are as at be been being but by can could d did do does doing don for from had has have
-    having he her hers him his how i if in into is isn it its itself let me my myself of on or our
-    ours s shall she should so such t than that the their theirs them then there these they this
-    those through to too us very was we were what whats when where which while who whom whose why
-    will with would you your yours just about any some also itself am may might must no not nor
-    please tell explain well mean get got out up off over under work works
-    का के की को से में पर ने और या है हैं था थे थी थीं हो होता होती होते हूँ हूं एक यह ये वह वे इस उस इन उन
-    इसके उसके इसका उसका इसकी उसकी क्या कौन कौनसा कौनसी कब कहाँ कहां क्यों कैसे कितना कितने कितनी किस किसने
-    किसका किसके किसकी किन जो तो ही भी तक लिए साथ कर करता करते करती किया गया गई गए जाता जाती जाते मैं हम आप तुम
-    मुझे हमें आपको मेरा मेरी मेरे अपना अपनी अपने बताओ बताइए सकता सकते सकती नहीं न मत कि द्वारा वाला वाली वाले
-    """.split()
-)
+# Beside the library's own.
+_STOP_WORDS = """
+being d doing don he her hers him his i if isn itself let myself ours shall she theirs those through
+too very whats while yours may might nor well under work works up off over out
+पर लिए द्वारा वाला वाली वाले इसके उसके इसका उसका इसकी उसकी
+"""
+STOP_WORDS = frozenset(_STOP_WORDS.split())
 
-NEGATIONS = frozenset(
-    """
-    no not never none nothing neither nor cannot cant dont doesnt didnt isnt arent wasnt werent wont
-    wouldnt shouldnt couldnt hasnt havent hadnt without unable unsupported impossible forbidden
-    prohibited नहीं न मत ना बिना कभी
-    """.split()
-)
+_NEGATIONS = """
+no not never none nothing neither nor cannot cant dont doesnt didnt isnt arent wasnt werent wont
+wouldnt shouldnt couldnt hasnt havent hadnt without unable unsupported impossible forbidden
+prohibited नहीं न मत ना बिना कभी
+"""
+NEGATIONS = frozenset(_NEGATIONS.split())
 
 # Words that turn a statement round when one stands in for the other.
 OPPOSITES = (
@@ -59,12 +51,22 @@ OPPOSITES = (
     ("only", "also"),
 )
 
-NUMBER_WORDS = frozenset(
-    """
-    one two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty hundred
-    thousand million billion once twice half एक दो तीन चार पाँच पांच छह सात आठ नौ दस सौ हज़ार हजार लाख करोड़
-    """.split()
-)
+_NUMBER_WORDS = """
+one two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty hundred
+thousand million billion once twice half एक दो तीन चार पाँच पांच छह
+सात आठ नौ दस सौ हज़ार हजार लाख करोड़
+"""
+NUMBER_WORDS = frozenset(_NUMBER_WORDS.split())
+
+# Words that say little about which document is meant; they count, but for little.
+_WEAK_WORDS = """
+lot lots well known set package packages module library tool project software thing things way
+ways kind python use used
+using uses want need needs like good own several different make much many often well known get put
+turn give take say see look offer offers exist exists new moment myself else still already
+चीज़ चीज तरीका प्रकार बहुत अच्छा
+"""
+WEAK_WORDS = frozenset(_WEAK_WORDS.split())
 
 SPELLINGS = {
     "licence": "license",
@@ -83,7 +85,37 @@ SPELLINGS = {
     "grey": "gray",
     "cheque": "check",
     "defence": "defense",
+    "addition": "add",
+    "removal": "remove",
+    "choice": "choose",
+    "failure": "fail",
+    "loss": "lose",
+    "growth": "grow",
     "quicker": "quick",
+    "quickest": "quick",
+    "faster": "fast",
+    "fastest": "fast",
+    "slower": "slow",
+    "slowest": "slow",
+    "larger": "large",
+    "largest": "large",
+    "smaller": "small",
+    "smallest": "small",
+    "longer": "long",
+    "longest": "long",
+    "higher": "high",
+    "highest": "high",
+    "lower": "low",
+    "lowest": "low",
+    "newer": "new",
+    "latest": "late",
+    "simpler": "simple",
+    "simplest": "simple",
+    "easier": "easy",
+    "easiest": "easy",
+    "safer": "safe",
+    "cheaper": "cheap",
+    "cheapest": "cheap",
     "biggest": "big",
     "bigger": "big",
     "older": "old",
@@ -119,6 +151,35 @@ SPELLINGS = {
     "threading": "thread",
     "multithreaded": "thread",
     "multithreading": "thread",
+}
+
+# What people say in several words and manuals in one; the word is asked for too.
+PHRASES = {
+    "turn off": "disable",
+    "turned off": "disabled",
+    "switch off": "disable",
+    "switched off": "disabled",
+    "shut off": "disable",
+    "turn on": "enable",
+    "turned on": "enabled",
+    "switch on": "enable",
+    "switched on": "enabled",
+    "speed up": "faster",
+    "set up": "setup",
+    "get rid of": "remove",
+    "up to date": "update",
+    "at the moment": "current",
+    "these days": "current",
+    "comes out": "release",
+    "come out": "release",
+    "came out": "release",
+    "one after another": "sequential",
+    "at the same time": "concurrent",
+    "look for": "search",
+    "throw away": "discard",
+    "give back": "return",
+    "made by": "author",
+    "stand for": "abbreviation",
 }
 
 RELATED_GROUPS = (
@@ -173,7 +234,8 @@ RELATED_GROUPS = (
     "import load read open parse",
     "save write store dump",
     "change modify edit alter manipulate",
-    "old previous earlier former older prior",
+    "old previous earlier former older prior classic legacy",
+    "remove deprecate discontinue remain",
     "new modern recent newer",
     "safe secure safety security",
     "person people user human employee",
