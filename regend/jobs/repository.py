@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from regend import events
@@ -96,7 +96,7 @@ class Claim:
 
 JOB_COLUMNS = (
     "number, id, user, type, title, state, desired, held, priority, attempt, failures, deaths, "
-    "max_attempts, fence, model, input, result, error, waiting, progress, step, parent_id, "
+    "max_attempts, fence, seed, model, input, result, error, waiting, progress, step, parent_id, "
     "owner_device, device, created_at, updated_at, finished_at, "
     "coalesce((SELECT seq FROM events WHERE job = number ORDER BY job_seq DESC LIMIT 1), 0) "
     "AS last_seq"
@@ -248,8 +248,21 @@ def settle_attempt(
     if row is None:
         raise Fenced(job, fence)
     decided = settle(row[0], outcome, Counts(row[1], row[2], row[3], max_deaths))
+    if decided.state == "waiting" and _answered(connection, job, decided):
+        decided = replace(decided, state="created", waiting=None)
     _record(connection, job, decided, packed_result, at_ms)
     return decided
+
+
+def _answered(connection: sqlite3.Connection, job: int, decided: Settlement) -> bool:
+    """Tell whether the approval that the job is about to wait for was given meanwhile."""
+    approval = (decided.waiting or {}).get("approval_id")
+    return bool(
+        connection.execute(
+            "SELECT 1 FROM approvals WHERE id = ? AND job = ? AND state <> 'pending'",
+            (approval, job),
+        ).fetchone()
+    )
 
 
 def _record(

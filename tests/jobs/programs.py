@@ -1,0 +1,127 @@
+"""Agents for the engine's tests: small programs of durable steps, run in real workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from regend.errors import Failed, Retryable
+from regend.worker.runtime import Runtime
+
+
+def count(context: Runtime) -> dict[str, Any]:
+    """Run `steps` steps; each appends its number to `trace`, which shows what really ran."""
+    total = 0
+    for number in range(context.input.get("steps", 3)):
+        total += context.step(f"step-{number}", _work, number, context.input)
+    return {"total": total}
+
+
+def _work(number: int, options: dict[str, Any]) -> int:
+    if options.get("trace"):
+        with Path(options["trace"]).open("a", encoding="utf-8") as file:
+            file.write(f"{number}\n")
+    time.sleep(options.get("sleep_s", 0))
+    if options.get("die_at") == number and not _happened(options, "died"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if options.get("always_die_at") == number:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if options.get("fail_at") == number and not _happened(options, "failed"):
+        raise Retryable("flaky", "It failed this time.")
+    if options.get("always_fail_at") == number:
+        raise Failed("hopeless", "It fails every time.")
+    if options.get("raise_at") == number:
+        raise ValueError("a fault of the program")
+    return number
+
+
+def _happened(options: dict[str, Any], name: str) -> bool:
+    """Tell whether this happened before, and note that it has now."""
+    marker = Path(f"{options['trace']}.{name}")
+    if marker.exists():
+        return True
+    marker.touch()
+    return False
+
+
+def stubborn(context: Runtime) -> dict[str, Any]:
+    """Ignore TERM, with a grandchild that does too, and never end."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sleeper = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    child = subprocess.Popen([sys.executable, "-S", "-c", sleeper])
+
+    def wait() -> None:
+        Path(context.input["pids"]).write_text(f"{os.getpid()} {child.pid}", encoding="utf-8")
+        time.sleep(600)
+
+    context.step("wait", wait)
+    return {}
+
+
+def approve(context: Runtime) -> dict[str, Any]:
+    """Ask before acting."""
+    context.step("before", lambda: None)
+    agreed = context.approve("send", {"to": context.input["to"]})
+    return {"agreed": agreed}
+
+
+def chatter(context: Runtime) -> dict[str, Any]:
+    """Say `chunks` chunks of `size` characters in one step."""
+
+    def say() -> int:
+        size, chunks = context.input["size"], context.input["chunks"]
+        for number in range(chunks):
+            text = context.input.get("text", "x") * size
+            context.emit("model:chunk:v1", {"step": 1, "offset": number, "tokens": 1, "text": text})
+        return chunks
+
+    return {"said": context.step("say", say)}
+
+
+def pay(context: Runtime) -> dict[str, Any]:
+    """Have an effect on a ledger outside; `die` kills the worker between effect and receipt."""
+    ledger = Path(context.input["ledger"])
+
+    def perform(key: str) -> dict[str, str]:
+        with ledger.open("a", encoding="utf-8") as file:
+            file.write(key + "\n")
+        if context.input.get("die") and len(ledger.read_text(encoding="utf-8").split()) == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"key": key}
+
+    def inquire(key: str) -> dict[str, str] | None:
+        return {"key": key} if key in ledger.read_text(encoding="utf-8").split() else None
+
+    asks = context.input.get("asks")
+    receipt = context.effect("pay", perform, ["rent"], inquire=inquire if asks else None)
+    return {"receipt": receipt}
+
+
+def versions(context: Runtime) -> dict[str, Any]:
+    """Name its second step by a file, as if the program had changed between two runs."""
+    first = context.step("first", lambda: "kept")
+    name = Path(context.input["name_file"]).read_text(encoding="utf-8")
+    second = context.step(name, lambda: name)
+    context.step("wait", _wait_for, context.input["go_file"])
+    return {"first": first, "second": second}
+
+
+def _wait_for(path: str) -> None:
+    while not Path(path).exists():
+        time.sleep(0.02)
+
+
+def silent(context: Runtime) -> dict[str, Any]:
+    """Stop the whole process in the middle, as a hung machine would."""
+
+    def stop() -> str:
+        if not _happened(context.input, "stopped"):
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return "woke"
+
+    return {"said": context.step("stop", stop)}
