@@ -1,0 +1,349 @@
+"""The library's tables: adding, removing and reading documents.
+
+Plain functions that take the connection, so that several can share one transaction. Searching is in
+`search`. Rules:
+ 1. A document is seen only when complete; one user's documents are seen by that user only.
+ 2. Every row of `passages` has exactly one row in `passages_fts`, written and removed in the same
+    transaction and made by the analysis that `library_index` names.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from regend.errors import NotFound
+from regend.library.documents import (
+    PIECE_CHARACTERS,
+    DocumentRow,
+    PreparedDocument,
+    unpack_piece,
+)
+from regend.library.words import ANALYSIS, terms
+
+USER_SHIFT = 40  # bits of a passage id below the user's number
+PASSAGES_PER_WRITE = 400  # about 50 ms of the writer's time
+
+_COLUMNS = (
+    "number, id, user, title, source, media_type, digest, language, size_bytes, characters,"
+    " passages, added_at, untrusted"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """The outcome of adding: the stored document, and whether it was new."""
+
+    document: DocumentRow
+    is_new: bool
+
+
+def add_document(
+    connection: sqlite3.Connection,
+    *,
+    user: str,
+    prepared: PreparedDocument,
+    id: str,
+    at_ms: int,
+) -> Added:
+    """Store a document and its passages in the caller's transaction.
+
+    The same bytes a second time are not stored again: the document that has them comes back with
+    `is_new` false.
+
+    Args:
+        user: whose it is.
+        prepared: the document, from `documents.prepare`.
+        id: a fresh sortable id.
+        at_ms: wall time of the import.
+    """
+    present = find_by_digest(connection, user, prepared.document.digest)
+    if present is not None:
+        return Added(present, False)
+    number = begin_document(connection, user=user, prepared=prepared, id=id, at_ms=at_ms)
+    append_passages(connection, user, number, prepared, 0, len(prepared.passages))
+    return complete_document(connection, user, number)
+
+
+def begin_document(
+    connection: sqlite3.Connection, *, user: str, prepared: PreparedDocument, id: str, at_ms: int
+) -> int:
+    """Store an incomplete document without its passages; return its number."""
+    document = prepared.document
+    row = connection.execute(
+        "INSERT INTO documents (id, user, title, source, media_type, digest, language, size_bytes,"
+        " characters, passages, added_at, untrusted, complete)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) RETURNING number",
+        (
+            id,
+            user,
+            document.title,
+            document.source,
+            document.media_type,
+            document.digest,
+            document.language,
+            document.size_bytes,
+            len(document.text),
+            len(prepared.passages),
+            at_ms,
+            int(document.untrusted),
+        ),
+    ).fetchone()
+    number = int(row[0])
+    connection.executemany(
+        "INSERT INTO document_texts (document, start, text) VALUES (?, ?, ?)",
+        ((number, start, piece) for start, piece in prepared.pieces),
+    )
+    return number
+
+
+def append_passages(
+    connection: sqlite3.Connection,
+    user: str,
+    number: int,
+    prepared: PreparedDocument,
+    first: int,
+    stop: int,
+) -> None:
+    """Store the passages from `first` up to `stop` of a document that was begun."""
+    chosen = prepared.passages[first:stop]
+    low = _next_passage_id(connection, user)
+    connection.executemany(
+        "INSERT INTO passages (id, document, ordinal, heading, kind, start, end)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            (low + i, number, p.ordinal, p.heading, p.kind, p.start, p.end)
+            for i, p in enumerate(one.passage for one in chosen)
+        ),
+    )
+    connection.executemany(
+        "INSERT INTO passages_fts (rowid, title, heading, text) VALUES (?, ?, ?, ?)",
+        (
+            (low + i, prepared.title_terms, one.heading_terms, one.text_terms)
+            for i, one in enumerate(chosen)
+        ),
+    )
+
+
+def complete_document(connection: sqlite3.Connection, user: str, number: int) -> Added:
+    """Let a document be seen, unless the same bytes came in meanwhile; then drop it."""
+    digest = connection.execute(
+        "SELECT digest FROM documents WHERE number = ?", (number,)
+    ).fetchone()[0]
+    present = find_by_digest(connection, user, digest)
+    if present is not None:
+        while purge(connection, number, PASSAGES_PER_WRITE):
+            pass
+        return Added(present, False)
+    connection.execute("UPDATE documents SET complete = 1 WHERE number = ?", (number,))
+    row = connection.execute(f"SELECT {_COLUMNS} FROM documents WHERE number = ?", (number,))
+    return Added(_document(row.fetchone()), True)
+
+
+def hide_document(connection: sqlite3.Connection, user: str, id: str) -> int:
+    """Let a document be seen no more; return its number, for `purge`.
+
+    Raises:
+        NotFound: the user has no such document.
+    """
+    document = get_document(connection, user, id)
+    connection.execute("UPDATE documents SET complete = 0 WHERE number = ?", (document.number,))
+    return document.number
+
+
+def purge(connection: sqlite3.Connection, number: int, limit: int) -> bool:
+    """Delete up to `limit` passages of a hidden document, and itself with the last of them.
+
+    Returns:
+        Whether anything is left to delete.
+    """
+    rows = connection.execute(
+        "SELECT p.id, p.heading, p.start, p.end, d.title FROM passages p"
+        " JOIN documents d ON d.number = p.document"
+        " WHERE p.document = ? ORDER BY p.ordinal LIMIT ?",
+        (number, limit),
+    ).fetchall()
+    reader = TextReader(connection)
+    connection.executemany(
+        "INSERT INTO passages_fts (passages_fts, rowid, title, heading, text)"
+        " VALUES ('delete', ?, ?, ?, ?)",
+        (
+            (id, *_index_row(title, heading, reader.read(number, start, end)))
+            for id, heading, start, end, title in rows
+        ),
+    )
+    connection.executemany("DELETE FROM passages WHERE id = ?", ((row[0],) for row in rows))
+    if len(rows) == limit:
+        return True
+    connection.execute("DELETE FROM document_texts WHERE document = ?", (number,))
+    connection.execute("DELETE FROM documents WHERE number = ?", (number,))
+    return False
+
+
+def remove_document(connection: sqlite3.Connection, user: str, id: str) -> None:
+    """Delete a document in the caller's transaction; `Importer.remove` does it in short ones.
+
+    Raises:
+        NotFound: the user has no such document.
+    """
+    number = hide_document(connection, user, id)
+    while purge(connection, number, PASSAGES_PER_WRITE):
+        pass
+
+
+def unfinished(connection: sqlite3.Connection) -> list[int]:
+    """Return the numbers of documents whose import or removal was interrupted, for `purge`.
+
+    Only right where neither is going on: at the start of the daemon.
+    """
+    rows = connection.execute("SELECT number FROM documents WHERE NOT complete")
+    return [number for (number,) in rows]
+
+
+def get_document(connection: sqlite3.Connection, user: str, id: str) -> DocumentRow:
+    """Return a document.
+
+    Raises:
+        NotFound: the user has no such document.
+    """
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM documents WHERE user = ? AND id = ? AND complete", (user, id)
+    ).fetchone()
+    if row is None:
+        raise NotFound(
+            "document_not_found",
+            "There is no such document in your library.",
+            hint="`regend library list` shows the documents and their ids.",
+        )
+    return _document(row)
+
+
+def find_by_digest(connection: sqlite3.Connection, user: str, digest: str) -> DocumentRow | None:
+    """Return the user's document made of these bytes, if there is one."""
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM documents WHERE user = ? AND digest = ? AND complete",
+        (user, digest),
+    ).fetchone()
+    return None if row is None else _document(row)
+
+
+def find_by_source(connection: sqlite3.Connection, user: str, source: str) -> list[DocumentRow]:
+    """Return the user's documents that came from one place, oldest first."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM documents WHERE user = ? AND source = ? AND complete ORDER BY id",
+        (user, source),
+    )
+    return [_document(row) for row in rows]
+
+
+def list_documents(
+    connection: sqlite3.Connection, user: str, limit: int, cursor: str | None = None
+) -> tuple[list[DocumentRow], str | None]:
+    """Return a page of the user's documents, newest first, and the cursor of the next page."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM documents WHERE user = ? AND complete AND (? IS NULL OR id < ?)"
+        " ORDER BY id DESC LIMIT ?",
+        (user, cursor, cursor, limit + 1),
+    ).fetchall()
+    documents = [_document(row) for row in rows[:limit]]
+    return documents, documents[-1].id if len(rows) > limit else None
+
+
+def document_text(
+    connection: sqlite3.Connection, user: str, id: str, start: int = 0, end: int | None = None
+) -> str:
+    """Return the text of a document, or the characters from `start` up to `end` of it.
+
+    Raises:
+        NotFound: the user has no such document.
+    """
+    document = get_document(connection, user, id)
+    low = min(max(start, 0), document.characters)
+    high = document.characters if end is None else min(max(end, low), document.characters)
+    return TextReader(connection).read(document.number, low, high)
+
+
+class TextReader:
+    """Reads stretches of documents, unpacking each piece of text once."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Read by this connection, within one transaction."""
+        self._connection = connection
+        self._last: tuple[int, int, str] = (-1, -1, "")
+
+    def read(self, number: int, start: int, end: int) -> str:
+        """Return the characters from `start` up to `end` of the document with this number."""
+        return "".join(self._stretches(number, start, end))
+
+    def _stretches(self, number: int, start: int, end: int) -> Iterator[str]:
+        while start < end:
+            first = start - start % PIECE_CHARACTERS
+            piece = self._piece(number, first)
+            if start - first >= len(piece):
+                return
+            yield piece[start - first : end - first]
+            start = first + PIECE_CHARACTERS
+
+    def _piece(self, number: int, first: int) -> str:
+        if self._last[:2] != (number, first):
+            row = self._connection.execute(
+                "SELECT text FROM document_texts WHERE document = ? AND start = ?", (number, first)
+            ).fetchone()
+            self._last = (number, first, unpack_piece(row[0]) if row else "")
+        return self._last[2]
+
+
+def ensure_analysis(connection: sqlite3.Connection) -> int:
+    """Build the index again where it was made by another analysis than this program's.
+
+    Returns:
+        How many passages were indexed again.
+    """
+    row = connection.execute("SELECT analysis FROM library_index").fetchone()
+    if row is not None and row[0] == ANALYSIS:
+        return 0
+    connection.execute("DELETE FROM library_index")
+    connection.execute("INSERT INTO library_index (analysis) VALUES (?)", (ANALYSIS,))
+    connection.execute("INSERT INTO passages_fts (passages_fts) VALUES ('delete-all')")
+    reader = TextReader(connection)
+    rows = connection.execute(
+        "SELECT p.id, p.document, p.heading, p.start, p.end, d.title FROM passages p"
+        " JOIN documents d ON d.number = p.document ORDER BY p.id"
+    )
+    count = 0
+    for id, number, heading, start, end, title in rows:
+        connection.execute(
+            "INSERT INTO passages_fts (rowid, title, heading, text) VALUES (?, ?, ?, ?)",
+            (id, *_index_row(title, heading, reader.read(number, start, end))),
+        )
+        count += 1
+    return count
+
+
+def _index_row(title: str, heading: str, text: str) -> tuple[str, str, str]:
+    """Return what `passages_fts` holds of a passage."""
+    return " ".join(terms(title)), " ".join(terms(heading)), " ".join(terms(text))
+
+
+def user_number(connection: sqlite3.Connection, user: str) -> int | None:
+    """Return the number that a user's passage ids carry, if the user ever added a document."""
+    row = connection.execute("SELECT number FROM library_users WHERE user = ?", (user,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _next_passage_id(connection: sqlite3.Connection, user: str) -> int:
+    connection.execute("INSERT OR IGNORE INTO library_users (user) VALUES (?)", (user,))
+    number = user_number(connection, user) or 0
+    low = number << USER_SHIFT
+    last = connection.execute(
+        "SELECT max(id) FROM passages WHERE id BETWEEN ? AND ?",
+        (low, low + (1 << USER_SHIFT) - 1),
+    ).fetchone()[0]
+    return low if last is None else int(last) + 1
+
+
+def _document(row: tuple[Any, ...]) -> DocumentRow:
+    *columns, untrusted = row
+    return DocumentRow(*columns, untrusted=bool(untrusted))

@@ -1,0 +1,190 @@
+"""Searching one user's passages.
+
+Ranking a row costs FTS5 about 5 µs, so a word that half of the passages have would cost half a
+second. The work is bounded instead, in three steps:
+ 1. count how many passages have each term, up to a bound;
+ 2. take candidates by the rarest terms, and common ones only in company, within a budget of rows;
+ 3. rank the best candidates by all terms of the question (`ranking`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from regend.library.documents import Hit
+from regend.library.index import USER_SHIFT, TextReader, user_number
+from regend.library.query import Query, match_all, match_any, parse
+from regend.library.ranking import HEADING_WEIGHT, TITLE_WEIGHT, padded, rarity, score
+from regend.library.words import terms
+from regend.limits import MAX_PAGE_LENGTH
+
+_COUNT_BOUND = 4000  # passages counted for one term; beyond that the number is estimated
+_ROW_BUDGET = 8000  # passages looked at for one question
+_BM25_ROWS = 2000  # up to here FTS5 ranks the candidates itself
+_CANDIDATES = 96  # passages that are read and ranked by all terms; more for a longer answer
+_COMPLETIONS = 8  # words that the beginning of a word may stand for
+_COMMON_IN_COMPANY = 4  # common terms that are asked for together
+_PER_DOCUMENT = 3  # passages of one document before other documents have their turn
+
+_WITHIN = "passages_fts MATCH ? AND rowid BETWEEN ? AND ?"
+
+
+def search(connection: sqlite3.Connection, user: str, question: str, limit: int = 10) -> list[Hit]:
+    """Return the user's passages that fit a question best, best first.
+
+    Args:
+        question: plain words in any language; “words in double quotes” must be there as a phrase.
+        limit: most hits to return, clamped to 1..1000.
+
+    Returns:
+        Hits, none where no word of the question is in the user's documents. Never raises for what
+        a question holds.
+    """
+    query = parse(question)
+    number = user_number(connection, user)
+    if number is None or not query:
+        return []
+    limit = min(max(limit, 1), MAX_PAGE_LENGTH)
+    scope = _Scope(connection, number << USER_SHIFT, ((number + 1) << USER_SHIFT) - 1)
+    having = scope.count_terms(query)
+    wanted = max(_CANDIDATES, 2 * limit)
+    candidates = scope.candidates(query, having, wanted)
+    rarities = {term: rarity(having[term], scope.total) for term in having if having[term]}
+    return _diverse(_ranked(connection, user, candidates, rarities), limit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """One user's range of passage ids in the index."""
+
+    connection: sqlite3.Connection
+    low: int
+    high: int
+
+    @property
+    def total(self) -> int:
+        """How many passages the range holds, about."""
+        last = self.connection.execute(
+            "SELECT max(id) FROM passages WHERE id BETWEEN ? AND ?", (self.low, self.high)
+        ).fetchone()[0]
+        return 0 if last is None else int(last) - self.low + 1
+
+    def count_terms(self, query: Query) -> dict[str, int]:
+        """Return how many passages have each term of the question, in its order.
+
+        Where nothing has the word that the question breaks off with, the words that begin with it
+        stand in.
+        """
+        total = self.total
+        having = {term: self._count(term, total) for term in (*query.terms, *query.phrases)}
+        if query.beginning and query.terms and not having.get(query.terms[-1]):
+            completions = self._completions(query.beginning)
+            having.update({term: self._count(term, total) for term in completions})
+        return having
+
+    def _count(self, term: str, total: int) -> int:
+        count, last = self.connection.execute(
+            f"SELECT count(*), max(rowid) FROM"
+            f" (SELECT rowid FROM passages_fts WHERE {_WITHIN} LIMIT ?)",
+            (f'"{term}"', self.low, self.high, _COUNT_BOUND),
+        ).fetchone()
+        if count < _COUNT_BOUND:
+            return int(count)
+        return max(int(count * total / (last - self.low + 1)), int(count))
+
+    def _completions(self, beginning: str) -> list[str]:
+        rows = self.connection.execute(
+            "SELECT term FROM passages_terms WHERE term >= ? AND term < ? LIMIT ?",
+            (beginning, beginning + "\U0010ffff", _COMPLETIONS),
+        )
+        return [term for (term,) in rows]
+
+    def candidates(self, query: Query, having: dict[str, int], wanted: int) -> list[int]:
+        """Return the ids of the passages most worth ranking, at most `wanted`."""
+        if query.phrases:
+            return self._best_by_bm25(match_all(query.phrases), wanted)
+        known = sorted((term for term in having if having[term]), key=having.__getitem__)
+        chosen: list[str] = []
+        rows = 0
+        for term in known:
+            if chosen and rows + having[term] > _ROW_BUDGET:
+                break
+            chosen.append(term)
+            rows += having[term]
+        common = known[len(chosen) :]
+        if not common and rows <= _BM25_ROWS:
+            return self._best_by_bm25(match_any(chosen), wanted) if chosen else []
+        return self._best_by_rarity(chosen, common, having, wanted)
+
+    def _best_by_bm25(self, expression: str, wanted: int) -> list[int]:
+        rows = self.connection.execute(
+            f"SELECT id FROM (SELECT rowid AS id, bm25(passages_fts, {TITLE_WEIGHT},"
+            f" {HEADING_WEIGHT}, 1.0) AS rank FROM passages_fts WHERE {_WITHIN} LIMIT ?)"
+            " ORDER BY rank LIMIT ?",
+            (expression, self.low, self.high, _COUNT_BOUND, wanted),
+        )
+        return [id for (id,) in rows]
+
+    def _best_by_rarity(
+        self, chosen: list[str], common: list[str], having: dict[str, int], wanted: int
+    ) -> list[int]:
+        """Add up, for each passage, the rarities of the terms that it has."""
+        total = self.total
+        parts: list[tuple[str, float]] = []
+        for term in chosen:
+            worth = rarity(having[term], total)
+            parts.append((f'"{term}"', worth))
+            parts.append((f'{{title heading}} : "{term}"', worth))
+        if common:
+            company = (chosen[-1:] if len(common) == 1 else []) + common[:_COMMON_IN_COMPANY]
+            worth = sum(rarity(having[term], total) for term in company)
+            parts.append((match_all(company), worth))
+        bound = max(_ROW_BUDGET // len(parts), _COUNT_BOUND)
+        one = (
+            "SELECT * FROM (SELECT rowid AS id, ? AS worth FROM passages_fts"
+            f" WHERE {_WITHIN} LIMIT ?)"
+        )
+        arguments: list[Any] = []
+        for expression, worth in parts:
+            arguments += (worth, expression, self.low, self.high, bound)
+        rows = self.connection.execute(
+            f"SELECT id FROM ({' UNION ALL '.join([one] * len(parts))})"
+            " GROUP BY id ORDER BY sum(worth) DESC LIMIT ?",
+            (*arguments, wanted),
+        )
+        return [id for (id,) in rows]
+
+
+def _ranked(
+    connection: sqlite3.Connection, user: str, ids: list[int], rarities: dict[str, float]
+) -> list[Hit]:
+    """Read the passages and return them as hits, best first."""
+    rows = connection.execute(
+        "SELECT d.number, d.id, d.title, d.source, p.heading, p.kind, p.start, p.end, d.untrusted"
+        " FROM passages p JOIN documents d ON d.number = p.document"
+        f" WHERE p.id IN ({', '.join('?' * len(ids))}) AND d.user = ? AND d.complete"
+        " ORDER BY p.document, p.start",
+        (*ids, user),
+    )
+    reader = TextReader(connection)
+    hits = []
+    for number, id, title, source, heading, kind, start, end, untrusted in rows:
+        text = reader.read(number, start, end)
+        fit = score(rarities, padded(terms(title)), padded(terms(heading)), padded(terms(text)))
+        span = (start, end)
+        hits.append(Hit(id, title, source, heading, kind, span, text, fit, bool(untrusted)))
+    return sorted(hits, key=lambda hit: -hit.score)
+
+
+def _diverse(hits: Iterable[Hit], limit: int) -> list[Hit]:
+    """Return the best hits, with passages beyond the third of a document behind the others."""
+    first: list[Hit] = []
+    later: list[Hit] = []
+    seen: dict[str, int] = {}
+    for hit in hits:
+        seen[hit.document_id] = seen.get(hit.document_id, 0) + 1
+        (first if seen[hit.document_id] <= _PER_DOCUMENT else later).append(hit)
+    return (first + later)[:limit]
