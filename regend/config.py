@@ -1,13 +1,12 @@
-"""Where things live, and what a person may set.
+"""What a person may set.
 
-`Home` names every path. `Config` is `config.toml`: every key optional, an unknown key is an error
-that names it and the nearest known one. Numbers carry their unit in the name.
+`Config` is `config.toml`: every key optional, an unknown key is an error that names it and the
+nearest known one. Numbers carry their unit in the name.
 """
 
 from __future__ import annotations
 
 import difflib
-import os
 import tomllib
 import types
 import typing
@@ -15,122 +14,10 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from regend.errors import BadInput
+from regend.home import Home as Home  # where `config.toml` lies belongs to what it says
 
 DEFAULT_PORT = 7867
-
-
-@dataclass(frozen=True)
-class Home:
-    """The folders of one daemon.
-
-    Attributes:
-        config_dir: holds `config.toml` and `keys/`.
-        data_dir: holds the database, blobs and models.
-        runtime_dir: holds `daemon.json` and the sockets of this run.
-    """
-
-    config_dir: Path
-    data_dir: Path
-    runtime_dir: Path
-
-    @staticmethod
-    def find(environment: typing.Mapping[str, str] | None = None) -> Home:
-        """Return the home that `REGEND_HOME` names, or the platform's folders."""
-        env = os.environ if environment is None else environment
-        root = env.get("REGEND_HOME")
-        if root:
-            return Home.at(Path(root))
-        return Home(
-            Path(platformdirs.user_config_dir("regend", appauthor=False)),
-            Path(platformdirs.user_data_dir("regend", appauthor=False)),
-            Path(platformdirs.user_runtime_dir("regend", appauthor=False)),
-        )
-
-    @staticmethod
-    def at(root: Path) -> Home:
-        """Return a home with everything under one folder; symlinks are resolved."""
-        resolved = root.expanduser().resolve()
-        return Home(resolved, resolved, resolved)
-
-    @property
-    def config_file(self) -> Path:
-        """The person's settings."""
-        return self.config_dir / "config.toml"
-
-    @property
-    def keys_dir(self) -> Path:
-        """Secret keys of this device."""
-        return self.config_dir / "keys"
-
-    @property
-    def token_file(self) -> Path:
-        """The owner's bearer token."""
-        return self.config_dir / "token"
-
-    @property
-    def database(self) -> Path:
-        """The SQLite database."""
-        return self.data_dir / "regend.db"
-
-    @property
-    def lock_file(self) -> Path:
-        """Held by the one daemon of this home."""
-        return self.data_dir / "regend.lock"
-
-    @property
-    def blobs_dir(self) -> Path:
-        """Content-addressed payloads."""
-        return self.data_dir / "blobs"
-
-    @property
-    def models_dir(self) -> Path:
-        """Model files, by catalogue name."""
-        return self.data_dir / "models"
-
-    @property
-    def slots_dir(self) -> Path:
-        """Where model hosts save slots, before they become blobs; same file system as blobs."""
-        return self.data_dir / "slots"
-
-    @property
-    def daemon_file(self) -> Path:
-        """`url`, `pid`, `started_at`, `version` of the running daemon."""
-        return self.runtime_dir / "daemon.json"
-
-    def make(self) -> None:
-        """Create the folders, private to the owner whatever the umask.
-
-        Raises:
-            BadInput: a folder cannot be created or written.
-        """
-        for folder in (
-            self.config_dir,
-            self.data_dir,
-            self.runtime_dir,
-            self.keys_dir,
-            self.blobs_dir,
-            self.models_dir,
-            self.slots_dir,
-        ):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                folder.chmod(0o700)
-                writable = os.access(folder, os.W_OK)
-            except OSError as error:
-                raise BadInput(
-                    "home_not_writable",
-                    f"The folder {folder} cannot be used: {error.strerror or error}.",
-                    hint="Make it writable, or set REGEND_HOME to a folder that is.",
-                ) from error
-            if not writable:
-                raise BadInput(
-                    "home_not_writable",
-                    f"The folder {folder} is not writable.",
-                    hint="Make it writable, or set REGEND_HOME to a folder that is.",
-                )
 
 
 @dataclass(frozen=True)
@@ -252,10 +139,14 @@ def _build(kind: Any, table: Any, prefix: str, path: Path) -> Any:
             raise BadInput(
                 "config_unknown_key",
                 f"{path}: there is no setting “{prefix}{key}”.",
-                hint=f"Did you mean “{prefix}{near[0]}”?" if near else f"Known: {', '.join(known)}.",
+                hint=f"Did you mean “{prefix}{near[0]}”?"
+                if near
+                else f"Known: {', '.join(known)}.",
                 field=f"{prefix}{key}",
             )
-    values = {key: _convert(hints[key], value, f"{prefix}{key}", path) for key, value in table.items()}
+    values = {
+        key: _convert(hints[key], value, f"{prefix}{key}", path) for key, value in table.items()
+    }
     return kind(**values)
 
 

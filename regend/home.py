@@ -1,0 +1,131 @@
+"""Where things live: `Home` names every path of one daemon.
+
+It stands apart from the settings because every short command needs the paths and none needs the
+settings, whose dataclasses take longer to import than such a command takes to run.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from regend.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folders of one daemon.
+
+    Attributes:
+        config_dir: holds `config.toml` and `keys/`.
+        data_dir: holds the database, blobs and models.
+        runtime_dir: holds `daemon.json` and the sockets of this run.
+    """
+
+    config_dir: Path
+    data_dir: Path
+    runtime_dir: Path
+
+    @staticmethod
+    def find(environment: Mapping[str, str] | None = None) -> Home:
+        """Return the home that `REGEND_HOME` names, or the platform's folders."""
+        env = os.environ if environment is None else environment
+        root = env.get("REGEND_HOME")
+        if root:
+            return Home.at(Path(root))
+        import platformdirs  # a tenth of a short command's start, and only needed here
+
+        data_dir = Path(platformdirs.user_data_dir("regend", appauthor=False))
+        with warnings.catch_warnings(record=True) as missing:
+            warnings.simplefilter("always")
+            runtime_dir = Path(platformdirs.user_runtime_dir("regend", appauthor=False))
+        if missing:  # no runtime folder of this user's own: not one in the shared /tmp
+            runtime_dir = data_dir / "run"
+        config_dir = Path(platformdirs.user_config_dir("regend", appauthor=False))
+        return Home(config_dir, data_dir, runtime_dir)
+
+    @staticmethod
+    def at(root: Path) -> Home:
+        """Return a home with everything under one folder; symlinks are resolved."""
+        resolved = root.expanduser().resolve()
+        return Home(resolved, resolved, resolved)
+
+    @property
+    def config_file(self) -> Path:
+        """The person's settings."""
+        return self.config_dir / "config.toml"
+
+    @property
+    def keys_dir(self) -> Path:
+        """Secret keys of this device."""
+        return self.config_dir / "keys"
+
+    @property
+    def token_file(self) -> Path:
+        """The owner's bearer token."""
+        return self.config_dir / "token"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite database."""
+        return self.data_dir / "regend.db"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the one daemon of this home."""
+        return self.data_dir / "regend.lock"
+
+    @property
+    def blobs_dir(self) -> Path:
+        """Content-addressed payloads."""
+        return self.data_dir / "blobs"
+
+    @property
+    def models_dir(self) -> Path:
+        """Model files, by catalogue name."""
+        return self.data_dir / "models"
+
+    @property
+    def slots_dir(self) -> Path:
+        """Where model hosts save slots, before they become blobs; same file system as blobs."""
+        return self.data_dir / "slots"
+
+    @property
+    def daemon_file(self) -> Path:
+        """`url`, `pid`, `started_at`, `version` of the running daemon."""
+        return self.runtime_dir / "daemon.json"
+
+    def make(self) -> None:
+        """Create the folders, private to the owner whatever the umask.
+
+        Raises:
+            BadInput: a folder cannot be created or written.
+        """
+        for folder in (
+            self.config_dir,
+            self.data_dir,
+            self.runtime_dir,
+            self.keys_dir,
+            self.blobs_dir,
+            self.models_dir,
+            self.slots_dir,
+        ):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                folder.chmod(0o700)
+                writable = os.access(folder, os.W_OK)
+            except OSError as error:
+                raise BadInput(
+                    "home_not_writable",
+                    f"The folder {folder} cannot be used: {error.strerror or error}.",
+                    hint="Make it writable, or set REGEND_HOME to a folder that is.",
+                ) from error
+            if not writable:
+                raise BadInput(
+                    "home_not_writable",
+                    f"The folder {folder} is not writable.",
+                    hint="Make it writable, or set REGEND_HOME to a folder that is.",
+                )
