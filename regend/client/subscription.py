@@ -22,37 +22,35 @@ class Subscription:
         TooLarge: they do not fit into one hello.
     """
 
-    def __init__(self, jobs: Iterable[str] | None) -> None:
+    def __init__(self, jobs: Sequence[str] | None) -> None:
         self.jobs = None if jobs is None else list(dict.fromkeys(_checked(jobs)))
 
     def changed(self, op: str, jobs: Sequence[str] | None) -> Subscription:
         """Return what is followed after the command; other commands change nothing.
 
         Raises:
-            BadInput: no jobs are given, or the stream follows all and cannot leave one out.
+            BadInput: the jobs are not a list of ids, or all are followed and none can be left out.
             TooLarge: they do not fit into one hello.
         """
         if op not in ("subscribe", "unsubscribe"):
             return self
-        if jobs is None:
-            raise BadInput("jobs_missing", f"{op} needs a list of job ids.", field="jobs")
+        named = _checked(jobs)
         if op == "subscribe":
-            added = _checked(jobs)
-            return self if self.jobs is None else Subscription([*self.jobs, *added])
+            return self if self.jobs is None else Subscription([*self.jobs, *named])
         if self.jobs is None:
             raise BadInput(
                 "stream_follows_all",
                 "This stream follows all jobs and cannot leave some out.",
                 hint="Open a stream with a list of jobs.",
             )
-        return self.without(_checked(jobs))
+        return self.without(named)
 
     def without(self, jobs: Iterable[str]) -> Subscription:
         """Return what is followed without these jobs."""
         if self.jobs is None:
             return self
         left_out = set(jobs)
-        return Subscription(job for job in self.jobs if job not in left_out)
+        return Subscription([job for job in self.jobs if job not in left_out])
 
     def beyond(self, earlier: Subscription) -> list[str]:
         """Return the jobs that are followed now and were not earlier."""
@@ -60,9 +58,10 @@ class Subscription:
         return [job for job in self.jobs or [] if job not in known]
 
 
-def _checked(jobs: Iterable[str]) -> list[str]:
-    listed = [jobs] if isinstance(jobs, str) else list(jobs)
-    if isinstance(jobs, str) or not all(isinstance(job, str) and job for job in listed):
+def _checked(jobs: object) -> list[str]:
+    given = jobs if isinstance(jobs, list | tuple) else [None]
+    listed = [job for job in given if isinstance(job, str) and job]
+    if len(listed) != len(given):
         raise BadInput("bad_job_ids", "jobs must be a list of job ids.", field="jobs")
     if len(json.dumps(listed)) + _ENVELOPE_BYTES > CLIENT_FRAME_BYTES:
         raise TooLarge(
