@@ -345,5 +345,5 @@ def _next_passage_id(connection: sqlite3.Connection, user: str) -> int:
 
 
 def _document(row: tuple[Any, ...]) -> DocumentRow:
-    *columns, untrusted = row
-    return DocumentRow(*columns, untrusted=bool(untrusted))
+    columns: list[Any] = [*row[:-1], bool(row[-1])]
+    return DocumentRow(*columns)

@@ -16,6 +16,7 @@ import re
 _SHORTEST_STEM = 2  # letters that an Indian word keeps at least; vowel signs do not count
 
 _VC = re.compile("v+c+")
+_SHAPES = {point: "v" if chr(point) in "aeiou" else "c" for point in range(128)}
 _STEP_2 = {
     "ational": "ate",
     "ization": "ize",
@@ -71,6 +72,8 @@ def english_stem(word: str) -> str:
 
 def _shape(word: str) -> str:
     """Return `c` and `v` for the consonants and vowels; y is a vowel after a consonant."""
+    if "y" not in word:
+        return word.translate(_SHAPES)
     shape = ""
     for letter in word:
         vowel = letter in "aeiou" or (letter == "y" and shape.endswith("c"))

@@ -36,7 +36,10 @@ def _marks() -> str:
 
 
 WORD_CHARACTERS: Final = r"\w" + _marks() + "\u200c\u200d"
-_ASCII_WORD = re.compile("[a-z0-9]+")
+# One table that lowers letters and blanks what is no letter or digit: faster than a pattern.
+_ASCII_WORDS: Final = {
+    point: chr(point).lower() if chr(point).isalnum() else " " for point in range(128)
+}
 _WORD = re.compile(f"[{WORD_CHARACTERS}]+")
 _ACCENTED = re.compile("[\u00c0-\u024f\u0300-\u036f\u1e00-\u1eff]")
 _ACCENT = re.compile("[\u0300-\u036f]")
@@ -74,8 +77,9 @@ def fold(text: str) -> str:
 
 def split_words(text: str) -> list[str]:
     """Return the folded words of a text in order, stop words included."""
-    pattern = _ASCII_WORD if text.isascii() else _WORD
-    return pattern.findall(fold(text))
+    if text.isascii():
+        return text.translate(_ASCII_WORDS).split()
+    return _WORD.findall(fold(text))
 
 
 class _StemCache(dict[str, str]):
@@ -104,7 +108,7 @@ def terms(text: str) -> list[str]:
 
     A term has no blank in it, so the terms joined by blanks are what FTS5 is given.
     """
-    return [stem for stem in map(_STEMS.__getitem__, split_words(text)) if stem]
+    return list(filter(None, map(_STEMS.__getitem__, split_words(text))))
 
 
 def question_terms(question: str) -> list[str]:
