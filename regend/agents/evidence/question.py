@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from regend.agents.evidence.vocabulary import PHRASES, WEAK_WORDS
 from regend.agents.evidence.words import RELATED, Word, is_stop_word, stem, terms, words
+from regend.library.words import fold
 
 MAX_QUESTION_CHARACTERS = 2000  # what is longer is cut for planning; the job keeps it whole
 MAX_TERMS = 40
@@ -38,13 +39,13 @@ _CUES = {
     r"|institutes?|projects|teams)\b",
     "yes": r"^(?:can|could|does|do|is|are|will|would|should|may|must|has|have|did|was)\b",
 }
-# Whole words, because `\b` does not see where a word with vowel signs ends.
+# Folded words, because `\b` does not see where a word with vowel signs ends.
 _CUE_WORDS = {
     **dict.fromkeys(("कितना", "कितने", "कितनी", "अधिकतम", "न्यूनतम"), "number"),
-    **dict.fromkeys(("कीमत", "क़ीमत", "दाम", "मूल्य", "शुल्क"), "price"),
+    **dict.fromkeys(("कीमत", "दाम", "मूल्य", "शुल्क"), "price"),
     **dict.fromkeys(("संस्करण", "वर्शन"), "version"),
     **dict.fromkeys(("कौन", "किसने", "किसका", "किसके"), "person"),
-    **dict.fromkeys(("कहाँ", "कहां"), "place"),
+    "कहां": "place",
     "कब": "date",
     "लाइसेंस": "license",
     "कैसे": "way",
@@ -93,14 +94,14 @@ class Question:
 def analyse(text: str) -> Question:
     """Return what a question asks for; a text without words gives one without terms."""
     trimmed = " ".join(text.split())[:MAX_QUESTION_CHARACTERS]
+    lowered = [fold(word.text) for word in words(trimmed)]
     cues = {cue for cue, pattern in _CUE_PATTERNS.items() if pattern.search(trimmed)}
-    cues |= {_CUE_WORDS[word.text] for word in words(trimmed) if word.text in _CUE_WORDS}
+    cues |= {_CUE_WORDS[word] for word in lowered if word in _CUE_WORDS}
     identifiers = {
         word.casefold()
         for found in _IDENTIFIER.findall(trimmed)
         for word in re.split("[-_.]", found)
     }
-    lowered = [word.text.casefold() for word in words(trimmed)]
     found: dict[str, Term] = {}
     for word in words(trimmed):
         if is_stop_word(word.text) and not _is_letter_name(trimmed, word):
@@ -124,7 +125,7 @@ def _is_letter_name(text: str, word: Word) -> bool:
 def _term(text: str, word: Word, identifiers: set[str], cues: set[str]) -> Term:
     own = stem(word.text)
     parts = frozenset(part for part, _ in terms(word.text)) - {own}
-    weak = word.text.casefold() in WEAK_WORDS
+    weak = fold(word.text) in WEAK_WORDS
     asked_for = bool(cues & {"version", "license", "price", "group"}) and own in _ASKED_STEMS
     weight = 0.3 if weak else 0.5 if asked_for else 1.0
     return Term(
@@ -167,7 +168,7 @@ def queries(question: Question, *, deep: bool = False) -> list[str]:
     if not question.terms:
         return []
     kept = [word.text for word in words(question.text) if not is_stop_word(word.text)]
-    strong = [word for word in kept if word.casefold() not in WEAK_WORDS]
+    strong = [word for word in kept if fold(word) not in WEAK_WORDS]
     related = sorted({other for term in question.terms if not term.name for other in term.related})
     planned = [question.text, " ".join(strong)]
     if related:

@@ -32,6 +32,7 @@ DOCUMENT_WORTH = 0.2
 
 CONTEXT_SHARE = 0.45  # of the score: what stands near counts less than what is said
 TITLE_BONUS = 0.5
+UNNAMED = 0.8  # for other documents, where the question names one by its whole title
 PAIR_BONUS = 0.15
 LENGTH_AT_EASE = 30  # words; longer units say more by chance
 FIRST_BLOCK_BONUS = 0.06
@@ -45,7 +46,8 @@ class Piece:
         document_id, title, source: whose part it is.
         start: where `text` begins in the document.
         text: the characters of the document from `start` on, unchanged.
-        heading: what stands above a window's first line.
+        headings: (start, end, heading) of spans of the document whose heading the search knows;
+            a window does not see the headings above it.
     """
 
     document_id: str
@@ -53,7 +55,7 @@ class Piece:
     source: str
     start: int
     text: str
-    heading: str = ""
+    headings: tuple[tuple[int, int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,23 +128,36 @@ def rank(question: Question, pieces: Sequence[Piece]) -> list[Candidate]:
     """Return every unit of the pieces with its worth, best first; equal ones as they stand."""
     reads = _joined([_read(piece) for piece in pieces])
     vocabulary = frozenset[str]().union(*(read.terms for read in reads))
-    names = frozenset(term.stem for term in question.terms if term.name) | _titles(question, pieces)
+    titled = _titles(question, pieces)
+    names = frozenset(term.stem for term in question.terms if term.name) | titled
     matcher = _Matcher(question, names, vocabulary)
     weights = _weights(question, reads)
     if not sum(weights):
         return []
-    ranked = [one for read in reads for one in _candidates(question, names, matcher, weights, read)]
+    ranked: list[Candidate] = []
+    for read in reads:
+        worth = 1.0 if not titled or title_share(question, read.piece.title) == 1 else UNNAMED
+        ranked += _candidates(question, names, matcher, weights, read, worth)
     ranked.sort(key=lambda one: -one.score)
     return ranked
 
 
 def _read(piece: Piece) -> _Read:
-    found = tuple(units(piece.text, piece.heading))
+    found = tuple(_headed(unit, piece) for unit in units(piece.text))
     unit_terms = tuple(term_set(piece.text[unit.start : unit.end]) for unit in found)
     headings = {heading: term_set(heading) for heading in {unit.heading for unit in found}}
     title = term_set(piece.title)
     everything = title.union(*unit_terms, *headings.values())
     return _Read(piece, found, unit_terms, headings, title, everything)
+
+
+def _headed(unit: Unit, piece: Piece) -> Unit:
+    """Give a unit of a window the heading that the search knows for its place."""
+    if unit.heading or not piece.start:
+        return unit
+    at = piece.start + unit.start
+    above = (heading for start, end, heading in piece.headings if start <= at < end)
+    return replace(unit, heading=next(above, ""))
 
 
 def _joined(reads: list[_Read]) -> list[_Read]:
@@ -189,6 +204,7 @@ def _candidates(
     matcher: _Matcher,
     weights: tuple[float, ...],
     read: _Read,
+    worth: float,
 ) -> Iterator[Candidate]:
     total = sum(weights)
     in_title = matcher.match(read.title_terms)
@@ -212,8 +228,8 @@ def _candidates(
         score = (said + CONTEXT_SHARE * (reached - said)) * _length_factor(len(own))
         score += TITLE_BONUS * title + PAIR_BONUS * _pairs(question, text, own)
         score += FIRST_BLOCK_BONUS if unit.block <= 2 and unit.kind == "prose" else 0.0
-        coverage = max(0.0, reached - foreign) * min(1.0, fit) / total
-        yield Candidate(read.piece, read.units, place, score * fit / total, coverage)
+        coverage = max(0.0, reached - foreign) * min(1.0, fit) * worth / total
+        yield Candidate(read.piece, read.units, place, score * fit * worth / total, coverage)
 
 
 def _surroundings(matcher: _Matcher, read: _Read, place: int) -> list[list[float]]:

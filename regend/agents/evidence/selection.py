@@ -22,6 +22,7 @@ MIN_COVERAGE_NAMED = 0.44  # … of a document that the question names by its ti
 MIN_SHARE = 0.72  # of the best score, for a further quote
 DUPLICATE_SHARE = 0.8  # of common words with meaning, from which two quotes say the same
 MAX_QUOTE_CHARACTERS = 900
+MAX_ASIDE_CHARACTERS = 300  # of code that a sentence announces where nobody asked for code
 MAX_LEAN_CHARACTERS = 420  # a sentence takes the one before along up to this length
 
 _LEANING = re.compile(
@@ -178,5 +179,6 @@ def _announced(question: Question, candidate: Candidate, last: int) -> bool:
         return False
     announcing = bool(_ANNOUNCING.search(text[units[place].start : units[place].end]))
     if following.kind == "code":
-        return last == place and (announcing or "way" in question.cues)
+        brief = announcing and following.end - following.start <= MAX_ASIDE_CHARACTERS
+        return last == place and (brief or "way" in question.cues)
     return announcing

@@ -72,14 +72,9 @@ class _Line:
         return len(expanded) - len(expanded.lstrip())
 
 
-def units(text: str, heading: str = "") -> list[Unit]:
-    """Cut a text into units, in order; their spans do not overlap.
-
-    Args:
-        text: a document, or a part of one that begins at a line.
-        heading: what stands above the part, for the units before its first own heading.
-    """
-    return _Scanner(text, headings=[(0, heading)] if heading else []).scan()
+def units(text: str) -> list[Unit]:
+    """Cut a text, or a part of one that begins at a line, into units; they do not overlap."""
+    return _Scanner(text).scan()
 
 
 def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,98 @@
+"""Support: whether a quote bears out a sentence that a model wrote.
+
+Strict, because what passes is shown beside the citation. Every word with meaning must be in the
+quote, save a few that are weak or related to one that is; every number and name must be; the words
+must stand in the quote's order; both must say it or both deny it; and no word may stand where the
+quote has its opposite. A true sentence in quite other words is held for unsupported: that makes an
+answer drier, never wrong.
+"""
+
+from __future__ import annotations
+
+import re
+
+from regend.agents.evidence.vocabulary import NEGATIONS, NUMBER_WORDS, OPPOSITES, WEAK_WORDS
+from regend.agents.evidence.words import RELATED, Word, alike, is_stop_word, stem, words
+from regend.library.sentences import sentences
+from regend.library.words import fold
+
+MIN_SHARE = 0.8  # of the sentence's words with meaning that the quote itself must have
+MIN_ORDER = 0.75  # of those that must stand in the quote's order
+MIN_WORDS = 2  # with meaning; a shorter sentence says nothing that could be checked
+
+_NOT = re.compile(r"n['’]t\b", re.IGNORECASE)
+_OPPOSITE: dict[str, frozenset[str]] = {}
+for _one, _other in OPPOSITES:
+    for _word, _against in ((stem(_one), stem(_other)), (stem(_other), stem(_one))):
+        _OPPOSITE[_word] = _OPPOSITE.get(_word, frozenset()) | {_against}
+
+
+def supported(sentence: str, quote: str, title: str = "") -> bool:
+    """Tell whether a quote bears out a sentence.
+
+    Args:
+        sentence: what the model wrote, without citation marks.
+        quote: the characters of the document.
+        title: of the document; names in it may stand in the sentence.
+    """
+    parts = [quote[start:end] for start, end in sentences(quote)]
+    if not any(map(_denies, parts)):
+        parts.append(quote)
+    return any(_supported_by(sentence, part, title) for part in parts)
+
+
+def _supported_by(sentence: str, quote: str, title: str) -> bool:
+    meaning = [word for word in words(sentence) if not is_stop_word(word.text)]
+    if len(meaning) < MIN_WORDS or _denies(sentence) != _denies(quote):
+        return False
+    there = [stem(word.text) for word in words(quote)]
+    in_title = {stem(word.text) for word in words(title)}
+    places: list[int] = []
+    named = 0
+    for word in meaning:
+        own = stem(word.text)
+        place = _place(own, there)
+        if place is not None:
+            places.append(place)
+        elif own in in_title:
+            named += 1
+        elif _is_exact(word) or not _may_be_missing(word, own, there):
+            return False
+    enough = len(places) + named >= MIN_SHARE * len(meaning) and bool(places)
+    return enough and _longest_rise(places) >= MIN_ORDER * len(places)
+
+
+def _may_be_missing(word: Word, own: str, there: list[str]) -> bool:
+    """Tell whether a word that the quote has not adds nothing to what the quote says."""
+    if _OPPOSITE.get(own, frozenset()) & set(there):
+        return False
+    return fold(word.text) in WEAK_WORDS or bool(RELATED.get(own, frozenset()) & set(there))
+
+
+def _denies(text: str) -> bool:
+    """Tell whether a text says that something is not so (an even number of denials cancels)."""
+    plain = [fold(word.text) for word in words(_NOT.sub(" not", text))]
+    return sum(word in NEGATIONS for word in plain) % 2 == 1
+
+
+def _is_exact(word: Word) -> bool:
+    """Tell whether no other word can stand for this one: a number, a name, an identifier."""
+    number = any(mark.isdigit() for mark in word.text) or fold(word.text) in NUMBER_WORDS
+    return number or word.text[:1].isupper()
+
+
+def _place(term: str, there: list[str]) -> int | None:
+    """Return where the quote has a term or another form of it."""
+    for place, other in enumerate(there):
+        if term == other or alike(term, other):
+            return place
+    return None
+
+
+def _longest_rise(places: list[int]) -> int:
+    """Return the length of the longest subsequence that never falls."""
+    best: list[int] = []
+    for index, place in enumerate(places):
+        before = (best[i] for i in range(index) if places[i] <= place)
+        best.append(1 + max(before, default=0))
+    return max(best, default=0)

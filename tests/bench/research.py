@@ -1,0 +1,212 @@
+"""What research reaches on the README texts of the installed packages.
+
+Run as `python -m tests.bench research [--split tune|final|all] [--depth quick|normal|deep]
+[--model NAME] [--failures]`.
+
+The questions (`tests/agents/questions.jsonl`) were written and committed before any ranking. Of 60
+with a known answer 40 are for tuning and 20 were kept apart; 10 have no answer. Beside research
+runs a baseline on the same texts: the three best passages of plain BM25 (SQLite's own, tokenizer
+`porter unicode61`) shown whole, refused only where nothing matches.
+
+A document is right where the package that has the answer is among those cited; a fact is there
+where one of its accepted texts is in the answer that is shown, without the list of sources.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from regend.agents.evidence.support import supported
+from regend.agents.research import run
+from regend.events import SEARCH_RESULT
+from regend.library.passages import split
+from regend.library.words import split_words
+from tests.agents.inprocess import InProcess, Library
+
+QUESTIONS = Path(__file__).parent.parent / "agents" / "questions.jsonl"
+_MIN_README_CHARACTERS = 100
+_BASELINE_PASSAGES = 3
+
+
+@dataclass
+class Figures:
+    """What one run over a set of questions came to."""
+
+    asked: int = 0
+    right_document: int = 0
+    first_document: int = 0
+    fact: int = 0
+    unanswerable: int = 0
+    refused: int = 0
+    untrue_quotes: int = 0
+    unmarked: int = 0
+    model_sentences: int = 0
+    held_back: int = 0
+    characters: list[int] = field(default_factory=list)
+    first_passage_ms: list[float] = field(default_factory=list)
+    answer_ms: list[float] = field(default_factory=list)
+
+    def line(self, name: str) -> str:
+        """Return the figures of a split as one line."""
+        return (
+            f"{name:<20} document {_share(self.right_document, self.asked)}"
+            f"  (first cited {_share(self.first_document, self.asked)})"
+            f"  fact {_share(self.fact, self.asked)}"
+            f"  refused {_share(self.refused, self.unanswerable)}"
+            f"  answer {statistics.median(self.characters or [0]):.0f} characters"
+        )
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part}/{whole} = {100 * part / whole:.1f} %" if whole else "–"
+
+
+def readmes() -> dict[str, str]:
+    """Return the README text of every installed package that has one, by package name."""
+    found: dict[str, str] = {}
+    for distribution in metadata.distributions():
+        name = distribution.metadata["Name"]
+        fields = distribution.metadata.json
+        text = str(fields.get("description") or "")
+        if name != "regend" and len(text) >= _MIN_README_CHARACTERS:
+            found[name] = text.replace("\r\n", "\n")
+    return dict(sorted(found.items()))
+
+
+def questions() -> list[dict[str, Any]]:
+    """Return the evaluation set."""
+    lines = QUESTIONS.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def states_fact(text: str, facts: Sequence[str]) -> bool:
+    """Tell whether one of the accepted texts (regular expressions) is in a text."""
+    plain = " ".join(re.sub(r"\\([^\w\s])", r"\1", text).replace("\n>", "\n").split())
+    return any(re.search(fact, plain, re.IGNORECASE) for fact in facts)
+
+
+def main(argv: list[str]) -> None:
+    """Run the benchmark and print its figures."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench research")
+    parser.add_argument("--split", choices=("tune", "final", "all"), default="all")
+    parser.add_argument("--depth", choices=("quick", "normal", "deep"), default="quick")
+    parser.add_argument("--failures", action="store_true", help="show those of the tune split")
+    options = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="regend-bench-") as folder:
+        library = Library(Path(folder) / "library.db")
+        texts = readmes()
+        ids = {name: library.add(name, text, f"{name}/README") for name, text in texts.items()}
+        baseline = Baseline(texts)
+        print(f"{len(texts)} README texts, {sum(map(len, texts.values())) // 1000} kB")
+        chosen = ("tune", "final") if options.split == "all" else (options.split,)
+        for name in chosen:
+            rows = [row for row in questions() if row["split"] == name]
+            figures = Figures()
+            for row in rows:
+                failure = _ask(library, ids, row, options.depth, figures)
+                if failure and options.failures and name == "tune":
+                    print(failure)
+            print(figures.line(f"research, {name}"))
+            print(baseline.figures(rows).line(f"baseline, {name}"))
+            _print_checks(figures)
+
+
+def _print_checks(figures: Figures) -> None:
+    print(
+        f"  quotes that are not in their document: {figures.untrue_quotes}; unsupported sentences"
+        f" not marked: {figures.unmarked}; sentences of the model shown:"
+        f" {figures.model_sentences}, held back: {figures.held_back}"
+    )
+    for name, times in (("first passage", figures.first_passage_ms), ("answer", figures.answer_ms)):
+        ordered = sorted(times)
+        p95 = ordered[int(0.95 * (len(ordered) - 1))]
+        print(f"  question to {name}: median {statistics.median(ordered):.0f} ms, p95 {p95:.0f} ms")
+
+
+def _ask(
+    library: Library, ids: dict[str, str], row: dict[str, Any], depth: str, figures: Figures
+) -> str:
+    """Ask one question, add to the figures, and return what went wrong, if anything."""
+    context = InProcess(library, {"question": row["question"], "depth": depth})
+    started = time.perf_counter()
+    result = run(context)
+    figures.answer_ms.append(1000 * (time.perf_counter() - started))
+    shown = [at for kind, data, at in context.events if kind == SEARCH_RESULT and data["hits"]]
+    figures.first_passage_ms += [1000 * (at - started) for at in shown[:1]]
+    cited = [citation["document_id"] for citation in result["citations"]]
+    _check_quotes(library, result, figures)
+    if row["package"] is None:
+        figures.unanswerable += 1
+        figures.refused += not cited
+        return f"ANSWERED {row['question']}\n{result['answer']}" if cited else ""
+    answer = result["answer"].partition("**Sources**")[0]
+    right, fact = ids[row["package"]] in cited, states_fact(answer, row["fact"])
+    figures.asked += 1
+    figures.right_document += right
+    figures.first_document += cited[:1] == [ids[row["package"]]]
+    figures.fact += fact
+    figures.characters.append(len(answer))
+    return "" if right and fact else f"MISSED {row['question']} ({row['fact']})\n{result['answer']}"
+
+
+def _check_quotes(library: Library, result: dict[str, Any], figures: Figures) -> None:
+    """Count quotes that their document does not have, and model sentences that none bears out."""
+    for one in result["citations"]:
+        text = library.text(one["document_id"], *one["span"])
+        figures.untrue_quotes += text != one["quote"]
+    figures.held_back += len(result["unsupported"])
+    own = re.search(r"\*\*In the model's words\*\*[^:]*: (.*)", result["answer"])
+    for sentence, number in re.findall(r"(.+?) \[(\d+)\](?: |$)", own[1] if own else ""):
+        figures.model_sentences += 1
+        cited = result["citations"][int(number) - 1]
+        bare = re.sub(r"\\([^\w\s])", r"\1", sentence)
+        figures.unmarked += not supported(bare, cited["quote"], cited["title"])
+
+
+class Baseline:
+    """Plain BM25: SQLite's FTS5 over the same passages, its best three shown whole."""
+
+    def __init__(self, texts: dict[str, str]) -> None:
+        self.connection = sqlite3.connect(":memory:")
+        self.connection.execute(
+            "CREATE VIRTUAL TABLE passages USING fts5"
+            "(package UNINDEXED, title, text, tokenize='porter unicode61')"
+        )
+        for name, text in texts.items():
+            rows = ((name, name, text[one.start : one.end]) for one in split(text))
+            self.connection.executemany("INSERT INTO passages VALUES (?, ?, ?)", rows)
+
+    def figures(self, rows: Sequence[dict[str, Any]]) -> Figures:
+        """Answer the questions with the best passages."""
+        figures = Figures()
+        for row in rows:
+            found = self._best(row["question"])
+            if row["package"] is None:
+                figures.unanswerable += 1
+                figures.refused += not found
+                continue
+            text = "\n".join(body for _, body in found)
+            figures.asked += 1
+            figures.right_document += row["package"] in [name for name, _ in found]
+            figures.first_document += row["package"] in [name for name, _ in found[:1]]
+            figures.fact += states_fact(text, row["fact"])
+            figures.characters.append(len(text))
+        return figures
+
+    def _best(self, question: str) -> list[tuple[str, str]]:
+        wanted = " OR ".join(f'"{word}"' for word in split_words(question))
+        return self.connection.execute(
+            "SELECT package, text FROM passages WHERE passages MATCH ? ORDER BY rank LIMIT ?",
+            (wanted, _BASELINE_PASSAGES),
+        ).fetchall()
