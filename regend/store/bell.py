@@ -10,9 +10,14 @@ from collections.abc import Callable
 
 
 class Bell:
-    """Tells listeners in one event loop that something was committed."""
+    """Tells listeners in one event loop that something was committed.
+
+    Attributes:
+        count: how often it rang; who reads, and waits only if it has not rung since, misses none.
+    """
 
     def __init__(self) -> None:
+        self.count = 0
         self._listeners: list[Callable[[], None]] = []
         self._waiters: list[asyncio.Future[None]] = []
 
@@ -22,6 +27,7 @@ class Bell:
 
     def ring(self) -> None:
         """Wake everybody. To be called in the loop's thread."""
+        self.count += 1
         for listener in self._listeners:
             listener()
         waiters, self._waiters = self._waiters, []
@@ -29,11 +35,19 @@ class Bell:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def wait(self, timeout_s: float) -> None:
-        """Return at the next ring, or after `timeout_s` seconds."""
+    async def wait(self, timeout_s: float, since: int | None = None) -> bool:
+        """Wait for the next ring; False if none came within `timeout_s` seconds.
+
+        Args:
+            since: a `count` seen before reading; if it rang after that, return at once.
+        """
+        if since is not None and since != self.count:
+            return True
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         await asyncio.wait([waiter], timeout=timeout_s)
         if not waiter.done():
             self._waiters.remove(waiter)
             waiter.cancel()
+            return False
+        return True

@@ -117,7 +117,7 @@ class Runtime:
         if asked["decision"] is None:
             message = f"“{action}” needs your approval."
             raise Parked({"reason": "approval", "approval_id": asked["id"], "message": message})
-        answer = asked["decision"] == "approved"
+        answer = bool(asked["decision"] == "approved")
         return self.record(ordinal, "approve", action_hash, answer, started_at, started)
 
     def effect(

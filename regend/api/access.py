@@ -1,0 +1,249 @@
+"""Who calls: bearer tokens, browser sessions, and single-use codes and tickets.
+
+Secrets that last never appear in URLs: what may stand there is used once and dies within a minute.
+Sessions, codes and tickets live in memory; a restart of the daemon ends them.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+from regend.api.tokens import EVERYTHING, SCOPES, Grant, add_token, holds, revoke_token
+from regend.clock import Clock, new_id
+from regend.config import Home
+from regend.errors import BadInput, NotAllowed, NotAuthenticated
+from regend.store import Store
+
+OWNER = "owner"
+SESSION_COOKIE = "regend_session"
+_CODE_LIFE_S = 60.0
+_TICKET_LIFE_S = 30.0
+_SESSION_LIFE_S = 30 * 24 * 3600.0
+_MAX_ONCE = 10_000  # codes, tickets and sessions held in memory
+_USER_CHARACTERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A browser that proved itself with a code."""
+
+    grant: Grant
+    csrf: str
+    ends_s: float
+
+
+class Access:
+    """Gives out and checks credentials of one daemon."""
+
+    def __init__(self, store: Store, home: Home, clock: Clock) -> None:
+        self._store = store
+        self._home = home
+        self._clock = clock
+        self._key = _signing_key(home.keys_dir / "token.key")
+        self._codes: dict[str, tuple[Grant, float]] = {}
+        self._tickets: dict[str, tuple[Grant, float]] = {}
+        self._sessions: dict[str, Session] = {}
+
+    async def ensure_owner_token(self) -> None:
+        """Write the owner's token file if there is none that holds."""
+        file = self._home.token_file
+        if file.exists():
+            try:
+                await self.bearer(file.read_text(encoding="utf-8").strip())
+                return
+            except NotAuthenticated:
+                pass
+        token, _ = await self.create(OWNER, [EVERYTHING], None, "owner")
+        _write_private(file, token)
+
+    async def create(
+        self, user: str, scopes: list[str], expires_s: float | None, name: str
+    ) -> tuple[str, Grant]:
+        """Make a token.
+
+        Args:
+            expires_s: its life in seconds; None means until revoked.
+
+        Returns:
+            The token, which is shown once, and what it grants.
+
+        Raises:
+            BadInput: the user, a scope or the life is unfit.
+        """
+        if not user.strip() or len(user) > _USER_CHARACTERS:
+            raise BadInput("invalid_field", "“user” must be a short name.", field="user")
+        for scope in scopes:
+            if scope != EVERYTHING and scope not in SCOPES:
+                raise BadInput(
+                    "unknown_scope",
+                    f"There is no scope “{scope[:60]}”.",
+                    hint=f"Scopes: {', '.join(SCOPES)}, or * for all.",
+                    field="scope",
+                )
+        if not scopes:
+            raise BadInput("invalid_field", "“scope” is empty.", field="scope")
+        now_ms = self._clock.wall_ms()
+        expires = None if expires_s is None else now_ms + int(expires_s * 1000)
+        grant = Grant(user, frozenset(scopes), new_id(self._clock), expires)
+        await self._store.write(lambda c: add_token(c, grant, name, now_ms))
+        claims: dict[str, Any] = {
+            "sub": user,
+            "scope": " ".join(sorted(scopes)),
+            "jti": grant.token_id,
+            "iat": now_ms // 1000,
+        }
+        if expires is not None:
+            claims["exp"] = expires // 1000
+        return jwt.encode(claims, self._key, algorithm="HS256"), grant
+
+    async def revoke(self, token_id: str) -> None:
+        """End a token, and every session and ticket that came from it."""
+        at_ms = self._clock.wall_ms()
+        await self._store.write(lambda c: revoke_token(c, token_id, at_ms))
+        for held in (self._codes, self._tickets):
+            for key in [k for k, (grant, _) in held.items() if grant.token_id == token_id]:
+                del held[key]
+        for key in [k for k, s in self._sessions.items() if s.grant.token_id == token_id]:
+            del self._sessions[key]
+
+    async def bearer(self, token: str) -> Grant:
+        """Return what a bearer token grants.
+
+        Raises:
+            NotAuthenticated: it is forged, expired or revoked.
+        """
+        try:
+            # Expiry is judged by the store, on the daemon's clock, together with revocation.
+            claims = jwt.decode(
+                token,
+                self._key,
+                algorithms=["HS256"],
+                options={"require": ["sub", "jti"], "verify_exp": False, "verify_iat": False},
+            )
+        except jwt.InvalidTokenError as error:
+            raise _unknown("The token is not one of this daemon's.") from error
+        grant = Grant(
+            str(claims["sub"]),
+            frozenset(str(claims.get("scope", "")).split()),
+            str(claims["jti"]),
+            int(claims["exp"]) * 1000 if "exp" in claims else None,
+        )
+        if not await self.still_holds(grant):
+            raise _unknown("The token has expired or was revoked.")
+        return grant
+
+    async def still_holds(self, grant: Grant) -> bool:
+        """Tell whether the token behind a grant was neither revoked nor expired since."""
+        now_ms = self._clock.wall_ms()
+
+        def read(connection: sqlite3.Connection) -> bool:
+            return holds(connection, grant.token_id, now_ms)
+
+        with self._store.reading() as connection:
+            return read(connection)
+
+    def new_code(self, grant: Grant) -> str:
+        """Return a code with which a browser can open a session, once, within 60 s."""
+        return self._once(self._codes, grant, _CODE_LIFE_S)
+
+    def new_ticket(self, grant: Grant) -> str:
+        """Return a ticket that opens one WebSocket within 30 s."""
+        return self._once(self._tickets, grant, _TICKET_LIFE_S)
+
+    def use_ticket(self, ticket: str) -> Grant:
+        """Return what a ticket grants; it is spent.
+
+        Raises:
+            NotAuthenticated: it is unknown, spent or too old.
+        """
+        return self._spend(self._tickets, ticket, "The ticket is unknown, used or expired.")
+
+    def open_session(self, code: str) -> tuple[str, Session]:
+        """Swap a code for a session; return its cookie value and the session.
+
+        Raises:
+            NotAuthenticated: the code is unknown, spent or too old.
+        """
+        grant = self._spend(self._codes, code, "The code is unknown, used or expired.")
+        self._drop_old_sessions()
+        cookie = secrets.token_urlsafe(32)
+        ends_s = self._clock.monotonic_s() + _SESSION_LIFE_S
+        session = Session(grant, secrets.token_urlsafe(32), ends_s)
+        self._sessions[cookie] = session
+        return cookie, session
+
+    def session(self, cookie: str) -> Session:
+        """Return the session of a cookie.
+
+        Raises:
+            NotAuthenticated: there is none.
+        """
+        session = self._sessions.get(cookie)
+        if session is None or session.ends_s < self._clock.monotonic_s():
+            raise _unknown("The browser's session has ended.", hint="Open it anew: regend ui")
+        return session
+
+    def check_csrf(self, session: Session, value: str | None) -> None:
+        """Refuse a changing call of a browser that does not carry its session's CSRF value.
+
+        Raises:
+            NotAllowed: it is missing or another's.
+        """
+        if value is None or not hmac.compare_digest(session.csrf.encode(), value.encode()):
+            raise NotAllowed(
+                "csrf", "The X-CSRF-Token does not belong to this session.", hint="Reload the page."
+            )
+
+    def _once(self, held: dict[str, tuple[Grant, float]], grant: Grant, life_s: float) -> str:
+        now_s = self._clock.monotonic_s()
+        for key in [k for k, (_, ends_s) in held.items() if ends_s < now_s]:
+            del held[key]
+        while len(held) >= _MAX_ONCE:
+            del held[next(iter(held))]
+        value = secrets.token_urlsafe(24)
+        held[value] = (grant, now_s + life_s)
+        return value
+
+    def _spend(self, held: dict[str, tuple[Grant, float]], value: str, refusal: str) -> Grant:
+        grant, ends_s = held.pop(value, (None, 0.0))
+        if grant is None or ends_s < self._clock.monotonic_s():
+            raise _unknown(refusal)
+        return grant
+
+    def _drop_old_sessions(self) -> None:
+        now_s = self._clock.monotonic_s()
+        for key in [k for k, s in self._sessions.items() if s.ends_s < now_s]:
+            del self._sessions[key]
+        while len(self._sessions) >= _MAX_ONCE:
+            del self._sessions[next(iter(self._sessions))]
+
+
+def _unknown(message: str, hint: str = "Create a token: regend tokens create") -> NotAuthenticated:
+    return NotAuthenticated("not_authenticated", message, hint=hint)
+
+
+def _signing_key(file: Path) -> bytes:
+    """Return this device's key for tokens, made at the first start."""
+    if not file.exists():
+        _write_private(file, secrets.token_hex(32))
+    return file.read_text(encoding="utf-8").strip().encode()
+
+
+def _write_private(file: Path, text: str) -> None:
+    """Write a secret so that only the owner can ever read it, durably and in one piece."""
+    temporary = file.with_name(file.name + ".new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as target:
+        target.write(text + "\n")
+        target.flush()
+        os.fsync(target.fileno())
+    os.replace(temporary, file)

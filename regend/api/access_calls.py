@@ -1,0 +1,156 @@
+"""Calls about who may call: tokens, browser sessions, tickets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from regend.api.access import SESSION_COOKIE, Access
+from regend.api.call import Call, answer
+from regend.api.endpoints import API, Endpoint, fields, listing, text
+from regend.api.tokens import tokens
+from regend.api.websocket import Streams
+from regend.errors import BadInput
+from regend.store import Store
+
+_LONGEST_LIFE_S = 10 * 365 * 24 * 3600.0
+
+
+class AccessCalls:
+    """Handlers of `/tokens` and `/auth`."""
+
+    def __init__(self, store: Store, access: Access, streams: Streams, *, secure: bool) -> None:
+        self._store = store
+        self._access = access
+        self._streams = streams
+        self._secure = secure
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return the table of these calls."""
+        new_token = fields(
+            "user",
+            "scope",
+            user=text(minLength=1, maxLength=100, pattern="\\S"),
+            scope={"type": ["string", "array"], "items": text()},
+            expires_s={"type": ["number", "null"], "exclusiveMinimum": 0},
+            name=text(maxLength=200),
+        )
+        tokens_path, auth = API + "/tokens", API + "/auth"
+        created = {"type": "object", "required": ["id", "token"]}
+        return [
+            Endpoint(
+                "POST",
+                tokens_path,
+                self.create,
+                "Give out a token",
+                "admin",
+                body=new_token,
+                status=201,
+                answers=created,
+            ),
+            Endpoint(
+                "GET",
+                tokens_path,
+                self.list,
+                "List the tokens that were given out",
+                "admin",
+                answers=listing("tokens"),
+            ),
+            Endpoint(
+                "DELETE",
+                tokens_path + "/{token_id}",
+                self.revoke,
+                "Revoke a token",
+                "admin",
+                status=204,
+            ),
+            Endpoint(
+                "POST",
+                auth + "/code",
+                self.code,
+                "Get a code that opens a browser session",
+                "admin",
+                body=fields(),
+                body_required=False,
+                answers=fields("code", code=text()),
+            ),
+            Endpoint(
+                "POST",
+                auth + "/session",
+                self.session,
+                "Swap a code for a session",
+                None,
+                body=fields("code", code=text(minLength=1)),
+                answers={"type": "object"},
+            ),
+            Endpoint(
+                "POST",
+                auth + "/ticket",
+                self.ticket,
+                "Get a ticket that opens one WebSocket",
+                "jobs:read",
+                body=fields(),
+                body_required=False,
+                answers=fields("ticket", ticket=text()),
+            ),
+        ]
+
+    async def create(self, call: Call) -> dict[str, Any]:
+        """Make a token; it is shown this once."""
+        body = await call.object("user", "scope", "expires_s", "name")
+        user, scope, name = body.get("user"), body.get("scope"), body.get("name", "")
+        if not isinstance(user, str):
+            raise BadInput("invalid_field", "“user” must be a name.", field="user")
+        if isinstance(scope, str):
+            scope = scope.replace(",", " ").split()
+        if not isinstance(scope, list) or not all(isinstance(item, str) for item in scope):
+            raise BadInput("invalid_field", "“scope” must be a list of scopes.", field="scope")
+        if not isinstance(name, str) or len(name) > 200:
+            raise BadInput("invalid_field", "“name” must be a short text.", field="name")
+        token, grant = await self._access.create(user, scope, _life(body.get("expires_s")), name)
+        return {"id": grant.token_id, "token": token}
+
+    async def list(self, call: Call) -> dict[str, Any]:
+        """List tokens, without their secrets."""
+        return {"tokens": await self._store.query(tokens)}
+
+    async def revoke(self, call: Call) -> None:
+        """Revoke a token and end what came from it."""
+        await self._access.revoke(call.path("token_id"))
+        await self._streams.drop_revoked()
+
+    async def code(self, call: Call) -> dict[str, str]:
+        """Return a code for one browser session."""
+        await call.object(optional=True)
+        return {"code": self._access.new_code(call.grant)}
+
+    async def session(self, call: Call) -> web.Response:
+        """Swap a code for a cookie and a CSRF value."""
+        body = await call.object("code")
+        code = body.get("code")
+        if not isinstance(code, str):
+            raise BadInput("invalid_field", "“code” must be a text.", field="code")
+        cookie, session = self._access.open_session(code)
+        response = answer({"csrf": session.csrf, "user": session.grant.user})
+        response.set_cookie(
+            SESSION_COOKIE, cookie, httponly=True, samesite="Strict", secure=self._secure, path="/"
+        )
+        return response
+
+    async def ticket(self, call: Call) -> dict[str, str]:
+        """Return a ticket for one WebSocket."""
+        await call.object(optional=True)
+        return {"ticket": self._access.new_ticket(call.grant)}
+
+
+def _life(value: Any) -> float | None:
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not 0 < value <= _LONGEST_LIFE_S:
+        raise BadInput(
+            "invalid_field",
+            "“expires_s” must be a number of seconds, ten years at most.",
+            field="expires_s",
+        )
+    return float(value)

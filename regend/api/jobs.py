@@ -1,0 +1,218 @@
+"""Calls about jobs, their history and their approvals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from regend.api.call import Call, answer
+from regend.api.endpoints import API, CURSOR, JOB, Endpoint, fields, listing, text, whole
+from regend.api.limiter import RateLimiter
+from regend.api.metrics import Metrics
+from regend.api.sse import EventStream
+from regend.errors import BadInput
+from regend.jobs.lifecycle import STATES
+from regend.jobs.service import Jobs
+from regend.limits import MAX_INTEGER, MAX_PAGE_LENGTH, MAX_STEPS
+
+_LIMIT = ("limit", whole(1, MAX_PAGE_LENGTH))
+
+
+class JobCalls:
+    """Handlers of `/jobs` and `/approvals`."""
+
+    def __init__(
+        self, jobs: Jobs, streams: EventStream, research: RateLimiter, metrics: Metrics
+    ) -> None:
+        self._jobs = jobs
+        self._streams = streams
+        self._research = research
+        self._metrics = metrics
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return the table of these calls."""
+        job = API + "/jobs/{job_id}"
+        write = "jobs:write"
+        return [
+            Endpoint(
+                "POST",
+                API + "/jobs",
+                self.submit,
+                "Hand in a job",
+                write,
+                headers=(("Idempotency-Key", text(minLength=1, maxLength=255)),),
+                body={"$ref": "#/components/schemas/NewJob"},
+                status=202,
+                answers=JOB,
+                errors=(409,),
+            ),
+            Endpoint(
+                "GET",
+                API + "/jobs",
+                self.page,
+                "List jobs, newest first",
+                "jobs:read",
+                query=(
+                    ("state", text(enum=["pending", *STATES])),
+                    ("type", text()),
+                    ("q", text()),
+                    _LIMIT,
+                    ("cursor", text(pattern="^[0-9]{1,18}$")),
+                ),
+                answers=listing("jobs", JOB, next_cursor=CURSOR),
+            ),
+            Endpoint("GET", job, self.show, "Show a job", "jobs:read", answers=JOB),
+            self._command("cancel", self.cancel, "Cancel a job", {}),
+            self._command("pause", self.pause, "Pause a job at its next checkpoint", {}),
+            self._command("resume", self.resume, "Let a job go on", {"choice": text()}),
+            self._command("retry", self.retry, "Let a failed job try again", {}),
+            self._command(
+                "fork", self.fork, "Begin a new job at a checkpoint", {"step": whole(0, MAX_STEPS)}
+            ),
+            Endpoint(
+                "GET",
+                job + "/steps",
+                self.steps,
+                "What ran, when and how long",
+                "jobs:read",
+                answers=listing("steps"),
+            ),
+            Endpoint(
+                "GET",
+                job + "/checkpoints",
+                self.checkpoints,
+                "Where the job can go on from",
+                "jobs:read",
+                answers=listing("checkpoints"),
+            ),
+            Endpoint(
+                "GET",
+                job + "/events",
+                self.events,
+                "The job's history, as a page or as server-sent events",
+                "jobs:read",
+                query=(("after_seq", whole(0, MAX_INTEGER)), _LIMIT),
+                answers=listing("events"),
+                media=("text/event-stream",),
+            ),
+            Endpoint(
+                "GET",
+                API + "/approvals",
+                self.approvals,
+                "What waits for a decision",
+                "jobs:read",
+                answers=listing("approvals"),
+            ),
+            Endpoint(
+                "POST",
+                API + "/approvals/{approval_id}",
+                self.decide,
+                "Decide",
+                write,
+                body=fields(
+                    "decision",
+                    "action_hash",
+                    decision=text(enum=["approve", "deny"]),
+                    action_hash=text(),
+                ),
+                answers=JOB,
+            ),
+        ]
+
+    def _command(
+        self, name: str, handle: Any, summary: str, properties: dict[str, Any]
+    ) -> Endpoint:
+        return Endpoint(
+            "POST",
+            f"{API}/jobs/{{job_id}}/{name}",
+            handle,
+            summary,
+            "jobs:write",
+            body=fields(**properties),
+            body_required=False,
+            status=202,
+            answers=JOB,
+        )
+
+    async def submit(self, call: Call) -> web.Response:
+        """Take a job; answers once it is durable."""
+        body = await call.json()
+        if isinstance(body, dict) and body.get("type") == "research":
+            self._research.take(call.grant.token_id, "research jobs")
+        key = call.request.headers.get("Idempotency-Key")
+        job = await self._jobs.submit(call.user, body, key)
+        self._metrics.started.labels(job["type"]).inc()
+        return answer(job, 202, {"Location": f"{API}/jobs/{job['id']}"})
+
+    async def page(self, call: Call) -> dict[str, Any]:
+        """List jobs."""
+        return await self._jobs.page(
+            call.user,
+            state=call.text("state"),
+            type_name=call.text("type"),
+            words=call.text("q"),
+            limit=call.limit(),
+            cursor=call.text("cursor"),
+        )
+
+    async def show(self, call: Call) -> dict[str, Any]:
+        """Show one job."""
+        return await self._jobs.show(call.user, call.path("job_id"))
+
+    async def cancel(self, call: Call) -> dict[str, Any]:
+        """Cancel a job."""
+        await call.object(optional=True)
+        return await self._jobs.cancel(call.user, call.path("job_id"))
+
+    async def pause(self, call: Call) -> dict[str, Any]:
+        """Pause a job."""
+        await call.object(optional=True)
+        return await self._jobs.pause(call.user, call.path("job_id"))
+
+    async def resume(self, call: Call) -> dict[str, Any]:
+        """Let a job go on."""
+        body = await call.object("choice", optional=True)
+        choice = body.get("choice")
+        if choice is not None and not isinstance(choice, str):
+            raise BadInput("invalid_field", "“choice” must be a text.", field="choice")
+        return await self._jobs.resume(call.user, call.path("job_id"), choice)
+
+    async def retry(self, call: Call) -> dict[str, Any]:
+        """Let a failed job try again."""
+        await call.object(optional=True)
+        return await self._jobs.retry(call.user, call.path("job_id"))
+
+    async def fork(self, call: Call) -> dict[str, Any]:
+        """Begin a new job at a checkpoint of this one."""
+        body = await call.object("step", optional=True)
+        step = body.get("step")
+        if step is not None and (type(step) is not int or not 0 <= step <= MAX_STEPS):
+            raise BadInput("invalid_field", "“step” must be the number of a step.", field="step")
+        key = call.request.headers.get("Idempotency-Key")
+        return await self._jobs.fork(call.user, call.path("job_id"), step, key)
+
+    async def steps(self, call: Call) -> dict[str, Any]:
+        """Return the finished steps."""
+        return {"steps": await self._jobs.steps(call.user, call.path("job_id"))}
+
+    async def checkpoints(self, call: Call) -> dict[str, Any]:
+        """Return the checkpoints."""
+        return {"checkpoints": await self._jobs.checkpoints(call.user, call.path("job_id"))}
+
+    async def events(self, call: Call) -> Any:
+        """Return a page of events, or stream them."""
+        if "text/event-stream" in call.request.headers.get("Accept", ""):
+            return await self._streams.serve(call)
+        page = await self._jobs.events(
+            call.user, call.path("job_id"), call.after_seq(), call.limit()
+        )
+        return {"events": [event.to_dict() for event in page]}
+
+    async def approvals(self, call: Call) -> dict[str, Any]:
+        """Return what waits for the caller's decision."""
+        return {"approvals": await self._jobs.approvals(call.user)}
+
+    async def decide(self, call: Call) -> dict[str, Any]:
+        """Record a decision."""
+        return await self._jobs.decide(call.user, call.path("approval_id"), await call.json())

@@ -1,0 +1,42 @@
+"""Rate limits: a bucket of tokens per caller and kind of call, refilled evenly."""
+
+from __future__ import annotations
+
+from regend.clock import Clock
+from regend.errors import RateLimited
+
+_MAX_BUCKETS = 10_000
+
+
+class RateLimiter:
+    """Allows `per_minute` calls a minute for each key, in bursts of as many; 0 means no limit."""
+
+    def __init__(self, clock: Clock, per_minute: int) -> None:
+        self._clock = clock
+        self._per_minute = per_minute
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def take(self, key: str, what: str) -> None:
+        """Count one call.
+
+        Raises:
+            RateLimited: saying when the next is possible.
+        """
+        if self._per_minute == 0:
+            return
+        now_s = self._clock.monotonic_s()
+        rate = self._per_minute / 60.0
+        left, since_s = self._buckets.pop(key, (float(self._per_minute), now_s))
+        left = min(float(self._per_minute), left + (now_s - since_s) * rate)
+        if left < 1.0:
+            self._buckets[key] = (left, now_s)
+            wait_s = (1.0 - left) / rate
+            raise RateLimited(
+                "rate_limited",
+                f"Too many {what}: {self._per_minute} a minute are allowed.",
+                hint=f"Try again in {wait_s:.0f} s.",
+                retry_after_s=wait_s,
+            )
+        self._buckets[key] = (left - 1.0, now_s)
+        while len(self._buckets) > _MAX_BUCKETS:
+            del self._buckets[next(iter(self._buckets))]

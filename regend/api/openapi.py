@@ -1,0 +1,172 @@
+"""The OpenAPI 3.1 document, made from the table of endpoints and the table of job inputs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from regend import __version__
+from regend.api.endpoints import Endpoint
+from regend.jobs.inputs import InputType
+from regend.jobs.lifecycle import STATES
+
+_COMMON_ERRORS = (400, 401, 403, 429, 503)
+_REASONS = {
+    200: "What was asked for",
+    201: "Created",
+    202: "Accepted and durable",
+    204: "Done",
+    400: "Bad input; the field is named",
+    401: "No proof of who calls",
+    403: "Not allowed",
+    404: "Not found",
+    409: "Conflict with the present state or an earlier request",
+    413: "Too large",
+    415: "Wrong media type",
+    422: "Refused by a rule",
+    429: "Too many calls; see Retry-After",
+    502: "A server that was asked did not answer",
+    503: "Busy; try again",
+}
+
+
+def document(endpoints: Iterable[Endpoint], types: Mapping[str, InputType]) -> dict[str, Any]:
+    """Return the document as a JSON value."""
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "regend",
+            "version": __version__,
+            "summary": "Durable agent jobs on your own devices",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": {"Job": _job(), "NewJob": _new_job(types), "Error": _error()},
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    names = re.findall(r"{(\w+)}", endpoint.path)
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in names
+    ]
+    for place, listed in (("query", endpoint.query), ("header", endpoint.headers)):
+        parameters += [{"name": name, "in": place, "schema": schema} for name, schema in listed]
+    operation: dict[str, Any] = {
+        "summary": endpoint.summary,
+        "parameters": parameters,
+        "responses": _responses(endpoint, bool(names)),
+        "security": [{"bearer": []}] if endpoint.scope is not None else [],
+    }
+    if endpoint.body is not None:
+        content: dict[str, Any] = {"application/json": {"schema": endpoint.body}}
+        if endpoint.multipart:
+            file = {"type": "object", "properties": {"file": {"type": "string"}}}
+            content["multipart/form-data"] = {"schema": {**file, "required": ["file"]}}
+        operation["requestBody"] = {"required": endpoint.body_required, "content": content}
+    return operation
+
+
+def _responses(endpoint: Endpoint, named: bool) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": _REASONS[endpoint.status]}
+    content = {}
+    if endpoint.answers is not None:
+        content["application/json"] = {"schema": endpoint.answers}
+    for media in endpoint.media:
+        content[media] = {"schema": {"type": "string"}}
+    if content:
+        success["content"] = content
+    statuses = {*_COMMON_ERRORS, *endpoint.errors}
+    if named:
+        statuses |= {404, 409}
+    if endpoint.body is not None:
+        statuses |= {413, 415}
+    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    responses = {str(endpoint.status): success}
+    for status in sorted(statuses):
+        responses[str(status)] = {"description": _REASONS[status], "content": error}
+    return responses
+
+
+def _new_job(types: Mapping[str, InputType]) -> dict[str, Any]:
+    kinds = []
+    for name, kind in types.items():
+        inputs: dict[str, Any] = {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {field: rule.schema for field, rule in kind.fields.items()},
+            "required": [field for field, rule in kind.fields.items() if rule.required],
+        }
+        if kind.one_of:
+            inputs["oneOf"] = [{"required": [field]} for field in kind.one_of]
+        kinds.append(
+            {
+                "type": "object",
+                "required": ["type", "input"],
+                "additionalProperties": False,
+                "properties": {
+                    "type": {"const": name},
+                    "input": inputs,
+                    "title": {"type": "string", "pattern": "\\S"},
+                    "model": {"type": "string", "pattern": "\\S"},
+                    "priority": {"type": "integer", "minimum": -100, "maximum": 100},
+                    "max_attempts": {"type": "integer", "minimum": 1, "maximum": 100},
+                },
+            }
+        )
+    return {"oneOf": kinds}
+
+
+def _job() -> dict[str, Any]:
+    text, optional_text = {"type": "string"}, {"type": ["string", "null"]}
+    anything: dict[str, Any] = {}
+    properties: dict[str, Any] = {
+        "id": text,
+        "schema": {"const": 1},
+        "type": text,
+        "state": {"enum": list(STATES)},
+        "desired": {"enum": ["run", "pause", "cancel"]},
+        "title": text,
+        "input": anything,
+        "progress": {"type": "number", "minimum": 0, "maximum": 100},
+        "step": optional_text,
+        "attempt": {"type": "integer"},
+        "last_seq": {"type": "integer"},
+        "result": anything,
+        "error": {"type": ["object", "null"]},
+        "waiting": {"type": ["object", "null"]},
+        "model": text,
+        "priority": {"type": "integer"},
+        "owner_device": text,
+        "device": text,
+        "created_at": text,
+        "updated_at": text,
+        "finished_at": optional_text,
+        "parent_id": optional_text,
+    }
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _error() -> dict[str, Any]:
+    told = {
+        "type": "object",
+        "required": ["code", "message", "hint", "retryable", "request_id"],
+        "properties": {
+            "code": {"type": "string"},
+            "message": {"type": "string"},
+            "hint": {"type": "string"},
+            "retryable": {"type": "boolean"},
+            "request_id": {"type": "string"},
+            "field": {"type": "string"},
+            "retry_after_s": {"type": "number"},
+        },
+    }
+    return {"type": "object", "required": ["error"], "properties": {"error": told}}

@@ -1,0 +1,69 @@
+"""A job's history as server-sent events, resumable by `Last-Event-ID`.
+
+Each stream reads from the store by its own cursor and waits for the bell. It ends after the event
+that ends the job; a reader that comes back after it is told by 204 to come no more.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from regend import events
+from regend.api.call import Call
+from regend.errors import BadInput
+from regend.events import Event
+from regend.jobs.service import Jobs
+from regend.limits import CATCH_UP_PAGE_LENGTH, HEARTBEAT_COMMENT_S
+from regend.store import Store
+
+_ENDINGS = (events.JOB_COMPLETED, events.JOB_FAILED, events.JOB_CANCELLED)
+
+
+class EventStream:
+    """Serves the streams of single jobs."""
+
+    def __init__(self, store: Store, jobs: Jobs) -> None:
+        self._store = store
+        self._jobs = jobs
+
+    async def serve(self, call: Call) -> web.StreamResponse:
+        """Stream a job's events until it ends or the reader leaves."""
+        job_id = call.path("job_id")
+        cursor = _position(call)
+        job = await self._jobs.show(call.user, job_id)
+        if job["finished_at"] is not None and cursor >= job["last_seq"]:
+            return web.Response(status=204)
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": "text/event-stream",
+                "Cache-Control": "no-store",
+                "X-Accel-Buffering": "no",
+            }
+        )
+        await response.prepare(call.request)
+        while True:
+            rung = self._store.bell.count
+            page = await self._jobs.events(call.user, job["id"], cursor, CATCH_UP_PAGE_LENGTH)
+            if page:
+                await response.write(b"".join(_record(event) for event in page))
+                cursor = page[-1].seq
+                if page[-1].type in _ENDINGS:
+                    break
+            elif not await self._store.bell.wait(HEARTBEAT_COMMENT_S, rung):
+                await response.write(b": still here\n\n")
+        await response.write_eof()
+        return response
+
+
+def _position(call: Call) -> int:
+    """Return after which event the reader wants to go on."""
+    last = call.request.headers.get("Last-Event-ID")
+    if last is None:
+        return call.after_seq()
+    if not (last.isascii() and last.isdigit() and len(last) < 19):
+        raise BadInput("invalid_position", "Last-Event-ID is none that this stream gave.")
+    return int(last)
+
+
+def _record(event: Event) -> bytes:
+    return f"id: {event.seq}\nevent: {event.type}\ndata: {event.to_json()}\n\n".encode()

@@ -1,0 +1,274 @@
+"""The WebSocket `/api/v1/ws`, subprotocol `regend.v1`: one session from hello to close.
+
+The client speaks first. Events are written by the hub; what this file sends are answers. Both
+write whole frames to the same transport, so they never mix.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from regend.api.access import Access
+from regend.api.hub import Connection, Filter, Hub
+from regend.api.limiter import RateLimiter
+from regend.api.tokens import Grant
+from regend.clock import Clock
+from regend.errors import BadInput, NotAllowed, RateLimited, RegendError
+from regend.jobs import history, repository
+from regend.jobs.lifecycle import PENDING
+from regend.jobs.service import Jobs
+from regend.jobs.view import job_object
+from regend.jsontext import dumps, loads
+from regend.limits import CLIENT_COMMANDS_PER_S, CLIENT_FRAME_BYTES
+from regend.store import Store
+
+SUBPROTOCOL = "regend.v1"
+CLOSE_UNAUTHENTICATED = 4401
+CLOSE_FLOOD = 4429
+CLOSE_BAD_HELLO = 4400
+
+_HELLO_TIMEOUT_S = 10.0
+_SNAPSHOT_JOBS = 500  # the pending ones and the newest ended ones; the rest is a page of REST
+_LINGER_S = 1.0  # a slow client gets this long to read why it is closed
+
+
+class Streams:
+    """Serves the WebSocket sessions of a daemon."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        hub: Hub,
+        jobs: Jobs,
+        access: Access,
+        research: RateLimiter,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._hub = hub
+        self._jobs = jobs
+        self._access = access
+        self._research = research
+        self._open: dict[web.WebSocketResponse, Grant] = {}
+
+    async def serve(self, request: web.Request, grant: Grant) -> web.WebSocketResponse:
+        """Run one session until either side ends it."""
+        socket = web.WebSocketResponse(
+            protocols=(SUBPROTOCOL,), compress=False, max_msg_size=CLIENT_FRAME_BYTES
+        )
+        await socket.prepare(request)
+        self._open[socket] = grant
+        session = _Session(self, socket, request, grant)
+        try:
+            await session.run()
+        finally:
+            del self._open[socket]
+            session.leave()
+        return socket
+
+    async def drop_revoked(self) -> None:
+        """Close the sessions whose token holds no more."""
+        for socket, grant in list(self._open.items()):
+            if not await self._access.still_holds(grant):
+                await socket.close(code=CLOSE_UNAUTHENTICATED, message=b"token revoked")
+
+    async def close(self) -> None:
+        """Close every session, telling it that the daemon goes away."""
+        sockets = list(self._open)
+        await asyncio.gather(
+            *(socket.close(code=1001, message=b"the daemon stops") for socket in sockets),
+            return_exceptions=True,
+        )
+
+
+class _Session:
+    """One client: its hello, then its commands."""
+
+    def __init__(
+        self, streams: Streams, socket: web.WebSocketResponse, request: web.Request, grant: Grant
+    ) -> None:
+        self._streams = streams
+        self._socket = socket
+        self._grant = grant
+        transport = request.transport
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._connection: Connection | None = None
+        per_minute = int(CLIENT_COMMANDS_PER_S * 60)
+        self._pace = RateLimiter(streams._clock, per_minute)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Greet, then answer commands until the client is gone."""
+        try:
+            first = await self._socket.receive(timeout=_HELLO_TIMEOUT_S)
+        except TimeoutError:
+            await self._socket.close(code=CLOSE_BAD_HELLO, message=b"no hello came")
+            return
+        try:
+            if first.type is not WSMsgType.TEXT:
+                raise BadInput("no_hello", "The first frame must be a hello in text.")
+            await self._greet(first.data)
+        except RegendError as error:
+            await self._socket.close(code=CLOSE_BAD_HELLO, message=error.message.encode()[:120])
+            return
+        async for message in self._socket:
+            if message.type is not WSMsgType.TEXT:
+                await self._socket.close(code=1003, message=b"text frames only")
+                return
+            try:
+                self._pace.take("", "commands")
+            except RateLimited as limited:
+                reason = f'{{"retry_after_s":{limited.retry_after_s or 1:.1f}}}'
+                await self._socket.close(code=CLOSE_FLOOD, message=reason.encode())
+                return
+            await self._on_text(message.data)
+
+    def leave(self) -> None:
+        """Forget the client."""
+        if self._connection is not None:
+            self._streams._hub.remove(self._connection)
+        for task in self._tasks:
+            task.cancel()
+
+    async def _greet(self, text: str) -> None:
+        hello = loads(text)
+        after_seq, epoch, jobs = _parse_hello(hello)
+        user = self._grant.user
+
+        def read(connection: sqlite3.Connection) -> tuple[str, int, int]:
+            return (
+                history.epoch(connection),
+                history.newest_seq(connection),
+                history.floor(connection),
+            )
+
+        now_epoch, seq, floor = await self._streams._store.query(read)
+        same = epoch is None or epoch == now_epoch
+        known = after_seq is not None and same and after_seq <= seq
+        gap = None
+        cursor = seq
+        if known and after_seq is not None:
+            cursor = after_seq
+            if after_seq < floor:
+                gap, cursor = {"from": after_seq + 1, "to": floor}, floor
+        answer = {"op": "hello", "epoch": now_epoch, "seq": seq, "resumed": known, "gap": gap}
+        await self._send(answer)
+        if gap is not None or not same:
+            await self._send({"op": "snapshot", "jobs": await self._snapshot(user)})
+        wanted = Filter(user, None if jobs is None else frozenset(jobs))
+        self._connection = Connection(self._transport, wanted, cursor, self._close_soon)
+        self._streams._hub.add(self._connection)
+
+    async def _snapshot(self, user: str) -> list[dict[str, Any]]:
+        store = self._streams._store
+
+        def read(connection: sqlite3.Connection) -> list[sqlite3.Row]:
+            pending = repository.listed(connection, user, states=PENDING, limit=_SNAPSHOT_JOBS)
+            newest = repository.listed(connection, user, limit=_SNAPSHOT_JOBS)
+            rows = {row["number"]: row for row in (*pending, *newest)}
+            return [rows[number] for number in sorted(rows, reverse=True)][:_SNAPSHOT_JOBS]
+
+        rows = await store.query(read)
+        return [job_object(row, store.blobs, whole=False) for row in rows]
+
+    async def _on_text(self, text: str) -> None:
+        command_id: Any = None
+        try:
+            command = loads(text)
+            if not isinstance(command, dict):
+                raise BadInput("invalid_command", "A command is an object with “op” and “id”.")
+            command_id = command.get("id")
+            reply = await self._carry_out(command)
+        except RegendError as error:
+            await self._send(
+                {"op": "reply", "id": command_id, "ok": False, "error": error.to_dict()}
+            )
+            return
+        await self._send({"op": "reply", "id": command_id, "ok": True, **reply})
+
+    async def _carry_out(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Do what a command asks and return what its reply says."""
+        jobs, user, op = self._streams._jobs, self._grant.user, command.get("op")
+        if op in ("subscribe", "unsubscribe"):
+            return self._change_subscription(command)
+        if op not in ("start", "cancel", "pause", "resume"):
+            raise BadInput(
+                "unknown_op",
+                f"There is no command “{str(op)[:40]}”.",
+                hint="Commands: start, cancel, pause, resume, subscribe, unsubscribe.",
+            )
+        if not self._grant.allows("jobs:write"):
+            raise NotAllowed("scope", "This token may not change jobs (scope jobs:write).")
+        if op == "start":
+            body = {k: v for k, v in command.items() if k not in ("op", "id", "idempotency_key")}
+            if body.get("type") == "research":
+                self._streams._research.take(self._grant.token_id, "research jobs")
+            return {"job": await jobs.submit(user, body, command.get("idempotency_key"))}
+        job_id = command.get("job_id")
+        if not isinstance(job_id, str):
+            raise BadInput("invalid_field", "“job_id” must be the id of a job.", field="job_id")
+        if op == "cancel":
+            return {"job": await jobs.cancel(user, job_id)}
+        if op == "pause":
+            return {"job": await jobs.pause(user, job_id)}
+        return {"job": await jobs.resume(user, job_id, command.get("choice"))}
+
+    def _change_subscription(self, command: dict[str, Any]) -> dict[str, Any]:
+        named = _job_ids(command.get("jobs"))
+        connection = self._connection
+        assert connection is not None
+        present = connection.filter.jobs
+        if command["op"] == "subscribe":
+            jobs = None if present is None else present | named
+        elif present is None:
+            raise BadInput("follows_all", "This stream follows all jobs and cannot leave some out.")
+        else:
+            jobs = present - named
+        self._streams._hub.refilter(connection, Filter(connection.filter.user, jobs))
+        return {"jobs": None if jobs is None else sorted(jobs), "seq": self._streams._hub.seq}
+
+    async def _send(self, frame: dict[str, Any]) -> None:
+        if not self._socket.closed:
+            await self._socket.send_str(dumps(frame))
+
+    def _close_soon(self, code: int, reason: str) -> None:
+        task = asyncio.create_task(self._close_slow(code, reason))
+        self._tasks.add(task)
+
+    async def _close_slow(self, code: int, reason: str) -> None:
+        """Close a client that does not read: the reason first, then the line."""
+        try:
+            async with asyncio.timeout(_LINGER_S):
+                await self._socket.close(code=code, message=reason.encode(), drain=False)
+        except TimeoutError:
+            pass
+        self._transport.abort()
+
+
+def _parse_hello(hello: Any) -> tuple[int | None, str | None, frozenset[str] | None]:
+    """Return position, epoch and jobs of a hello.
+
+    Raises:
+        BadInput: it is not one.
+    """
+    if not isinstance(hello, dict) or hello.get("op") != "hello":
+        raise BadInput("no_hello", "The first frame must be a hello.")
+    after_seq, epoch = hello.get("after_seq"), hello.get("epoch")
+    if after_seq is not None and (type(after_seq) is not int or after_seq < 0):
+        raise BadInput("invalid_field", "“after_seq” must be a whole number from 0, or null.")
+    if epoch is not None and not isinstance(epoch, str):
+        raise BadInput("invalid_field", "“epoch” must be a text, or null.")
+    jobs = hello.get("jobs")
+    return after_seq, epoch, None if jobs is None else _job_ids(jobs)
+
+
+def _job_ids(value: Any) -> frozenset[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise BadInput("invalid_field", "“jobs” must be a list of job ids.", field="jobs")
+    return frozenset(value)

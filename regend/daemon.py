@@ -1,0 +1,224 @@
+"""The daemon: every part made, joined and ended in order.
+
+Start: lock and store, then the server (so that clients are answered at once), then the jobs of the
+last run. Stop: no new connections, attempts to their next checkpoint, the store last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from regend import __version__
+from regend.agents import AGENTS
+from regend.api.access import Access
+from regend.api.access_calls import AccessCalls
+from regend.api.guard import Guard, umask_private
+from regend.api.hub import Hub
+from regend.api.jobs import JobCalls
+from regend.api.limiter import RateLimiter
+from regend.api.metrics import Metrics
+from regend.api.server import Server
+from regend.api.sse import EventStream
+from regend.api.status_calls import StatusCalls
+from regend.api.websocket import Streams
+from regend.clock import Clock, SystemClock, new_id, rfc3339
+from regend.config import Config, Home, load_config
+from regend.errors import RegendError
+from regend.jobs.inputs import INPUT_TYPES, InputType
+from regend.jobs.service import Jobs
+from regend.jobs.supervisor import Supervisor
+from regend.logs import start_logging
+from regend.maintenance import Maintenance
+from regend.services import Services
+from regend.store import Store
+from regend.store.settings import device_id
+from regend.store.writer import Probe, no_probe
+
+log = logging.getLogger("regend")
+
+
+class Daemon:
+    """One daemon on one home.
+
+    Args:
+        agents: the module of each job type's agent; its `run` is the program.
+        types: what each job type takes.
+        probe: called at the points where a crash is worth testing.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        config: Config,
+        *,
+        clock: Clock | None = None,
+        agents: Mapping[str, str] = AGENTS,
+        types: Mapping[str, InputType] = INPUT_TYPES,
+        probe: Probe = no_probe,
+    ) -> None:
+        self._home = home
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._store = Store(home, probe)
+        self._metrics = Metrics()
+        self._access = Access(self._store, home, self._clock)
+        self._services = Services(self._store, home, config, self._clock, self._metrics)
+        self._supervisor = Supervisor(
+            self._store,
+            self._clock,
+            config.jobs,
+            boot=new_id(self._clock),
+            programs={name: f"{module}:run" for name, module in agents.items()},
+            services=self._services.table(),
+            slots_dir=home.slots_dir,
+            ended=self._services.attempt_ended,
+        )
+        with self._store.reading() as connection:
+            device = device_id(connection)
+        self._jobs = Jobs(self._store, self._clock, config, self._supervisor, device, types)
+        self._hub = Hub(self._store, self._clock, self._metrics)
+        self._maintenance = Maintenance(self._store, self._clock, config.events)
+        self._server = self._make_server(dict(types))
+        self.url = ""
+
+    async def start(self) -> str:
+        """Serve, then take up the work of the last run; return the address.
+
+        Raises:
+            RegendError: the address cannot be used.
+        """
+        await self._access.ensure_owner_token()
+        self.url = await self._server.start(self._config.server.port)
+        self._supervisor.start()
+        self._services.start()
+        self._maintenance.start(self._streams.drop_revoked)
+        self._tell()
+        return self.url
+
+    async def stop(self) -> None:
+        """End everything, losing nothing."""
+        self._home.daemon_file.unlink(missing_ok=True)
+        await self._server.stop()
+        await self._supervisor.stop()
+        await self._services.stop()
+        await self._maintenance.stop()
+        self._store.close()
+
+    def _make_server(self, types: dict[str, InputType]) -> Server:
+        config, clock, store = self._config, self._clock, self._store
+        research = RateLimiter(clock, config.limits.research_per_minute)
+        requests = RateLimiter(clock, config.limits.requests_per_minute)
+        guard = Guard(self._access, config.server, clock, requests, self._metrics)
+        self._streams = Streams(store, clock, self._hub, self._jobs, self._access, research)
+        calls = (
+            JobCalls(self._jobs, EventStream(store, self._jobs), research, self._metrics),
+            AccessCalls(
+                store, self._access, self._streams, secure=bool(config.server.tls_certificate)
+            ),
+            StatusCalls(store, clock, self._metrics, self._refresh, self._maintenance.fault),
+            *self._services.calls(self._jobs),
+        )
+        endpoints = [endpoint for group in calls for endpoint in group.endpoints()]
+        return Server(
+            config.server,
+            guard,
+            self._access,
+            self._streams,
+            endpoints,
+            types,
+            self._services.routes(),
+        )
+
+    def _refresh(self) -> None:
+        """Bring the gauges up to date."""
+        self._metrics.connections.set(len(self._hub))
+        self._metrics.queued_writes.set(self._store.queued)
+        self._metrics.running.set(self._supervisor.running)
+
+    def _tell(self) -> None:
+        """Write `daemon.json`, by which clients find this daemon."""
+        told: dict[str, Any] = {
+            "url": self.url,
+            "pid": os.getpid(),
+            "started_at": rfc3339(self._clock.wall_ms()),
+            "version": __version__,
+        }
+        temporary = self._home.daemon_file.with_suffix(".new")
+        temporary.write_text(json.dumps(told), encoding="utf-8")
+        temporary.chmod(0o600)
+        os.replace(temporary, self._home.daemon_file)
+
+
+def main(
+    home: Home,
+    host: str | None = None,
+    port: int | None = None,
+    log_level: str | None = None,
+    *,
+    agents: Mapping[str, str] = AGENTS,
+    types: Mapping[str, InputType] = INPUT_TYPES,
+    probe: Probe = no_probe,
+) -> int:
+    """Run the daemon until it is told to stop; return the exit code.
+
+    Args:
+        host: address to listen on; None means the configured one.
+        port: port; 0 picks a free one, None means the configured one.
+        log_level: a name of `logs.LEVELS`; None means the configured one.
+
+    Raises:
+        RegendError: it cannot start; nothing was changed.
+    """
+    umask_private()
+    config = load_config(home.config_file)
+    server = replace(
+        config.server,
+        host=config.server.host if host is None else host,
+        port=config.server.port if port is None else port,
+    )
+    config = replace(config, server=server)
+    start_logging(log_level or config.log.level, as_json=config.log.json)
+    _allow_many_files()
+    daemon = Daemon(home, config, agents=agents, types=types, probe=probe)
+    asyncio.run(_run(daemon))
+    return 0
+
+
+async def _run(daemon: Daemon) -> None:
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    if sys.platform == "win32":
+        signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(asked.set))
+    else:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, asked.set)
+    try:
+        url = await daemon.start()
+        log.info("regend %s serves %s", __version__, url)
+        await asked.wait()
+        log.info("stopping")
+    except RegendError as error:
+        log.error("%s", error.message)
+        raise
+    finally:
+        await daemon.stop()
+
+
+def _allow_many_files() -> None:
+    """Raise the number of open files to what the system allows: each client is one."""
+    if sys.platform == "win32":
+        return
+    import resource  # only where the system has it
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

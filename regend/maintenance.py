@@ -1,0 +1,100 @@
+"""What the daemon does when nobody asks: compaction, sweeping, and a look at its own files."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable
+
+from regend.clock import Clock
+from regend.config import EventsConfig
+from regend.errors import RegendError
+from regend.jobs import history
+from regend.store import Store
+from regend.store.blobs import reference
+
+log = logging.getLogger("regend.maintenance")
+
+_FIRST_S = 30.0  # after the start, when the jobs of the last run are under way again
+_INTERVAL_S = 3600.0
+_TOKENS_INTERVAL_S = 30.0
+_COMPACT_PAGE = 5000
+_DAY_MS = 24 * 3600 * 1000
+
+_PAYLOAD_COLUMNS = (
+    ("jobs", "input"),
+    ("jobs", "result"),
+    ("jobs", "error"),
+    ("jobs", "waiting"),
+    ("steps", "result"),
+    ("checkpoints", "data"),
+    ("approvals", "preview"),
+)
+
+
+class Maintenance:
+    """Keeps a home small and says when it is damaged."""
+
+    def __init__(self, store: Store, clock: Clock, config: EventsConfig) -> None:
+        self._store = store
+        self._clock = clock
+        self._config = config
+        self._tasks: list[asyncio.Task[None]] = []
+        self._fault: str | None = None
+
+    def start(self, drop_revoked: Callable[[], Awaitable[None]]) -> None:
+        """Begin; `drop_revoked` closes the streams of tokens that hold no more."""
+        self._tasks = [
+            asyncio.create_task(self._keep(), name="maintenance"),
+            asyncio.create_task(self._watch_tokens(drop_revoked), name="tokens"),
+        ]
+
+    async def stop(self) -> None:
+        """End."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def fault(self) -> str | None:
+        """Return what was found damaged, or None."""
+        return self._fault
+
+    async def run_once(self) -> None:
+        """Check the database, drop old streamed chunks, sweep blobs without a reference."""
+        self._fault = await self._store.verify()
+        if self._fault is not None:
+            log.error("the database is damaged: %s; restore a backup", self._fault)
+            return
+        before_ms = self._clock.wall_ms() - int(self._config.keep_chunks_days * _DAY_MS)
+        while await self._store.write(lambda c: history.compact(c, before_ms, _COMPACT_PAGE)):
+            await asyncio.sleep(0.05)  # let jobs write between two pages
+        referenced = await self._store.query(_references)
+        removed = await asyncio.to_thread(self._store.blobs.sweep, referenced)
+        if removed:
+            log.info("swept %d payloads without a reference", removed)
+
+    async def _keep(self) -> None:
+        await asyncio.sleep(_FIRST_S)
+        while True:
+            try:
+                await self.run_once()
+            except (RegendError, sqlite3.Error, OSError) as error:
+                log.warning("maintenance waits: %s", error)
+            await asyncio.sleep(_INTERVAL_S)
+
+    async def _watch_tokens(self, drop_revoked: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(_TOKENS_INTERVAL_S)
+            await drop_revoked()
+
+
+def _references(connection: sqlite3.Connection) -> set[str]:
+    """Return the digest of every blob that a row refers to."""
+    found = {
+        row[0] for row in connection.execute("SELECT slot FROM checkpoints WHERE slot IS NOT NULL")
+    }
+    for table, column in _PAYLOAD_COLUMNS:
+        rows = connection.execute(f"SELECT {column} FROM {table} WHERE {column} LIKE '@%'")
+        found |= {digest for row in rows if (digest := reference(row[0]))}
+    return found

@@ -1,0 +1,11 @@
+"""Small facts about this home that live in the database."""
+
+from __future__ import annotations
+
+import sqlite3
+
+
+def device_id(connection: sqlite3.Connection) -> str:
+    """Return the id of this device, made when its database was."""
+    row = connection.execute("SELECT value FROM settings WHERE name = 'device'").fetchone()
+    return str(row[0])
