@@ -24,7 +24,7 @@ from regend.limits import MAX_PAGE_LENGTH
 _COUNT_BOUND = 4000  # passages counted for one term; beyond that the number is estimated
 _ROW_BUDGET = 8000  # passages looked at for one question
 _BM25_ROWS = 2000  # up to here FTS5 ranks the candidates itself
-_CANDIDATES = 96  # passages that are read and ranked by all terms; more for a longer answer
+_CANDIDATES = 48  # passages that are read and ranked by all terms; more for a longer answer
 _COMPLETIONS = 8  # words that the beginning of a word may stand for
 _COMMON_IN_COMPANY = 4  # common terms that are asked for together
 _PER_DOCUMENT = 3  # passages of one document before other documents have their turn

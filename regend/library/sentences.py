@@ -64,6 +64,7 @@ def sentences(text: str) -> list[Span]:
 def _units(text: str) -> Iterator[tuple[int, int, bool]]:
     """Yield the stretches that no sentence crosses, and whether each is prose."""
     fence = ""
+    is_quote = False
     start = end = 0
     for match in _LINE.finditer(text):
         low, high = match.span()
@@ -81,7 +82,9 @@ def _units(text: str) -> Iterator[tuple[int, int, bool]]:
             start = end = high
             continue
         stripped = line.strip()
-        apart = not stripped or _STARTS_UNIT.match(line) or _UNDERLINE.match(line)
+        turns = stripped.startswith(">") != is_quote
+        is_quote = stripped.startswith(">")
+        apart = turns or not stripped or _STARTS_UNIT.match(line) or _UNDERLINE.match(line)
         if apart and start < end:
             yield start, end, True
             start = end = low

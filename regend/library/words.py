@@ -48,18 +48,20 @@ _OLD_CHILLU = re.compile("[\u0d23\u0d28\u0d30\u0d32\u0d33\u0d15]\u0d4d\u200d")
 _CHILLU = dict(
     zip("\u0d23\u0d28\u0d30\u0d32\u0d33\u0d15", "\u0d7a\u0d7b\u0d7c\u0d7d\u0d7e\u0d7f", strict=True)
 )
-_FOLDS: Final[dict[int, str | None]] = {
-    **dict.fromkeys((0x00AD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF), None),
-    **dict.fromkeys((0x093C, 0x0A3C, 0x0ABC), None),
-    0x0901: "\u0902",
-    ord("_"): " ",
+_FOLDS: Final[dict[str, str]] = {
+    **dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff", ""),
+    **dict.fromkeys("\u093c\u0a3c\u0abc", ""),
+    "\u0901": "\u0902",
+    "_": " ",
     **{
-        zero + digit: str(digit)
+        chr(zero + digit): str(digit)
         for zero in range(0x0966, 0x0DF0, 0x80)
         if unicodedata.decimal(chr(zero), None) == 0
         for digit in range(10)
     },
 }
+
+_FOLDED = re.compile(f"[{''.join(_FOLDS)}]")
 
 
 def fold(text: str) -> str:
@@ -72,7 +74,7 @@ def fold(text: str) -> str:
     if _ACCENTED.search(folded):
         bare = _ACCENT.sub("", unicodedata.normalize("NFD", folded))
         folded = unicodedata.normalize("NFC", bare)
-    return folded.translate(_FOLDS)
+    return _FOLDED.sub(lambda match: _FOLDS[match[0]], folded)
 
 
 def split_words(text: str) -> list[str]:
