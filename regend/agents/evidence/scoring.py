@@ -30,6 +30,7 @@ TITLE_WORTH = 0.9
 NEIGHBOUR_WORTH = 0.5
 DOCUMENT_WORTH = 0.2
 
+MIN_UNITS = 300  # rarity means little among a few sentences, so it is reckoned as among so many
 CONTEXT_SHARE = 0.45  # of the score: what stands near counts less than what is said
 TITLE_BONUS = 0.5
 UNNAMED = 0.8  # for other documents, where the question names one by its whole title
@@ -152,12 +153,12 @@ def _read(piece: Piece) -> _Read:
 
 
 def _headed(unit: Unit, piece: Piece) -> Unit:
-    """Give a unit of a window the heading that the search knows for its place."""
-    if unit.heading or not piece.start:
+    """Give a unit of a window the whole heading, where the search knows it for its place."""
+    if not piece.start:
         return unit
     at = piece.start + unit.start
     above = (heading for start, end, heading in piece.headings if start <= at < end)
-    return replace(unit, heading=next(above, ""))
+    return replace(unit, heading=next(above, unit.heading))
 
 
 def _joined(reads: list[_Read]) -> list[_Read]:
@@ -184,7 +185,7 @@ def _titles(question: Question, pieces: Sequence[Piece]) -> frozenset[str]:
 def _weights(question: Question, reads: Sequence[_Read]) -> tuple[float, ...]:
     """Return what each term of the question counts for: its own weight times its rarity."""
     counts: Counter[str] = Counter()
-    number = sum(len(read.units) for read in reads)
+    number = max(MIN_UNITS, sum(len(read.units) for read in reads))
     stems = {term.stem for term in question.terms}
     for read in reads:
         for unit_terms in read.unit_terms:

@@ -1,0 +1,87 @@
+"""Putting answers together and checking what a model adds."""
+
+from __future__ import annotations
+
+from markdown_it import MarkdownIt
+
+from regend.agents.evidence.answer import Checked, check, citation, markdown, not_found
+from regend.agents.evidence.prompt import PROMPT_TOKENS, messages
+from regend.agents.evidence.selection import Quote
+
+
+def _quote(text: str, title: str = "parser") -> Quote:
+    return Quote("d1", title, "a/b.md", "Limits", 7, 7 + len(text), text, "prose", 1.0, 1.0)
+
+
+QUOTES = [
+    _quote("The parser accepts files of up to 40 megabytes."),
+    _quote("It does not support XML files."),
+]
+
+
+def test_supported_sentences_are_kept_with_the_quote_that_bears_them_out() -> None:
+    checked = check("The parser accepts files up to 40 megabytes. It supports XML files.", QUOTES)
+    assert checked.kept == (("The parser accepts files up to 40 megabytes.", 1),)
+    assert checked.unsupported == ("It supports XML files.",)
+
+
+def test_a_wrong_mark_of_the_model_is_put_right() -> None:
+    checked = check("The parser accepts files up to 40 megabytes [2].", QUOTES)
+    assert checked.kept == (("The parser accepts files up to 40 megabytes.", 1),)
+
+
+def test_a_model_that_repeats_itself_is_heard_once() -> None:
+    text = "The parser accepts files up to 40 megabytes. " * 5 + "Cats are nice animals. " * 5
+    checked = check(text, QUOTES)
+    assert len(checked.kept) == 1 and len(checked.unsupported) == 1
+
+
+def test_a_sentence_cut_short_is_not_kept() -> None:
+    text = "The parser accepts files of up to 40"
+    assert check(text, QUOTES).kept and not check(text, QUOTES, cut=True).kept
+
+
+def test_no_text_leaves_nothing() -> None:
+    assert check("  \n", QUOTES) == Checked((), ())
+
+
+def test_the_model_is_named_where_its_words_stand_and_only_kept_ones_are_shown() -> None:
+    shown = markdown(QUOTES, Checked((("It reads files.", 1),), ("It flies.",)), "tiny-1b", "")
+    assert (
+        "**In the model's words** (tiny-1b, checked against the quotes): It reads files. [1]"
+        in shown
+    )
+    assert "It flies" not in shown
+    assert "> The parser accepts files of up to 40 megabytes. [1]" in shown
+    assert "- [2] parser › Limits" in shown
+
+
+def test_a_hostile_title_and_model_text_cannot_become_markup() -> None:
+    hostile = "[x](javascript:a) <b> `# t"
+    quotes = [_quote("Plain text here.", hostile)]
+    shown = markdown(quotes, Checked(((hostile, 1),), ()), hostile, hostile)
+    html = MarkdownIt("commonmark").render(shown + not_found(hostile, [hostile], hostile))
+    assert "<a " not in html and "<b>" not in html and "<h1>" not in html
+
+
+def test_a_citation_has_the_span_and_the_very_quote() -> None:
+    assert citation(1, QUOTES[0]) == {
+        "n": 1,
+        "document_id": "d1",
+        "title": "parser",
+        "source": "a/b.md",
+        "span": [7, 54],
+        "quote": QUOTES[0].text,
+    }
+
+
+def test_the_prompt_leaves_out_the_last_quotes_where_they_do_not_fit() -> None:
+    long = _quote("word " * (PROMPT_TOKENS - 200))
+
+    def count(text: str) -> int:
+        return len(text.split())
+
+    built = messages("Why?", [QUOTES[0], long, long], count)
+    assert "[2]" in built[1]["content"] and "[3]" not in built[1]["content"]
+    assert messages("Why?", [_quote("word " * PROMPT_TOKENS)], count) == []
+    assert messages("Why?", [], count) == []

@@ -1,0 +1,86 @@
+"""Which sentences of a model a quote bears out."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regend.agents.evidence.support import supported
+
+QUOTE = "By default the parser accepts files of up to 40 megabytes on Linux, macOS and Windows."
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        QUOTE,
+        "The parser accepts files up to 40 megabytes.",
+        "By default, the parser accepts files of up to 40 megabytes on Linux.",
+        "It accepts files of up to 40 megabytes on Windows.",
+    ],
+)
+def test_what_the_quote_says_is_supported(sentence: str) -> None:
+    assert supported(sentence, QUOTE)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The parser accepts files of up to 50 megabytes.",  # another number
+        "The parser accepts files of up to forty megabytes.",  # not the quote's word for it
+        "The parser does not accept files of up to 40 megabytes.",  # denied
+        "The parser doesn't accept files of up to 40 megabytes.",
+        "By default the parser accepts files of up to 40 megabytes on FreeBSD.",  # another name
+        "Google says the parser accepts files of up to 40 megabytes on Linux.",
+        "The parser rejects files of up to 40 megabytes.",  # the opposite word
+        "The parser accepts files and encrypts them on Linux, macOS and Windows.",  # added
+        "The files accept parsers of up to 40 megabytes.",  # turned round
+        "Yes.",
+        "",
+        "40",
+    ],
+)
+def test_what_the_quote_does_not_say_is_not(sentence: str) -> None:
+    assert not supported(sentence, QUOTE)
+
+
+def test_a_denial_is_supported_by_a_denial_only() -> None:
+    quote = "The parser does not support XML files."
+    assert supported("The parser doesn't support XML files.", quote)
+    assert not supported("The parser does support XML files.", quote)
+
+
+def test_each_sentence_of_a_quote_is_held_by_itself() -> None:
+    quote = "The parser reads JSON files. It does not read XML files."
+    assert supported("The parser reads JSON files.", quote)
+    assert not supported("It does read XML files.", quote)
+
+
+def test_comparisons_keep_their_direction() -> None:
+    assert supported("Alpha is faster than Beta.", "Alpha is much faster than Beta.")
+    assert not supported("Beta is faster than Alpha.", "Alpha is much faster than Beta.")
+    assert not supported("Alpha is slower than Beta.", "Alpha is much faster than Beta.")
+
+
+def test_the_title_may_stand_for_it() -> None:
+    assert supported("Fastparse supports Python 3.11.", "It supports Python 3.11.", "Fastparse")
+    assert not supported("Fastparse supports Python 3.11.", "It supports Python 3.11.", "Other")
+
+
+def test_hindi_is_held_to_the_same_rules() -> None:
+    quote = "यह बैटरी आठ घंटे चलती है।"
+    assert supported("बैटरी आठ घंटे चलती है।", quote)
+    assert not supported("बैटरी नौ घंटे चलती है।", quote)
+    assert not supported("बैटरी आठ घंटे नहीं चलती है।", quote)
+
+
+@given(st.text(), st.text())
+def test_any_two_texts_can_be_compared(sentence: str, quote: str) -> None:
+    assert supported(sentence, quote) in (True, False)
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9))
+def test_a_number_is_supported_only_by_itself(one: int, other: int) -> None:
+    sentence = f"The parser accepts files of {one} bytes."
+    assert supported(sentence, f"The parser accepts files of {other} bytes.") == (one == other)
