@@ -12,7 +12,13 @@ LINES = st.sampled_from(
     [
         *("# Title", "## Sub", "Setext", "======", "------", "~~~~~~", "```", "```sh", "~~~", ""),
         *("| a | b |", "|---|---|", "- item", "  1. item", "> quote", "\f", "  \t ", "#", "***"),
-        *("A sentence. Another one!", "यह एक वाक्य है। दूसरा॥", "x" * 1500, "word " * 500, "\u202eabc"),
+        *(
+            "A sentence. Another one!",
+            "यह एक वाक्य है। दूसरा॥",
+            "x" * 1500,
+            "word " * 500,
+            "\u202eabc",
+        ),
     ]
 )
 TEXTS = st.one_of(st.text(), st.lists(st.one_of(LINES, st.text()), max_size=30).map("\n".join))

@@ -13,7 +13,7 @@ def texts_of(text: str) -> list[str]:
     return [text[start:end] for start, end in sentences(text)]
 
 
-@given(st.one_of(st.text(), st.text(alphabet="aA1. ?!।॥\n#-|`>\t\"(e.g)")))
+@given(st.one_of(st.text(), st.text(alphabet='aA1. ?!।॥\n#-|`>\t"(e.g)')))
 def test_sentences_are_ordered_stretches_with_a_letter_or_digit(text: str) -> None:
     at = 0
     for start, end in sentences(text):
@@ -53,7 +53,9 @@ def test_a_sentence_runs_over_soft_line_breaks() -> None:
 
 
 def test_marks_of_markdown_belong_to_no_sentence() -> None:
-    text = "# Title\n- item one\n- [ ] item two\n1. first\n> quoted\n\n| a | b |\n|---|---|\n| 1 | 2 |"
+    text = (
+        "# Title\n- item one\n- [ ] item two\n1. first\n> quoted\n\n| a | b |\n|---|---|\n| 1 | 2 |"
+    )
     assert texts_of(text) == [
         *("Title", "item one", "item two", "first", "quoted", "a | b", "1 | 2")
     ]
