@@ -56,9 +56,17 @@ FETCH_BYTES = 10 * MIB
 FETCH_REDIRECTS = 5
 
 # Models
-SEGMENT_TOKENS = 32  # one request to the model host; measured: same text as one shot
+SEGMENT_TOKENS = 16  # one request to the model host; its start seeds the sampler, so it is fixed
 CHECKPOINT_COST_SHARE = 0.03  # of decoding time
 MODEL_START_TIMEOUT_S = 120.0
+MODEL_DISK_RESERVE_BYTES = 128 * MIB  # stays free after a pull: the store must go on
+MODEL_LEAST_CONTEXT_TOKENS = 2048  # a slot shrinks no further to fit into memory
+MODEL_STDERR_BYTES = 16 * KIB  # kept of a model host for the report of its death
+PROVIDER_TIMEOUT_S = 1.0  # for a connected server to list its models
+PROVIDER_CACHE_S = 30.0
+PROVIDER_ANSWER_BYTES = 4 * MIB
+PROVIDER_MODELS = 1000  # of one connected server
+HOST_CONNECT_TIMEOUT_S = 5.0  # a model host on loopback that does not accept is dead
 DOWNLOAD_CHUNK_BYTES = 1 * MIB
 
 # Stream clients (regend.client and regend/web/client.js)

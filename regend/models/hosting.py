@@ -1,0 +1,228 @@
+"""Starts, watches and ends one model host process, from the daemon's side."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from regend import limits
+from regend.errors import Failed, RegendError, Retryable
+from regend.models.catalogue import EMBEDDINGS, InstalledModel
+
+
+@dataclass(frozen=True)
+class HostPlan:
+    """How a model will be loaded.
+
+    Attributes:
+        slots: conversations at the same time.
+        context_tokens: of each slot.
+        threads: of the processor.
+        memory_bytes: estimate of what the host will hold: file, caches and work space.
+    """
+
+    model: InstalledModel
+    slots: int
+    context_tokens: int
+    threads: int
+    slots_dir: Path
+    memory_bytes: int
+
+
+def plan_memory(model: InstalledModel, slots: int, context_tokens: int) -> int:
+    """Return the estimated bytes of a host: weights, key-value caches, work space."""
+    return (
+        model.size_bytes + slots * context_tokens * model.cache_bytes_per_token + 256 * limits.MIB
+    )
+
+
+@dataclass(frozen=True)
+class _Ready:
+    port: int
+    build: str
+    machine: str
+
+
+class HostProcess:
+    """One life of a model host.
+
+    Args:
+        plan: what to load.
+        on_death: called once in the event loop when the process is gone, whatever the reason.
+    """
+
+    def __init__(self, plan: HostPlan, on_death: Callable[[HostProcess], None]) -> None:
+        self.plan = plan
+        self.id = secrets.token_hex(8)
+        self.api_key = secrets.token_urlsafe(32)
+        self.stderr_tail = b""
+        self._on_death = on_death
+        self._ending = False
+        self._process: asyncio.subprocess.Process | None = None
+        self._ready: _Ready | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it serves and nobody asked it to end."""
+        return self._ready is not None and not self._ending and self.alive
+
+    @property
+    def served(self) -> bool:
+        """Whether it ever became ready."""
+        return self._ready is not None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id; None before the start."""
+        return self._process.pid if self._process else None
+
+    @property
+    def url(self) -> str:
+        """Base address; only once ready."""
+        assert self._ready is not None
+        return f"http://127.0.0.1:{self._ready.port}"
+
+    @property
+    def build(self) -> str:
+        """llama.cpp's build; only once ready."""
+        assert self._ready is not None
+        return self._ready.build
+
+    @property
+    def machine(self) -> str:
+        """What last bits depend on; only once ready."""
+        assert self._ready is not None
+        return self._ready.machine
+
+    async def start(self) -> None:
+        """Start the process and wait until it serves.
+
+        Raises:
+            Failed: `model_load_failed`; llama.cpp cannot load the file.
+            Retryable: `model_host_died` or `model_host_slow`.
+        """
+        model = self.plan.model
+        process = self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "regend.models.host", "regend", "model", model.name),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._watcher = asyncio.create_task(self._watch(process), name=f"watch {model.name}")
+        try:
+            async with asyncio.timeout(limits.MODEL_START_TIMEOUT_S):
+                self._ready = await self._introduce(process)
+        except TimeoutError as error:
+            raise Retryable(
+                "model_host_slow",
+                f"The model “{model.name}” did not load in {limits.MODEL_START_TIMEOUT_S:.0f} s.",
+                hint="The machine may be short of memory; close something, or use a smaller model.",
+            ) from error
+        finally:
+            if self._ready is None:
+                self.kill()
+
+    async def _introduce(self, process: asyncio.subprocess.Process) -> _Ready:
+        """Hand over the settings and read the one line of answer."""
+        assert process.stdin is not None and process.stdout is not None
+        with contextlib.suppress(ConnectionError):  # it died; the answer below will tell
+            process.stdin.write(self._settings())
+            await process.stdin.drain()
+        line = await process.stdout.readline()
+        if not line:
+            await self.wait()
+            raise Retryable(
+                "model_host_died",
+                f"The host of the model “{self.plan.model.name}” died while loading "
+                f"(exit {process.returncode}). {self.last_words()}".strip(),
+                hint="The file may be damaged or too large for the memory: pull it again, or use "
+                "a smaller model.",
+            )
+        answer = json.loads(line)
+        if "error" in answer:
+            error = RegendError.from_dict(answer["error"])
+            raise error if isinstance(error, Failed) else Failed(error.code, error.message)
+        return _Ready(answer["port"], answer["build"], answer["machine"])
+
+    def _settings(self) -> bytes:
+        model = self.plan.model
+        settings = {
+            "name": model.name,
+            "path": str(model.path),
+            "api_key": self.api_key,
+            "slots": self.plan.slots,
+            "context_tokens": self.plan.context_tokens,
+            "threads": self.plan.threads,
+            "slots_dir": str(self.plan.slots_dir),
+            "embeds": EMBEDDINGS in model.capabilities,
+            "parent": os.getpid(),
+        }
+        return json.dumps(settings).encode() + b"\n"
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        """Keep the end of its stderr, and tell when it is gone."""
+        assert process.stderr is not None
+        reading = asyncio.create_task(self._keep_stderr(process.stderr))
+        await process.wait()
+        await reading
+        self._on_death(self)
+
+    async def _keep_stderr(self, stream: asyncio.StreamReader) -> None:
+        while piece := await stream.read(4096):
+            self.stderr_tail = (self.stderr_tail + piece)[-limits.MODEL_STDERR_BYTES :]
+
+    def last_words(self) -> str:
+        """Return the last line that it wrote on stderr, for the report of its death."""
+        lines = self.stderr_tail.decode("utf-8", errors="replace").strip().splitlines()
+        return f"It said: {lines[-1][:300]}" if lines else ""
+
+    def kill(self) -> None:
+        """End the process at once; safe to call again."""
+        self._ending = True
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def wait(self) -> None:
+        """Wait until the process is gone and its death was told."""
+        if self._watcher is not None:
+            await asyncio.shield(self._watcher)
+
+
+@cache
+def physical_cores() -> int:
+    """Return the number of physical cores that this process may use, at least one."""
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    logical = len(usable) if usable else os.cpu_count() or 1
+    cores = set()
+    for cpu in usable or ():
+        topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")
+        try:
+            package = (topology / "physical_package_id").read_text().strip()
+            cores.add((package, (topology / "core_id").read_text().strip()))
+        except OSError:
+            return logical
+    return len(cores) or logical
+
+
+def machine_memory_bytes() -> int:
+    """Return the memory of the machine in bytes; 8 GiB where it cannot be asked."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 8 * 1024 * limits.MIB

@@ -1,0 +1,86 @@
+"""The requests of answers that run in one piece: bound to a schema, or at a connected server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from regend.errors import BadInput, Failed
+from regend.models import prompting
+from regend.models.emitter import Emitter
+from regend.models.lease import Lease
+from regend.models.records import GenerationRequest
+
+
+def grammar_request(
+    request: GenerationRequest, prompt: list[int], longest: int, slot: int
+) -> dict[str, Any]:
+    """Return the body of a completion that follows the request's JSON Schema."""
+    return {
+        "prompt": prompt,
+        "json_schema": request.schema,
+        "n_predict": longest,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "seed": request.seed & 0x7FFF_FFFF,
+        "id_slot": slot,
+        "cache_prompt": False,
+        "stream": True,
+    }
+
+
+def server_request(lease: Lease, request: GenerationRequest) -> tuple[str, dict[str, Any]]:
+    """Return path and body of the request to an OpenAI-compatible server.
+
+    Raises:
+        BadInput: neither or both of messages and prompt, or a message of the wrong shape.
+    """
+    body: dict[str, Any] = {
+        "model": lease.model,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "seed": request.seed & 0x7FFF_FFFF,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if request.max_tokens is not None:
+        body["max_tokens"] = request.max_tokens
+    if request.schema is not None:
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "strict": True, "schema": request.schema},
+        }
+    if (request.messages is None) == (request.prompt is None):
+        raise BadInput("prompt_invalid", "Give either messages or a prompt.", field="messages")
+    if request.messages is None:
+        return "/v1/completions", {**body, "prompt": request.prompt}
+    messages = prompting.check_messages(request.messages)
+    return "/v1/chat/completions", {**body, "messages": messages}
+
+
+def read_server_stream(
+    events: Iterable[Any], emitter: Emitter
+) -> tuple[Literal["stop", "length"], dict[str, Any]]:
+    """Feed a server's stream to the emitter; return why it ended, and the usage it states.
+
+    Raises:
+        Failed: `model_answer_invalid`; what came is not such a stream.
+    """
+    reason: Literal["stop", "length"] = "stop"
+    usage: dict[str, Any] = {}
+    try:
+        for event in events:
+            usage = event.get("usage") or usage
+            for choice in event.get("choices") or ():
+                text = (choice.get("delta") or {}).get("content") or choice.get("text") or ""
+                if text and emitter.add(text, 1):
+                    return "stop", usage
+                if choice.get("finish_reason") == "length":
+                    reason = "length"
+    except (AttributeError, KeyError, TypeError) as error:
+        raise Failed(
+            "model_answer_invalid",
+            "The server's answer is not what an OpenAI-compatible server sends.",
+            hint="Check the address of this provider in config.toml.",
+        ) from error
+    return reason, usage
