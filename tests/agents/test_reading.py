@@ -18,7 +18,9 @@ from regend.agents.evidence.reading import (
 
 
 def _hit(name: str, rank: int, search: int = 0) -> dict[str, Any]:
-    return {"document_id": name, "title": name, "rank": rank, "search": search, "span": [0, 1]}
+    source = f"notes/{name}.md"
+    place = {"rank": rank, "search": search, "span": [0, 1]}
+    return {"document_id": name, "title": "Notes", "source": source, **place}
 
 
 def test_a_document_that_the_question_names_comes_first() -> None:

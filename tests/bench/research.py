@@ -30,7 +30,7 @@ from typing import Any
 from regend.agents.evidence.support import supported
 from regend.agents.research import run
 from regend.events import SEARCH_RESULT
-from regend.library.passages import split
+from regend.library.passages import HEADING_SEPARATOR, split
 from regend.library.words import split_words
 from tests.agents.inprocess import InProcess, Library
 
@@ -84,6 +84,13 @@ def readmes() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def _title(text: str, name: str) -> str:
+    """Return the title that the importer gives: the heading a text begins with, or the name."""
+    first = split(text[:10_000])[:1]
+    own = first[0].heading.partition(HEADING_SEPARATOR)[0] if first else ""
+    return own or name
+
+
 def questions() -> list[dict[str, Any]]:
     """Return the evaluation set."""
     lines = QUESTIONS.read_text(encoding="utf-8").splitlines()
@@ -106,7 +113,10 @@ def main(argv: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="regend-bench-") as folder:
         library = Library(Path(folder) / "library.db")
         texts = readmes()
-        ids = {name: library.add(name, text, f"{name}/README") for name, text in texts.items()}
+        ids = {
+            name: library.add(_title(text, name), text, f"readmes/{name}.md")
+            for name, text in texts.items()
+        }
         baseline = Baseline(texts)
         print(f"{len(texts)} README texts, {sum(map(len, texts.values())) // 1000} kB")
         chosen = ("tune", "final") if options.split == "all" else (options.split,)
@@ -184,7 +194,8 @@ class Baseline:
             "(package UNINDEXED, title, text, tokenize='porter unicode61')"
         )
         for name, text in texts.items():
-            rows = ((name, name, text[one.start : one.end]) for one in split(text))
+            title = f"{name} {_title(text, name)}"
+            rows = ((name, title, text[one.start : one.end]) for one in split(text))
             self.connection.executemany("INSERT INTO passages VALUES (?, ?, ?)", rows)
 
     def figures(self, rows: Sequence[dict[str, Any]]) -> Figures:

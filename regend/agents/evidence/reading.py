@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from regend.agents.evidence.question import Question
-from regend.agents.evidence.scoring import title_share
+from regend.agents.evidence.scoring import named_share
 
 WHOLE_CHARACTERS = 24_000  # a document up to this length is read whole
 HEAD_CHARACTERS = 3_000  # of a longer one, which often says what it is about
 AROUND_CHARACTERS = 1_500  # before and after each passage found
 MAX_WINDOWS = 12  # of one document
-TITLE_WORTH = 2.0  # a document named in full counts as one found three times
+NAME_WORTH = 2.0  # a document named in full counts as one found three times
 
 Spans = list[tuple[int, int]]
 
@@ -29,8 +29,8 @@ def documents_to_read(
 
     Args:
         question: what is asked.
-        hits: of all searches, each with `document_id`, `title`, `search` (which one, from 0) and
-            `rank` (its place in it, from 0).
+        hits: of all searches, each with `document_id`, `title`, `source`, `search` (which one,
+            from 0) and `rank` (its place in it, from 0).
         limit: how many documents at most.
     """
     found: dict[str, list[dict[str, Any]]] = {}
@@ -42,7 +42,8 @@ def documents_to_read(
         for hit in own:
             share = 1 / (3 + hit["rank"]) / (1 + hit["search"] / 2)
             best[hit["search"]] = best.get(hit["search"], 0.0) + share
-        return sum(best.values()) * (1 + TITLE_WORTH * title_share(question, own[0]["title"]))
+        named = named_share(question, own[0]["title"], own[0]["source"])
+        return sum(best.values()) * (1 + NAME_WORTH * named)
 
     return sorted(found.values(), key=lambda own: -worth(own))[:limit]
 

@@ -10,6 +10,7 @@ document leaves the question unanswered, however much else fits.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +38,9 @@ UNNAMED = 0.8  # for other documents, where the question names one by its whole 
 PAIR_BONUS = 0.15
 LENGTH_AT_EASE = 30  # words; longer units say more by chance
 FIRST_BLOCK_BONUS = 0.06
+
+
+_EXTENSION = re.compile(r"\.[A-Za-z]{1,8}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,11 @@ def rank(question: Question, pieces: Sequence[Piece]) -> list[Candidate]:
         return []
     ranked: list[Candidate] = []
     for read in reads:
-        worth = 1.0 if not titled or title_share(question, read.piece.title) == 1 else UNNAMED
+        worth = (
+            1.0
+            if not titled or named_share(question, read.piece.title, read.piece.source) == 1
+            else UNNAMED
+        )
         ranked += _candidates(question, names, matcher, weights, read, worth)
     ranked.sort(key=lambda one: -one.score)
     return ranked
@@ -147,7 +155,7 @@ def _read(piece: Piece) -> _Read:
     found = tuple(_headed(unit, piece) for unit in units(piece.text))
     unit_terms = tuple(term_set(piece.text[unit.start : unit.end]) for unit in found)
     headings = {heading: term_set(heading) for heading in {unit.heading for unit in found}}
-    title = term_set(piece.title)
+    title = term_set(piece.title).union(*name_words(piece.title, piece.source))
     everything = title.union(*unit_terms, *headings.values())
     return _Read(piece, found, unit_terms, headings, title, everything)
 
@@ -173,13 +181,12 @@ def _joined(reads: list[_Read]) -> list[_Read]:
 def _titles(question: Question, pieces: Sequence[Piece]) -> frozenset[str]:
     """Return the terms by which the question names a document that was read.
 
-    Where all of a title is in the question, the question is about that document: another one that
+    Where all of a name is in the question, the question is about that document: another one that
     does not even mention it cannot answer.
     """
     asked = {term.stem for term in question.terms if term.weight == 1}
-    titles = {piece.title: title_words(piece.title) for piece in pieces}
-    named = [there for there in titles.values() if there and there <= asked]
-    return frozenset[str]().union(*named)
+    names = {name for piece in pieces for name in name_words(piece.title, piece.source)}
+    return frozenset[str]().union(*(name for name in names if name and name <= asked))
 
 
 def _weights(question: Question, reads: Sequence[_Read]) -> tuple[float, ...]:
@@ -211,7 +218,7 @@ def _candidates(
     in_title = matcher.match(read.title_terms)
     in_document = matcher.match(read.terms)
     title = sum(map(mul, weights, in_title))
-    title *= 1 + title_share(question, read.piece.title)
+    title *= 1 + named_share(question, read.piece.title, read.piece.source)
     # A name that the document does not know: what it says is about something else.
     foreign = sum(
         weight
@@ -267,13 +274,22 @@ def _pairs(question: Question, text: str, own: frozenset[str]) -> int:
     )
 
 
-def title_words(title: str) -> frozenset[str]:
-    """Return the stems of the words of a title that tell it from others."""
-    return frozenset(stem(word.text) for word in words(title) if not is_stop_word(word.text))
+def named_share(question: Question, title: str, source: str) -> float:
+    """Return how much of a document's name the question says, from 0 to 1.
 
-
-def title_share(question: Question, title: str) -> float:
-    """Return how much of a title the question names, from 0 to 1."""
+    A document has two names: its title, and its source (the name of its file or page).
+    """
     asked = {term.stem for term in question.terms if term.weight == 1}
-    there = title_words(title)
-    return len(there & asked) / len(there) if there else 0.0
+    return max(
+        (len(there & asked) / len(there) for there in name_words(title, source) if there), default=0
+    )
+
+
+def name_words(title: str, source: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the stems of a document's title and of the last part of its source."""
+    last = _EXTENSION.sub("", source.rstrip("/").replace("\\", "/").rsplit("/", 1)[-1])
+    return _telling(title), _telling(last)
+
+
+def _telling(name: str) -> frozenset[str]:
+    return frozenset(stem(word.text) for word in words(name) if not is_stop_word(word.text))

@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from regend.agents.evidence.question import Question
-from regend.agents.evidence.scoring import Candidate, title_share
+from regend.agents.evidence.scoring import Candidate, named_share
 from regend.agents.evidence.units import Unit
 from regend.agents.evidence.words import is_stop_word, stem, words
 
 MIN_COVERAGE = 0.52  # share of the question that a quote must speak of; below, no answer
-MIN_COVERAGE_NAMED = 0.44  # … of a document that the question names by its title
+MIN_COVERAGE_NAMED = 0.44  # … of a document that the question names
 MIN_SHARE = 0.72  # of the best score, for a further quote
 DUPLICATE_SHARE = 0.8  # of common words with meaning, from which two quotes say the same
 MAX_QUOTE_CHARACTERS = 900
@@ -85,7 +85,7 @@ def choose(question: Question, ranked: Sequence[Candidate], limit: int) -> list[
 
 
 def _needed(question: Question, candidate: Candidate) -> float:
-    named = title_share(question, candidate.piece.title) == 1
+    named = named_share(question, candidate.piece.title, candidate.piece.source) == 1
     return MIN_COVERAGE_NAMED if named else MIN_COVERAGE
 
 
