@@ -125,7 +125,8 @@ def _checked(text: str, allow_private: bool, base: URL | None = None) -> URL:
         host, port = url.host, url.port
     except ValueError as error:
         raise _bad_url(f"“{text[:200]}” is no web address.") from error
-    if url.scheme not in ("http", "https") or not host or not port:
+    is_web = url.scheme in ("http", "https") and host and port
+    if not is_web or host is None or any(map(str.isspace, host)):
         raise _bad_url(f"“{text[:200]}” is no http or https address.")
     if url.user is not None or url.password is not None:
         raise _bad_url("An address with a name or password in it is not fetched.")

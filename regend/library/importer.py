@@ -173,7 +173,7 @@ class Importer:
         content = html if html is not None else text or ""
         if len(content) > self._max_bytes:
             raise TooLarge("document_too_large", "The capture is too large.", field="html")
-        data = content.encode("utf-8", errors="replace")
+        data = content.replace("\0", "\ufffd").encode("utf-8", errors="replace")
         kind = HTML if html is not None else PLAIN
         extracted = await extract(data, name=title or source, media_type=kind)
         document = _document(extracted, data, source=source, untrusted=True, title=title)

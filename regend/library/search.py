@@ -21,8 +21,8 @@ from regend.library.ranking import HEADING_WEIGHT, TITLE_WEIGHT, padded, rarity,
 from regend.library.words import terms
 from regend.limits import MAX_PAGE_LENGTH
 
-_COUNT_BOUND = 4000  # passages counted for one term; beyond that the number is estimated
-_ROW_BUDGET = 8000  # passages looked at for one question
+_COUNT_BOUND = 3000  # passages counted for one term; beyond that the number is estimated
+_ROW_BUDGET = 6000  # passages looked at for one question
 _BM25_ROWS = 2000  # up to here FTS5 ranks the candidates itself
 _CANDIDATES = 48  # passages that are read and ranked by all terms; more for a longer answer
 _COMPLETIONS = 8  # words that the beginning of a word may stand for

@@ -19,10 +19,11 @@ def table() -> sqlite3.Connection:
 
 
 ENEMIES = [
-    *('"', '""', '"a', 'a"b"c', "*", "a*", "^a", "a NEAR b", "NEAR(a b, 3)", "AND", "a AND", "NOT a"),
-    *("-a", "text:a", "{text}:a", "(a", "a)", "a\0b", "\0", "😀", "a😀b", "\ud800", "a\ud800b", "'; --"),
-    *("word " * 10_000, '"' * 10_000, "x" * 100_000, "‮abc", "  \n\t ", "क" * 5000, '"' + "a " * 200 + '"'),
-]  # fmt: skip
+    *('"', '""', '"a', 'a"b"c', "*", "a*", "^a", "a NEAR b", "NEAR(a b, 3)", "AND", "a AND"),
+    *("NOT a", "-a", "text:a", "{text}:a", "(a", "a)", "a\0b", "\0", "😀", "a😀b", "\ud800"),
+    *("a\ud800b", "'; --", "word " * 10_000, '"' * 10_000, "x" * 100_000, "\u202eabc"),
+    *("  \n\t ", "क" * 5000, '"' + "a " * 200 + '"'),
+]
 
 
 @pytest.mark.parametrize("question", ENEMIES, ids=range(len(ENEMIES)))

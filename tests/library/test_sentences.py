@@ -28,7 +28,7 @@ def test_sentences_are_ordered_stretches_with_a_letter_or_digit(text: str) -> No
     ("text", "expected"),
     [
         ("It works. It is fast! Is it? Yes.", ["It works.", "It is fast!", "Is it?", "Yes."]),
-        ("Use it, e.g. Python, or i.e. this. Next.", ["Use it, e.g. Python, or i.e. this.", "Next."]),
+        ("Use it, e.g. Python, i.e. this. Next.", ["Use it, e.g. Python, i.e. this.", "Next."]),
         ("Version v1.2 is out. Get it.", ["Version v1.2 is out.", "Get it."]),
         ("See https://a.b/c.html?d=1. Then go.", ["See https://a.b/c.html?d=1.", "Then go."]),
         ("Dr. A. B. Rao wrote it. He is here.", ["Dr. A. B. Rao wrote it.", "He is here."]),
