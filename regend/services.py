@@ -7,21 +7,34 @@ the name of their job's owner.
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiohttp import web
 
+from regend.api.library import LibraryCalls
 from regend.api.metrics import Metrics
+from regend.api.models import ModelCalls
 from regend.clock import Clock
 from regend.config import Config, Home
+from regend.errors import RegendError
 from regend.jobs.attempt import Attempt, Service
 from regend.jobs.service import Jobs
 from regend.library import index
+from regend.library.importer import Importer
 from regend.library.search import search
+from regend.models import catalogue, pull
+from regend.models.lease import Lease
+from regend.models.pool import ModelPool
+from regend.models.pull import PullProgress
 from regend.store import Store
 
+log = logging.getLogger("regend")
+
 _MAX_HITS = 200
+_PULL_EVENT_INTERVAL_S = 0.2
 
 
 class Services:
@@ -33,43 +46,74 @@ class Services:
         self._store = store
         self._home = home
         self._config = config
-        self._clock = clock
         self._metrics = metrics
+        self._importer = Importer(store, clock, config.library)
+        self._pool = ModelPool(home, config, clock)
+        self._leases: dict[Attempt, list[Lease]] = {}
+        self._starting: asyncio.Task[None] | None = None
 
     def table(self) -> Mapping[str, Service]:
         """Return the services by name."""
         return {
             "step.result": self._step_result,
+            "checkpoint.last": self._last_place,
             "library.search": self._search,
             "library.text": self._text,
+            "library.fetch": self._fetch,
+            "library.unreadable": self._unreadable,
+            "model.acquire": self._acquire,
+            "models.pull": self._pull,
         }
 
-    def calls(self, jobs: Jobs) -> Iterable[Any]:
+    def calls(self, jobs: Jobs) -> tuple[LibraryCalls, ModelCalls]:
         """Return the groups of endpoints of these parts."""
-        return ()
+        return (
+            LibraryCalls(self._store, self._importer, self._config.library.max_upload_mb),
+            ModelCalls(self._home, self._pool, jobs),
+        )
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """Return further routes of these parts."""
+        """Return the OpenAI-compatible routes."""
         return ()
 
     def start(self) -> None:
-        """Begin what runs by itself."""
+        """Clear what an interrupted import left."""
+        self._starting = asyncio.create_task(self._start_importer())
 
     async def stop(self) -> None:
         """End what runs by itself."""
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+        await self._pool.close()
 
     def attempt_ended(self, attempt: Attempt) -> None:
-        """Free what an attempt held."""
+        """Free the models that an attempt held."""
+        for lease in self._leases.pop(attempt, []):
+            if attempt.cancelled:
+                self._pool.interrupt(lease)
+            self._pool.release(lease)
+
+    async def _start_importer(self) -> None:
+        try:
+            await self._importer.start()
+        except RegendError as error:
+            log.warning("the library waits: %s", error.message)
 
     async def _step_result(self, attempt: Attempt, arguments: dict[str, Any]) -> str:
         return await asyncio.to_thread(self._store.blobs.unpack, arguments["reference"])
 
+    async def _last_place(self, attempt: Attempt, arguments: dict[str, Any]) -> Any:
+        return await attempt.last_place()
+
     async def _search(self, attempt: Attempt, arguments: dict[str, Any]) -> list[dict[str, Any]]:
         limit = min(int(arguments.get("limit", 10)), _MAX_HITS)
-        question, user = str(arguments["question"]), attempt.claim.user
-        hits = await self._store.query(lambda c: search(c, user, question, limit))
         sources = arguments.get("sources")
-        return [hit.to_dict() for hit in hits if sources is None or hit.document_id in sources]
+        wanted = _MAX_HITS if sources is not None else limit
+        question, user = str(arguments["question"]), attempt.claim.user
+        hits = await self._store.query(lambda c: search(c, user, question, wanted))
+        found = [hit for hit in hits if sources is None or hit.document_id in sources]
+        return [hit.to_dict() for hit in found[:limit]]
 
     async def _text(self, attempt: Attempt, arguments: dict[str, Any]) -> str:
         return await self._store.query(
@@ -81,3 +125,39 @@ class Services:
                 arguments.get("end"),
             )
         )
+
+    async def _fetch(self, attempt: Attempt, arguments: dict[str, Any]) -> dict[str, Any]:
+        added = await self._importer.import_url(str(arguments["url"]), attempt.claim.user)
+        document = added.document.to_dict()
+        return {**document, "document_id": document["id"]}
+
+    async def _unreadable(self, attempt: Attempt, arguments: dict[str, Any]) -> list[Any]:
+        # What could not be read was refused at its import, to whoever imported it; the library
+        # itself holds readable documents only.
+        return []
+
+    async def _acquire(self, attempt: Attempt, arguments: dict[str, Any]) -> dict[str, Any]:
+        claim = attempt.claim
+        lease = await self._pool.acquire(
+            str(arguments["model"]), priority=claim.priority, owner=claim.id
+        )
+        self._leases.setdefault(attempt, []).append(lease)
+        return lease.to_dict()
+
+    async def _pull(self, attempt: Attempt, arguments: dict[str, Any]) -> dict[str, Any]:
+        shown_s = 0.0
+
+        def show(progress: PullProgress) -> None:
+            nonlocal shown_s
+            now_s = time.monotonic()
+            last = progress.done_bytes >= progress.total_bytes
+            if now_s - shown_s < _PULL_EVENT_INTERVAL_S and not last:
+                return
+            shown_s = now_s
+            share = progress.done_bytes / progress.total_bytes if progress.total_bytes else 0.0
+            percent = share * 90.0 if progress.stage == "download" else 90.0 + share * 10.0
+            attempt.show_progress(round(percent, 1), f"{progress.stage} {arguments['name']}")
+
+        entry = await asyncio.to_thread(catalogue.resolve, str(arguments["name"]), self._home)
+        path = await pull.pull(entry, self._home, show)
+        return {"name": entry.name, "path": str(path)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from regend import events
@@ -57,6 +59,8 @@ class Metrics:
                 self.failed.inc()
             case events.JOB_CANCELLED:
                 self.cancelled.inc()
+            case events.MODEL_COMPLETE:
+                self.model_latency.observe(json.loads(stored.event.data)["elapsed_s"])
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""

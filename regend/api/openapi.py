@@ -26,7 +26,7 @@ _REASONS = {
     415: "Wrong media type",
     422: "Refused by a rule",
     429: "Too many calls; see Retry-After",
-    502: "A server that was asked did not answer",
+    500: "The work failed; trying again would fail the same way",
     503: "Busy; try again",
 }
 

@@ -41,9 +41,18 @@ class EventStream:
             }
         )
         await response.prepare(call.request)
+        try:
+            await self._send(response, call.user, job["id"], cursor)
+        except ConnectionResetError:
+            pass  # the reader left; it goes on from its own position when it comes back
+        return response
+
+    async def _send(
+        self, response: web.StreamResponse, user: str, job_id: str, cursor: int
+    ) -> None:
         while True:
             rung = self._store.bell.count
-            page = await self._jobs.events(call.user, job["id"], cursor, CATCH_UP_PAGE_LENGTH)
+            page = await self._jobs.events(user, job_id, cursor, CATCH_UP_PAGE_LENGTH)
             if page:
                 await response.write(b"".join(_record(event) for event in page))
                 cursor = page[-1].seq
@@ -52,7 +61,6 @@ class EventStream:
             elif not await self._store.bell.wait(HEARTBEAT_COMMENT_S, rung):
                 await response.write(b": still here\n\n")
         await response.write_eof()
-        return response
 
 
 def _position(call: Call) -> int:

@@ -7,7 +7,6 @@ told so. The attempt ends in an `Outcome`; what becomes of the job is `lifecycle
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from regend.errors import BadInput, Failed, RegendError
 from regend.jobs import journal
 from regend.jobs.frames import Frame
 from regend.jobs.history import Draft
-from regend.jobs.journal import Approval, Checkpoint, Effect, Step
+from regend.jobs.journal import Approval, Checkpoint, Effect, ShownText, Step
 from regend.jobs.lifecycle import Outcome
 from regend.jobs.outbox import Outbox
 from regend.jobs.process import WorkerProcess
@@ -66,6 +65,7 @@ class Attempt:
         self._outcome: Outcome | None = None
         self._stop_reason: str | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._saving: asyncio.Task[None] | None = None
         self._last_sign_s = clock.monotonic_s()
         self._why_killed = ""
         self._ops: dict[str, Callable[[Frame], Coroutine[Any, Any, None]]] = {
@@ -102,9 +102,10 @@ class Attempt:
         except RegendError as error:
             fault = error.message
         finally:
-            for task in list(self._tasks):
+            open_tasks = [*self._tasks, *([self._saving] if self._saving is not None else [])]
+            for task in open_tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(*open_tasks, return_exceptions=True)
             worker.kill()
             death = await worker.death()
             self.outbox.close()
@@ -117,6 +118,11 @@ class Attempt:
             self._spawn(self._tell_stop())
         if reason == "cancel":
             self._spawn(self._insist())
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether a person asked it to end at once."""
+        return self._stop_reason == "cancel"
 
     def is_hung(self, timeout_s: float) -> bool:
         """Tell whether nothing was heard from the worker for that long."""
@@ -142,7 +148,7 @@ class Attempt:
         """Return the frame that tells the worker its job and everything done before."""
         claim, blobs = self.claim, self._store.blobs
 
-        def read(connection: sqlite3.Connection) -> tuple[list[Step], Checkpoint | None, str]:
+        def read(connection: sqlite3.Connection) -> tuple[list[Step], Checkpoint | None, ShownText]:
             done = journal.steps(connection, claim.job)
             place = journal.checkpoint(connection, claim.job)
             ordinal = len(done) + 1
@@ -158,25 +164,27 @@ class Attempt:
             "seed": claim.seed,
             "attempt": claim.attempt,
             "steps": [[s.ordinal, s.name, s.input_hash, s.result] for s in done],
-            "shown": shown,
+            "shown": {"ordinal": len(done) + 1, "text": shown.text, "tokens": shown.tokens},
         }
         if place is not None:
-            frame["checkpoint"] = {
-                "ordinal": place.ordinal,
-                "position": place.position,
-                "data": await asyncio.to_thread(blobs.unpack, place.data),
-                "slot_file": await asyncio.to_thread(self._lend_slot, place.slot),
-            }
+            frame["checkpoint"] = await self._place_object(place)
         return frame
 
-    def _lend_slot(self, digest: str | None) -> str | None:
-        """Put a saved model state where the hosts look for it and return its file name."""
-        if digest is None or not self._store.blobs.path(digest).exists():
-            return None
-        target = self._slots_dir / f"resume-{digest[:32]}-{self.claim.fence}"
-        target.unlink(missing_ok=True)
-        os.link(self._store.blobs.path(digest), target)
-        return target.name
+    async def last_place(self) -> dict[str, Any] | None:
+        """Return the last saved place of the step under way, as the worker takes it."""
+        await self._saved()
+        claim = self.claim
+        place = await self._store.query(lambda c: journal.checkpoint(c, claim.job))
+        return None if place is None else await self._place_object(place)
+
+    async def _place_object(self, place: Checkpoint) -> dict[str, Any]:
+        blobs = self._store.blobs
+        slot = blobs.path(place.slot) if place.slot is not None else None
+        return {
+            "ordinal": place.ordinal,
+            "data": await asyncio.to_thread(blobs.unpack, place.data),
+            "slot_file": str(slot) if slot is not None and slot.exists() else None,
+        }
 
     async def _on_frame(self, frame: Frame) -> None:
         self._last_sign_s = self._clock.monotonic_s()
@@ -200,6 +208,7 @@ class Attempt:
         await self.outbox.room()
 
     async def _on_step(self, frame: Frame) -> None:
+        await self._saved()
         result = frame["result"]
         if frame["ordinal"] > MAX_STEPS:
             raise Failed("too_many_steps", f"The job ran more than {MAX_STEPS} steps.")
@@ -224,6 +233,11 @@ class Attempt:
         await self._acknowledge(frame, None)
 
     async def _on_checkpoint(self, frame: Frame) -> None:
+        """Save a place beside the stream of text, one at a time and in order."""
+        await self._saved()
+        self._saving = asyncio.create_task(self._save(frame))
+
+    async def _save(self, frame: Frame) -> None:
         slot = None
         if frame["slot_file"]:
             file = self._slots_dir / Path(frame["slot_file"]).name
@@ -239,7 +253,12 @@ class Attempt:
             )
         )
         self._discard(freed)
-        await self._acknowledge(frame, None)
+
+    async def _saved(self) -> None:
+        """Wait until the place that is being saved is durable, and raise what went wrong."""
+        if self._saving is not None:
+            await self._saving
+            self._saving = None
 
     async def _on_call(self, frame: Frame) -> None:
         self._spawn(self._serve(frame))
@@ -308,6 +327,7 @@ class Attempt:
         await self._acknowledge(frame, None)
 
     async def _on_end(self, frame: Frame) -> None:
+        await self._saved()
         self._outcome = Outcome(
             frame["kind"],
             result=frame.get("result"),

@@ -8,7 +8,7 @@ Pure: bytes in, frames out. Every frame is a map with the key `op`.
 | `beat` | alive; `progress` counts what it did | no |
 | `event` | something to show, volatile | no |
 | `step` | a step finished; its result | after COMMIT |
-| `checkpoint` | a place inside a step to go on from | after COMMIT |
+| `checkpoint` | a place inside a step to go on from | no |
 | `call` | a service of the daemon is wanted | with its value |
 | `approve` | a person must agree | with the decision, or `parked` |
 | `intend`, `receipt` | an effect is about to happen, has happened | after COMMIT |

@@ -106,12 +106,15 @@ def checkpoint(connection: sqlite3.Connection, job: int) -> Checkpoint | None:
     return Checkpoint(*row) if row else None
 
 
-def shown_text(connection: sqlite3.Connection, job: int, ordinal: int) -> str:
-    """Return the streamed text of a step that clients have been shown, from its chunk events.
+class ShownText(NamedTuple):
+    """What clients have been shown of a step's streamed text, and how many tokens that is."""
 
-    A chunk that begins at an earlier offset than was reached replaces what stood there, as it
-    does at the clients.
-    """
+    text: str
+    tokens: int
+
+
+def shown_text(connection: sqlite3.Connection, job: int, ordinal: int) -> ShownText:
+    """Return what clients have been shown of a step, from its chunk events."""
     rows = connection.execute(
         "SELECT data FROM events WHERE job = ? AND type = ? AND json_extract(data, '$.step') = ? "
         "ORDER BY job_seq",
@@ -120,14 +123,18 @@ def shown_text(connection: sqlite3.Connection, job: int, ordinal: int) -> str:
     return join_chunks(json.loads(row[0]) for row in rows)
 
 
-def join_chunks(chunks: Iterable[dict[str, Any]]) -> str:
-    """Return the text that chunks of one generation show together."""
-    parts: list[tuple[int, str]] = []
+def join_chunks(chunks: Iterable[dict[str, Any]]) -> ShownText:
+    """Return the text that chunks of one generation show together.
+
+    A chunk that begins at an earlier offset than was reached replaces what stood from there on.
+    """
+    parts: list[dict[str, Any]] = []
     for chunk in chunks:
-        while parts and parts[-1][0] > chunk["offset"]:
+        while parts and parts[-1]["offset"] + parts[-1]["tokens"] > chunk["offset"]:
             parts.pop()
-        parts.append((chunk["offset"], chunk["text"]))
-    return "".join(text for _offset, text in parts)
+        parts.append(chunk)
+    text = "".join(part["text"] for part in parts)
+    return ShownText(text, parts[-1]["offset"] + parts[-1]["tokens"] if parts else 0)
 
 
 def record_checkpoint(

@@ -15,7 +15,7 @@ from typing import Any
 from regend.errors import Failed, RegendError
 from regend.jobs.frames import Frame
 from regend.worker.channel import Channel, die_with_parent, rename_argument
-from regend.worker.runtime import Runtime as GeneratingRuntime
+from regend.worker.generation import GeneratingRuntime
 from regend.worker.runtime import Parked, Stopped
 
 

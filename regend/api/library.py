@@ -1,0 +1,196 @@
+"""Calls about the library: import, listing, search."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp import BodyPartReader, web
+from aiohttp.multipart import MultipartReader
+
+from regend.api.call import Call, answer
+from regend.api.endpoints import API, CURSOR, Endpoint, listing, text, whole
+from regend.errors import BadInput, TooLarge
+from regend.library import index
+from regend.library.importer import Importer
+from regend.library.search import search
+from regend.limits import KIB, MAX_PAGE_LENGTH, MIB
+from regend.store import Store
+
+_LIMIT = ("limit", whole(1, MAX_PAGE_LENGTH))
+_QUESTION_CHARACTERS = 4000
+_CAPTURE_FIELDS = ("url", "title", "html", "text", "source")
+
+
+class LibraryCalls:
+    """Handlers of `/library`.
+
+    Args:
+        max_upload_mb: largest file that is taken.
+    """
+
+    def __init__(self, store: Store, importer: Importer, max_upload_mb: int) -> None:
+        self._store = store
+        self._importer = importer
+        self._max_bytes = max_upload_mb * MIB
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return the table of these calls."""
+        path = API + "/library"
+        capture = {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {name: text() for name in _CAPTURE_FIELDS},
+            "oneOf": [
+                {"required": ["url"], "maxProperties": 1},
+                {"required": ["title", "html", "source"], "maxProperties": 3},
+                {"required": ["title", "text", "source"], "maxProperties": 3},
+            ],
+        }
+        return [
+            Endpoint(
+                "POST",
+                path,
+                self.add,
+                "Import a file, an address or a capture",
+                "library:write",
+                body=capture,
+                multipart=True,
+                status=201,
+                answers={"type": "object", "required": ["id", "title"]},
+                errors=(422, 500),
+            ),
+            Endpoint(
+                "GET",
+                path,
+                self.list,
+                "List documents, newest first",
+                "library:read",
+                query=(_LIMIT, ("cursor", text())),
+                answers=listing("documents", next_cursor=CURSOR),
+            ),
+            Endpoint(
+                "GET",
+                path + "/search",
+                self.search,
+                "Search passages in plain words",
+                "library:read",
+                query=(("q", text(maxLength=_QUESTION_CHARACTERS)), _LIMIT),
+                answers=listing("hits"),
+            ),
+            Endpoint(
+                "GET",
+                path + "/{document_id}/text",
+                self.text,
+                "The text of a document, or a span of it",
+                "library:read",
+                query=(("start", whole(0, 10**9)), ("end", whole(0, 10**9))),
+                answers={"type": "object", "required": ["document_id", "text"]},
+            ),
+            Endpoint(
+                "DELETE",
+                path + "/{document_id}",
+                self.remove,
+                "Remove a document",
+                "library:write",
+                status=204,
+            ),
+        ]
+
+    async def add(self, call: Call) -> web.Response:
+        """Import what the body brings."""
+        if call.request.content_type == "multipart/form-data":
+            added = await self._add_file(call)
+        else:
+            added = await self._add_described(call)
+        body = {**added.document.to_dict(), "created": added.is_new}
+        return answer(body, 201, {"Location": f"{API}/library/{added.document.id}"})
+
+    async def list(self, call: Call) -> dict[str, Any]:
+        """List documents."""
+        limit, cursor = call.limit(), call.text("cursor")
+        rows, following = await self._store.query(
+            lambda c: index.list_documents(c, call.user, limit, cursor)
+        )
+        return {"documents": [row.to_dict() for row in rows], "next_cursor": following}
+
+    async def search(self, call: Call) -> dict[str, Any]:
+        """Search passages."""
+        question, limit = call.text("q") or "", call.whole("limit", 10, 1, MAX_PAGE_LENGTH)
+        if not question.strip():
+            raise BadInput("invalid_parameter", "“q” is empty: what is searched?", field="q")
+        if len(question) > _QUESTION_CHARACTERS:
+            raise BadInput("invalid_parameter", "“q” is too long.", field="q")
+        hits = await self._store.query(lambda c: search(c, call.user, question, limit))
+        return {"hits": [hit.to_dict() for hit in hits]}
+
+    async def text(self, call: Call) -> dict[str, Any]:
+        """Return a document's text."""
+        start, end = call.whole("start", 0, 0, 10**9), call.whole("end", 10**9, 0, 10**9)
+        document_id = call.path("document_id")
+        found = await self._store.query(
+            lambda c: index.document_text(c, call.user, document_id, start, end)
+        )
+        return {"document_id": document_id, "start": start, "text": found}
+
+    async def remove(self, call: Call) -> None:
+        """Remove a document."""
+        await self._importer.remove(call.user, call.path("document_id"))
+
+    async def _add_described(self, call: Call) -> index.Added:
+        body = await call.object(*_CAPTURE_FIELDS)
+        for name, value in body.items():
+            if not isinstance(value, str):
+                raise BadInput("invalid_field", f"“{name}” must be a text.", field=name)
+        if set(body) == {"url"}:
+            return await self._importer.import_url(body["url"], call.user)
+        if "url" in body or not {"title", "source"} <= set(body):
+            raise BadInput(
+                "invalid_body",
+                "Send {url}, or {title, source} with html or text, or a file.",
+                field="url" if "url" in body else "title",
+            )
+        return await self._importer.import_capture(
+            title=body["title"],
+            source=body["source"],
+            user=call.user,
+            html=body.get("html"),
+            text=body.get("text"),
+        )
+
+    async def _add_file(self, call: Call) -> index.Added:
+        """Import the part `file` of a multipart body."""
+        call.request._client_max_size = self._max_bytes + MIB
+        try:
+            reader = await call.request.multipart()
+            part = await _find_file(reader)
+            content = await self._read(part)
+        except ValueError as error:
+            raise BadInput(
+                "multipart_invalid", f"The multipart body is broken: {error}."
+            ) from error
+        name = part.filename or "document"
+        media_type = part.headers.get("Content-Type", "")
+        return await self._importer.import_file(
+            content, name, call.user, media_type=media_type.partition(";")[0]
+        )
+
+    async def _read(self, part: BodyPartReader) -> bytes:
+        content = bytearray()
+        while chunk := await part.read_chunk(256 * KIB):
+            content += chunk
+            if len(content) > self._max_bytes:
+                raise TooLarge(
+                    "document_too_large",
+                    f"The file is larger than {self._max_bytes // MIB} MiB.",
+                    hint="Split it, or raise library.max_upload_mb in config.toml.",
+                )
+            await asyncio.sleep(0)
+        return bytes(content)
+
+
+async def _find_file(reader: MultipartReader) -> BodyPartReader:
+    async for part in reader:
+        if isinstance(part, BodyPartReader) and part.name == "file":
+            return part
+    raise BadInput("file_missing", "The multipart body has no part named “file”.", field="file")

@@ -1,0 +1,189 @@
+"""The context's `generate`: a durable step whose middle is durable too.
+
+While the model writes, text is shown as it comes and places to go on from are saved beside it. An
+attempt that takes the step up goes on from the last place; so does this one where the model host
+dies under it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from regend import events
+from regend.agents.context import Generated
+from regend.errors import Retryable
+from regend.jobs.frames import Frame
+from regend.jsontext import digest, dumps
+from regend.models.generation import (
+    Chunk,
+    GenerationCheckpoint,
+    GenerationRequest,
+    GenerationResult,
+    Resumption,
+    Shown,
+    count_tokens,
+    generate,
+)
+from regend.models.lease import Lease
+from regend.worker.channel import Channel
+from regend.worker.runtime import UNRECORDED, Runtime, Stopped
+
+_HOST_DEATHS = 3  # of model hosts under one generation; a model that kills more is at fault
+_SEED_BITS = 31
+
+
+class GeneratingRuntime(Runtime):
+    """A durable context with a model."""
+
+    def __init__(self, channel: Channel, begin: Frame) -> None:
+        super().__init__(channel, begin)
+        self._lease: Lease | None = None
+        self._shown = Shown(begin["shown"]["tokens"], begin["shown"]["text"])
+        self._shown_ordinal = begin["shown"]["ordinal"]
+        self._place: dict[str, Any] | None = begin.get("checkpoint")
+
+    def generate(
+        self,
+        name: str,
+        *,
+        messages: list[dict[str, str]],
+        max_tokens: int,
+        temperature: float = 0.0,
+        schema: dict[str, Any] | None = None,
+        stop: Sequence[str] = (),
+    ) -> Generated:
+        """Let the model answer, as the context's contract says."""
+        identity = [messages, max_tokens, temperature, schema, list(stop)]
+        ordinal, input_hash = self.next_step(name, identity)
+        recorded = self.recorded(ordinal, name, input_hash)
+        if recorded is not UNRECORDED:
+            return Generated(**recorded)
+        started_at, started = time.time_ns() // 1_000_000, time.monotonic()
+        request = GenerationRequest(
+            messages=messages,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=int(digest([self.seed, ordinal])[:8], 16) >> (32 - _SEED_BITS),
+            stop=tuple(stop),
+            schema=schema,
+        )
+        result = self._run(ordinal, request)
+        shown = {
+            "step": ordinal,
+            "finish_reason": result.finish_reason,
+            "usage": result.usage,
+            "elapsed_s": round(time.monotonic() - started, 3),
+        }
+        self.emit(events.MODEL_COMPLETE, shown)
+        body: dict[str, Any] = {
+            "text": result.text,
+            "finish_reason": result.finish_reason,
+            "usage": result.usage,
+        }
+        return Generated(**self.record(ordinal, name, input_hash, body, started_at, started))
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens the job's model sees in a text."""
+        return count_tokens(self._leased(), text)
+
+    def _run(self, ordinal: int, request: GenerationRequest) -> GenerationResult:
+        """Generate to the end, taking the work up again where a model host dies."""
+        writer = _Writer(self.channel, ordinal)
+        shown = self._shown if self._shown_ordinal == ordinal else Shown()
+        place = self._place if self._place and self._place["ordinal"] == ordinal else None
+        for deaths in range(_HOST_DEATHS):
+            try:
+                result = generate(
+                    self._leased(),
+                    request,
+                    on_chunk=writer.on_chunk,
+                    on_checkpoint=writer.on_checkpoint,
+                    on_resumed=writer.on_resumed,
+                    cancelled=lambda: self.channel.stop_reason is not None,
+                    resume=_checkpoint(place),
+                    slot_file=_slot(place),
+                    shown=shown,
+                )
+            except Retryable as error:
+                if error.code != "model_host_died" or deaths + 1 == _HOST_DEATHS:
+                    raise
+                self._lease = None
+                place = self.call("checkpoint.last")
+                shown = writer.shown(shown)
+                continue
+            if result.finish_reason == "cancelled":
+                raise Stopped
+            return result
+        raise AssertionError("the loop returns or raises")
+
+    def _leased(self) -> Lease:
+        """Return the right to a model, taken once and held until the attempt ends."""
+        if self._lease is None:
+            self._lease = Lease.from_dict(self.call("model.acquire", model=self.model))
+        return self._lease
+
+
+class _Writer:
+    """Shows and saves what a generation hands out, and keeps count of what was shown."""
+
+    def __init__(self, channel: Channel, ordinal: int) -> None:
+        self._channel = channel
+        self._ordinal = ordinal
+        self._pieces: list[Chunk] = []
+        self._void = False
+
+    def on_chunk(self, chunk: Chunk) -> None:
+        """Show a piece of text."""
+        self._pieces.append(chunk)
+        self._emit(
+            events.MODEL_CHUNK,
+            {"text": chunk.text, "offset": chunk.offset, "tokens": chunk.tokens},
+        )
+
+    def on_checkpoint(self, checkpoint: GenerationCheckpoint, slot_file: Path) -> None:
+        """Hand a place over to the daemon, which makes it durable beside the stream."""
+        self._channel.send(
+            {
+                "op": "checkpoint",
+                "ordinal": self._ordinal,
+                "position": checkpoint.counted_tokens,
+                "data": dumps(checkpoint.to_dict()),
+                "slot_file": slot_file.name,
+            }
+        )
+
+    def on_resumed(self, resumption: Resumption) -> None:
+        """Say how the generation goes on."""
+        if resumption.mode == "restarted":
+            self._pieces.clear()
+            self._void = True
+        self._emit(
+            events.JOB_RESUMED, {"resume": resumption.mode, "position": resumption.kept_tokens}
+        )
+
+    def shown(self, before: Shown) -> Shown:
+        """Return what people have seen, given what they had seen before this attempt."""
+        start = Shown() if self._void else before
+        if not self._pieces:
+            return start
+        last = self._pieces[-1]
+        text = start.text + "".join(piece.text for piece in self._pieces)
+        self._pieces.clear()
+        self._void = False
+        return Shown(last.offset + last.tokens, text)
+
+    def _emit(self, type_name: str, payload: dict[str, Any]) -> None:
+        data = {"step": self._ordinal, **payload}
+        self._channel.send({"op": "event", "type": type_name, "data": data})
+
+
+def _checkpoint(place: dict[str, Any] | None) -> GenerationCheckpoint | None:
+    return None if place is None else GenerationCheckpoint.from_dict(json.loads(place["data"]))
+
+
+def _slot(place: dict[str, Any] | None) -> Path | None:
+    return Path(place["slot_file"]) if place and place["slot_file"] else None
