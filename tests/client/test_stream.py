@@ -133,7 +133,7 @@ async def test_commands_given_offline_are_carried_out_once_after_the_daemon_is_b
 async def test_a_reader_that_does_not_read_bounds_memory_and_still_gets_answers(
     server: HostileServer, client: Client
 ) -> None:
-    server.batch_length = 256
+    server.batch_length = 32
     await server.append(1000, text_length=20_000)
     whole = sum(len(one["data"]["text"]) for one in server.history.events)
     assert whole > 4 * STREAM_BUFFER_BYTES
@@ -143,13 +143,32 @@ async def test_a_reader_that_does_not_read_bounds_memory_and_still_gets_answers(
         for number in range(5):
             await asyncio.wait_for(stream.pause(f"j{number}"), 20)
             await asyncio.sleep(0.05)
-        largest_frame = 256 * 120_000
+        largest_frame = 32 * 120_000
         assert stream._buffered_bytes < STREAM_BUFFER_BYTES + largest_frame
         reader = asyncio.create_task(follow(stream, seen))
         await until_seen(server, seen)
     await reader
     assert_exact(server, seen)
     assert_each_once(server, 5)
+
+
+async def test_a_slow_reader_slows_the_daemon_instead_of_filling_memory(
+    server: HostileServer, client: Client
+) -> None:
+    server.batch_length = 32
+    await server.append(1000, text_length=20_000)
+    seen, largest = Seen(), 0.0
+    async with client.stream(after_seq=0, backoff=QUICK) as stream:
+        for _ in range(5):
+            take(await anext(stream), seen)
+            await asyncio.sleep(0.2)
+            largest = max(largest, stream._buffered_bytes)
+        reader = asyncio.create_task(follow(stream, seen))
+        await until_seen(server, seen)
+    await reader
+    assert largest < STREAM_BUFFER_BYTES + 32 * 120_000
+    assert_exact(server, seen)
+    assert len(server.hellos) == 1
 
 
 async def test_a_huge_frame_arrives_whole(server: HostileServer, client: Client) -> None:
