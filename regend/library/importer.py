@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -29,7 +30,7 @@ from regend.limits import MAX_TITLE_CHARACTERS, MIB
 
 T = TypeVar("T")
 
-_AT_A_TIME = 4  # documents of a folder under way: one is written while others are read
+_AT_A_TIME = 3  # documents of a folder under way: one is written while others are read
 _MAX_SOURCE_CHARACTERS = 4096
 
 
@@ -71,14 +72,16 @@ class Importer:
         self._store = store
         self._clock = clock
         self._config = config
+        self._under_way: set[str] = set()  # ids being imported or removed by this process
 
     async def start(self) -> None:
-        """Clear what an interrupted run left half done; call once, before anything else.
+        """Clear what an interrupted run left half done; imports may already be going on.
 
         Builds the index again where this program analyses words in another way than the last one.
         """
-        for number in await self._store.query(index.unfinished):
-            await self._purge(number)
+        for number, id in await self._store.query(index.unfinished):
+            if id not in self._under_way:
+                await self._purge(number)
         await self._store.write(index.ensure_analysis)
 
     async def import_file(
@@ -185,7 +188,8 @@ class Importer:
         Raises:
             NotFound: the user has no such document.
         """
-        await self._purge(await self._store.write(lambda c: index.hide_document(c, user, id)))
+        with self._at_work_on(id):
+            await self._purge(await self._store.write(lambda c: index.hide_document(c, user, id)))
 
     @property
     def _max_bytes(self) -> int:
@@ -233,6 +237,12 @@ class Importer:
             return await self._store.write(
                 lambda c: index.add_document(c, user=user, prepared=prepared, id=id, at_ms=at_ms)
             )
+        with self._at_work_on(id):
+            return await self._store_long(prepared, user, id, at_ms)
+
+    async def _store_long(
+        self, prepared: PreparedDocument, user: str, id: str, at_ms: int
+    ) -> index.Added:
         number = await self._store.write(
             lambda c: index.begin_document(c, user=user, prepared=prepared, id=id, at_ms=at_ms)
         )
@@ -247,6 +257,15 @@ class Importer:
         except RegendError:
             await self._purge(number)
             raise
+
+    @contextmanager
+    def _at_work_on(self, id: str) -> Iterator[None]:
+        """Keep `start` from taking a document for the remains of an earlier run."""
+        self._under_way.add(id)
+        try:
+            yield
+        finally:
+            self._under_way.discard(id)
 
     async def _purge(self, number: int) -> None:
         limit = index.PASSAGES_PER_WRITE

@@ -9,6 +9,7 @@ Plain functions that take the connection, so that several can share one transact
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -110,21 +111,25 @@ def append_passages(
     """Store the passages from `first` up to `stop` of a document that was begun."""
     chosen = prepared.passages[first:stop]
     low = _next_passage_id(connection, user)
-    connection.executemany(
+    places = [[p.ordinal, p.heading, p.kind, p.start, p.end] for p in (c.passage for c in chosen)]
+    # One statement for all rows: with one to each row, this thread would have to win Python's lock
+    # back after every row from the thread that prepares the next document.
+    connection.execute(
         "INSERT INTO passages (id, document, ordinal, heading, kind, start, end)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            (low + i, number, p.ordinal, p.heading, p.kind, p.start, p.end)
-            for i, p in enumerate(one.passage for one in chosen)
-        ),
+        f" SELECT ? + key, ?, {_fields(5)} FROM json_each(?)",
+        (low, number, json.dumps(places, ensure_ascii=False)),
     )
-    connection.executemany(
-        "INSERT INTO passages_fts (rowid, title, heading, text) VALUES (?, ?, ?, ?)",
-        (
-            (low + i, prepared.title_terms, one.heading_terms, one.text_terms)
-            for i, one in enumerate(chosen)
-        ),
+    found = [[one.heading_terms, one.text_terms] for one in chosen]
+    connection.execute(
+        "INSERT INTO passages_fts (rowid, title, heading, text)"
+        f" SELECT ? + key, ?, {_fields(2)} FROM json_each(?)",
+        (low, prepared.title_terms, json.dumps(found, ensure_ascii=False)),
     )
+
+
+def _fields(count: int) -> str:
+    """Return the SQL for the fields of an array that `json_each` gives."""
+    return ", ".join(f"json_extract(value, '$[{i}]')" for i in range(count))
 
 
 def complete_document(connection: sqlite3.Connection, user: str, number: int) -> Added:
@@ -193,13 +198,13 @@ def remove_document(connection: sqlite3.Connection, user: str, id: str) -> None:
         pass
 
 
-def unfinished(connection: sqlite3.Connection) -> list[int]:
-    """Return the numbers of documents whose import or removal was interrupted, for `purge`.
+def unfinished(connection: sqlite3.Connection) -> list[tuple[int, str]]:
+    """Return number and id of the documents whose import or removal is not finished.
 
-    Only right where neither is going on: at the start of the daemon.
+    Those that nobody is at work on were interrupted, and are for `purge`.
     """
-    rows = connection.execute("SELECT number FROM documents WHERE NOT complete")
-    return [number for (number,) in rows]
+    rows = connection.execute("SELECT number, id FROM documents WHERE NOT complete")
+    return [(int(number), str(id)) for number, id in rows]
 
 
 def get_document(connection: sqlite3.Connection, user: str, id: str) -> DocumentRow:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from typing import Final
 
 from regend.library.stems import english_stem, indian_stem
@@ -137,20 +138,22 @@ _SCRIPTS: Final = (
 )
 _MARATHI = word_set("आहे आहेत आणि नाही होते होता या ते मध्ये")
 _ENGLISH = word_set("the of and to in is for that with are this")
-_GUESS_CHARACTERS = 20_000
+_GUESS_CHARACTERS = 5000
 
 
 def guess_language(text: str) -> str:
     """Return the likely BCP 47 code of a text's language, `und` where it cannot be told.
 
     Indian languages go by their script (Marathi and Hindi by their commonest words), English by
-    its own; the first 20,000 characters decide.
+    its own; the first 5,000 characters decide.
     """
     sample = text[:_GUESS_CHARACTERS]
-    letters = sum(map(str.isalpha, sample))
-    for code, low, high in _SCRIPTS:
-        if sum(low <= ord(c) < high for c in sample if c.isalpha()) * 2 > letters > 0:
-            return _hindi_or_marathi(sample) if code == "hi" else code
+    if not sample.isascii():
+        letters = Counter(ord(letter) for letter in sample if letter.isalpha())
+        for code, low, high in _SCRIPTS:
+            own = sum(count for point, count in letters.items() if low <= point < high)
+            if own * 2 > letters.total():
+                return _hindi_or_marathi(sample) if code == "hi" else code
     words = split_words(sample)
     common = sum(word in _ENGLISH for word in words)
     return "en" if words and common * 12 >= len(words) else "und"

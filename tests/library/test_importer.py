@@ -197,3 +197,16 @@ async def test_a_folder_that_is_not_there_is_said_so(importer: Importer, tmp_pat
     with pytest.raises(RegendError) as caught:
         await importer.import_folder(tmp_path / "file", "owner")
     assert caught.value.code == "not_a_folder"
+
+
+async def test_an_import_that_is_going_on_is_not_cleared_by_a_late_start(
+    importer: Importer, store: Store
+) -> None:
+    data = "".join(f"# Part {i}\n\nWords.\n\n" for i in range(3000)).encode()
+    task = asyncio.create_task(importer.import_file(data, "a.md", "owner"))
+    while not await store.query(index.unfinished):
+        assert not task.done()
+    await importer.start()
+    added = await task
+    assert await found(store, "words") == ["Part 0"] * 10
+    assert added.document.passages == 3000

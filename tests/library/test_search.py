@@ -175,7 +175,7 @@ def test_an_unfinished_document_is_not_seen_and_can_be_cleared(
     new = NewDocument("T", "s", "text/plain", "d", 4, "en", "Half a document.")
     begin_document(connection, user="owner", prepared=prepare(new), id="1", at_ms=1)
     assert list_documents(connection, "owner", 10) == ([], None)
-    (number,) = unfinished(connection)
+    ((number, _),) = unfinished(connection)
     assert not purge(connection, number, 10)
     assert unfinished(connection) == []
 
