@@ -14,6 +14,7 @@ Every change of state ends in `_settle`, which alone decides what happens next.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import secrets
@@ -146,21 +147,29 @@ class ModelPool:
                 self._waiters.remove(waiter)
 
     async def _answers(self, lease: Lease) -> bool:
-        """Return whether the host still listens; a worker may learn of its death before we do."""
+        """Return whether the host serves; a worker may learn of its death before we do."""
         try:
-            parts = urlsplit(lease.url)
-            _, writer = await asyncio.open_connection(parts.hostname, parts.port)
-        except OSError:
-            host = self._host_of(lease)
-            if host is not None:
-                host.process.kill()
-            self.release(lease)
-            return False
+            if await self._is_healthy(lease):
+                return True
         except asyncio.CancelledError:
             self.release(lease)
             raise
-        writer.close()
-        return True
+        host = self._host_of(lease)
+        if host is not None:
+            host.process.kill()
+        self.release(lease)
+        return False
+
+    async def _is_healthy(self, lease: Lease) -> bool:
+        parts = urlsplit(lease.url)
+        try:
+            async with asyncio.timeout(limits.HOST_CONNECT_TIMEOUT_S):
+                reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+                with contextlib.closing(writer):
+                    writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    return (await reader.readline()).startswith(b"HTTP/1.1 200")
+        except (OSError, TimeoutError):
+            return False
 
     def release(self, lease: Lease) -> None:
         """Give a lease back; safe to repeat, and after its host died."""
@@ -206,6 +215,11 @@ class ModelPool:
             }
             for name, host in self._hosts.items()
         ]
+
+    async def listing(self) -> list[dict[str, Any]]:
+        """Return all models, of this device and connected servers, for `GET /models`."""
+        own = await asyncio.to_thread(catalogue.listing, self._home)
+        return own + await self.providers.listing()
 
     async def unload(self, model_name: str) -> None:
         """End the host of a model, as before its file is deleted; leases of it are lost."""

@@ -53,7 +53,7 @@ class Attempt:
 
     def keep(self, checkpoint: GenerationCheckpoint, slot_file: Path) -> None:
         if self.slot_file is not None:
-            self.slot_file.unlink()
+            self.slot_file.unlink(missing_ok=True)
         self.checkpoint, self.slot_file = checkpoint, slot_file
         self.checkpoints += 1
 
