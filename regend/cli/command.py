@@ -1,0 +1,113 @@
+"""What all commands share: help with examples, and options that mean the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 88}
+
+
+class Command(click.Command):
+    """A command whose help ends in examples.
+
+    Args:
+        examples: command lines as a person would type them.
+    """
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **options: Any) -> None:
+        options.setdefault("context_settings", _SETTINGS)
+        super().__init__(*args, **options)
+        self.examples = tuple(examples)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples."""
+        _write_examples(self.examples, formatter)
+
+
+class Group(click.Group):
+    """A group of commands whose help ends in examples."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **options: Any) -> None:
+        options.setdefault("context_settings", _SETTINGS)
+        options.setdefault("no_args_is_help", False)
+        super().__init__(*args, **options)
+        self.examples = tuple(examples)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order in which they were written."""
+        return list(self.commands)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Show the help where no command is named."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(self.get_help(ctx))
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the named command; where there is none, say which one is near."""
+        if args[0].startswith("-") or self.get_command(ctx, args[0]) is not None:
+            return super().resolve_command(ctx, args)
+        import difflib  # for this message only
+
+        near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+        question = f" Did you mean “{near[0]}”?" if near else ""
+        raise click.UsageError(f"There is no command “{args[0]}”.{question}", ctx)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples."""
+        _write_examples(self.examples, formatter)
+
+
+def _write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> None:
+    if examples:
+        with formatter.section("Examples"):
+            for example in examples:
+                formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
+
+
+def as_json(function: F) -> F:
+    """Add `--json`: the objects of the REST interface on stdout, and nothing else."""
+    return click.option(
+        "--json", "json_output", is_flag=True, help="Print the objects of the API as JSON."
+    )(function)
+
+
+def job_id(function: F) -> F:
+    """Add the argument that names one job."""
+    return click.argument("job", metavar="ID", shell_complete=_complete_jobs)(function)
+
+
+def job_ids(function: F) -> F:
+    """Add the argument that names jobs."""
+    return click.argument(
+        "jobs", metavar="ID...", nargs=-1, required=True, shell_complete=_complete_jobs
+    )(function)
+
+
+def _complete_jobs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Offer the ids of the latest jobs; nothing where the daemon does not answer."""
+    from click.shell_completion import CompletionItem
+
+    from regend.cli.daemon import Daemon
+    from regend.cli.text import plain
+    from regend.errors import RegendError
+
+    try:
+        page = Daemon().get("/jobs", {"limit": 50})
+    except RegendError:
+        return []
+    return [
+        CompletionItem(job["id"], help=plain(job["title"])[:60])
+        for job in page["jobs"]
+        if job["id"].startswith(incomplete)
+    ]

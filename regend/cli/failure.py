@@ -1,0 +1,58 @@
+"""How a command fails: exit codes, and what the person reads.
+
+0 ok · 1 failed · 2 wrong usage · 3 the daemon is not running · 4 not found · 5 not allowed ·
+130 interrupted · 141 the reader of our output went away.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from regend.errors import Busy, NotAllowed, NotAuthenticated, NotFound, RegendError
+
+FAILED = 1
+USAGE = 2
+NOT_RUNNING = 3
+NOT_FOUND = 4
+NOT_ALLOWED = 5
+INTERRUPTED = 130
+READER_GONE = 141
+
+NOT_RUNNING_CODE = "daemon_not_running"  # the same code that the Python client raises
+
+
+def not_running(message: str = "The regend daemon is not running.") -> Busy:
+    """Return the error for a daemon that does not answer."""
+    return Busy(NOT_RUNNING_CODE, message, hint="Start it: regend serve --background")
+
+
+def exit_code(error: RegendError) -> int:
+    """Return the exit code that fits an error."""
+    if error.code == NOT_RUNNING_CODE:
+        return NOT_RUNNING
+    if isinstance(error, NotFound):
+        return NOT_FOUND
+    if isinstance(error, NotAllowed | NotAuthenticated):
+        return NOT_ALLOWED
+    return FAILED
+
+
+def report(error: RegendError) -> None:
+    """Say on stderr what happened and what to do about it."""
+    from regend.cli.terminal import paint, say
+
+    say(f"{paint('regend:', 'red', sys.stderr)} {error.message}")
+    hint = error.hint
+    if error.retry_after_s is not None and not hint:
+        hint = f"Try again in {max(1, round(error.retry_after_s))} s."
+    if hint:
+        say(paint(f"        {hint}", "dim", sys.stderr))
+
+
+def close_quietly() -> int:
+    """Give stdout up after its reader went away, so that the interpreter's last flush is silent."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return READER_GONE

@@ -1,0 +1,85 @@
+"""Every command by name, where it lives, and its one line of help: data, read without the parser.
+
+A test holds the lines against the commands themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# section: ((name, module:attribute, help), …)
+SECTIONS: Final[tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...]] = (
+    (
+        "Ask",
+        (
+            ("research", "research:research", "Answer a question from your library, with sources."),
+            ("ask", "ask:ask", "Ask the model anything."),
+            ("chat", "chat:chat", "Talk with the model, turn by turn."),
+        ),
+    ),
+    (
+        "Work",
+        (
+            ("jobs", "jobs:jobs", "List, watch and steer jobs."),
+            ("library", "library:library", "Add documents and search them."),
+            ("models", "models:models", "See, get and remove models."),
+        ),
+    ),
+    (
+        "Daemon",
+        (
+            ("serve", "serve:serve", "Start the daemon."),
+            ("stop", "serve:stop", "Stop the daemon; its jobs go on when it starts again."),
+            ("status", "status:status", "Show what the daemon is doing."),
+            ("doctor", "doctor:doctor", "Check this machine and say what to repair."),
+            ("demo", "demo:demo", "Watch a job survive the death of everything it runs on."),
+        ),
+    ),
+    (
+        "Care",
+        (
+            ("tokens", "tokens:tokens", "Let other programs and people call the daemon."),
+            ("backup", "backup:backup", "Copy everything to a folder or a tar file."),
+            ("restore", "backup:restore", "Bring a backup back."),
+            ("diagnostics", "diagnostics:diagnostics", "Pack logs and versions for a bug report."),
+            ("completion", "completion:completion", "Print the completion script of a shell."),
+        ),
+    ),
+)
+
+_HEAD = """\
+regend runs durable agent jobs on your own devices, offline first.
+
+Usage: regend COMMAND [ARGUMENTS]
+"""
+
+_FOOT = """
+Start here:
+  regend serve --background
+  regend library add ~/Documents
+  regend research "What do my documents say about …?"
+
+Help on a command: regend COMMAND --help"""
+
+
+def names() -> list[str]:
+    """Return the names of all commands, in the order of the overview."""
+    return [name for _section, commands in SECTIONS for name, _target, _help in commands]
+
+
+def target(name: str) -> str | None:
+    """Return `module:attribute` of a command within this package; None where there is none."""
+    for _section, commands in SECTIONS:
+        for known, place, _help in commands:
+            if known == name:
+                return place
+    return None
+
+
+def overview() -> str:
+    """Return what `regend --help` prints."""
+    parts = [_HEAD]
+    for section, commands in SECTIONS:
+        parts.append(f"{section}:")
+        parts += [f"  {name:<13}{line}" for name, _target, line in commands]
+    return "\n".join(parts) + "\n" + _FOOT

@@ -1,0 +1,234 @@
+"""`regend jobs`: what there is, what it did, what it is doing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from regend.cli.approvals import approve
+from regend.cli.command import Group, as_json, job_id
+from regend.cli.daemon import Daemon, quote
+from regend.cli.running import run
+from regend.cli.steering import cancel, fork, pause, resume, retry
+from regend.cli.table import Cell, Column, print_table
+from regend.cli.terminal import out, out_json, paint, say
+from regend.cli.text import duration, line
+from regend.cli.view import age_of, lasted_s, short_id, short_ids, state_cell
+
+_STATES = (
+    "pending",
+    "created",
+    "running",
+    "waiting",
+    "paused",
+    "completed",
+    "failed",
+    "cancelled",
+)
+_PAGE = 200
+
+
+@click.group(
+    cls=Group,
+    short_help="List, watch and steer jobs.",
+    examples=["regend jobs list --state running", "regend jobs logs -f 019ab3f2"],
+)
+def jobs() -> None:
+    """List, watch and steer jobs.
+
+    A job may be named by the beginning of its id, as long as no other begins so.
+    """
+
+
+@jobs.command(
+    "list", examples=["regend jobs list", "regend jobs list --state pending --type research --json"]
+)
+@click.option("--state", type=click.Choice(_STATES), help="Only jobs in this state.")
+@click.option("--type", "job_type", help="Only jobs of this type.")
+@click.option("-q", "--query", help="Only jobs whose title contains this.")
+@click.option("-n", "--limit", type=click.IntRange(1, 1000), default=20, help="How many at most.")
+@click.option("--cursor", help="Go on after a page (next_cursor of --json).")
+@as_json
+def list_jobs(
+    state: str | None,
+    job_type: str | None,
+    query: str | None,
+    limit: int,
+    cursor: str | None,
+    json_output: bool,
+) -> None:
+    """List jobs, newest first."""
+    asked = {"state": state, "type": job_type, "q": query, "limit": limit, "cursor": cursor}
+    page = Daemon().get("/jobs", asked)
+    if json_output:
+        out_json(page)
+        return
+    if not page["jobs"]:
+        narrowed = any((state, job_type, query, cursor))
+        say("No job fits." if narrowed else _FIRST_STEP)
+        return
+    print_table(_COLUMNS, _rows(page["jobs"]))
+    if page["next_cursor"]:
+        say(paint(f"More: --limit, or --cursor {page['next_cursor']}", "dim"))
+
+
+_FIRST_STEP = 'No jobs yet. Start one: regend research "your question"'
+
+_COLUMNS = (
+    Column("id"),
+    Column("state"),
+    Column("done", right=True),
+    Column("type"),
+    Column("title", flexible=True),
+    Column("device"),
+    Column("age", right=True),
+)
+
+
+def _rows(found: list[dict[str, Any]]) -> list[list[Cell | str]]:
+    names = short_ids([job["id"] for job in found])
+    return [
+        [
+            name,
+            state_cell(job),
+            f"{job['progress']:.0f}%",
+            job["type"],
+            job["title"],
+            Cell((job["device"] or "")[:8], "dim"),
+            Cell(age_of(job["created_at"]), "dim"),
+        ]
+        for name, job in zip(names, found, strict=True)
+    ]
+
+
+@jobs.command("show", examples=["regend jobs show 019ab3f2", "regend jobs show 019ab3f2 --json"])
+@job_id
+@as_json
+def show(job: str, json_output: bool) -> None:
+    """Show a job: where it stands, what came out, what it needs."""
+    shown = Daemon().get(f"/jobs/{quote(job)}")
+    if json_output:
+        out_json(shown)
+        return
+    _print_head(shown)
+    if shown.get("waiting"):
+        out("\n" + paint(line(str(shown["waiting"].get("message", ""))), "amber"))
+        out(f"Decide: {_decision(shown)}")
+    if shown["error"]:
+        out("\n" + paint(line(str(shown["error"].get("message", ""))), "red"))
+        if shown["error"].get("hint"):
+            out(line(str(shown["error"]["hint"])))
+    if shown["result"] is not None:
+        from regend.cli.results import print_result
+
+        out("")
+        print_result(shown)
+
+
+def _print_head(job: dict[str, Any]) -> None:
+    out(paint(line(job["title"]), "bold"))
+    cell = state_cell(job)
+    progress = "" if job["finished_at"] else f" {job['progress']:.0f}%"
+    rows = [
+        ("id", job["id"]),
+        ("state", paint(cell.text, cell.style) + progress),
+        ("type", job["type"]),
+        ("model", job["model"] or "–"),
+        ("device", job["device"] or "–"),
+        ("created", f"{job['created_at']} ({age_of(job['created_at'])})"),
+        ("took" if job["finished_at"] else "for", duration(lasted_s(job))),
+        ("attempts", str(job["attempt"])),
+    ]
+    if job["step"] and not job["finished_at"]:
+        rows.insert(2, ("step", line(job["step"])))
+    if job["parent_id"]:
+        rows.append(("forked from", job["parent_id"]))
+    for name, value in rows:
+        out(paint(f"{name:<12}", "dim") + value)
+
+
+def _decision(job: dict[str, Any]) -> str:
+    waiting = job["waiting"]
+    if waiting.get("reason") == "approval":
+        return f"regend jobs approve {short_id(job['id'])}"
+    choices = "|".join(waiting.get("choices", []))
+    return f"regend jobs resume {short_id(job['id'])}" + (f" --choice {choices}" if choices else "")
+
+
+@jobs.command("steps", examples=["regend jobs steps 019ab3f2"])
+@job_id
+@as_json
+def steps(job: str, json_output: bool) -> None:
+    """List the finished steps of a job; none of them is ever run again."""
+    answer = Daemon().get(f"/jobs/{quote(job)}/steps")
+    if json_output:
+        out_json(answer)
+    elif not answer["steps"]:
+        say("No step is finished yet.")
+    else:
+        columns = (
+            Column("step", right=True),
+            Column("name", flexible=True),
+            Column("took", right=True),
+            Column("started"),
+        )
+        rows = [
+            [
+                str(step["ordinal"]),
+                step["name"],
+                duration(step["duration_ms"] / 1000),
+                Cell(step["started_at"], "dim"),
+            ]
+            for step in answer["steps"]
+        ]
+        print_table(columns, rows)
+
+
+@jobs.command("logs", examples=["regend jobs logs 019ab3f2", "regend jobs logs -f 019ab3f2"])
+@job_id
+@click.option("-f", "--follow", is_flag=True, help="Go on with what happens next.")
+@click.option("--json", "json_output", is_flag=True, help="One event of the API to a line.")
+def logs(job: str, follow: bool, json_output: bool) -> int:
+    """Print the history of a job, one event to a line.
+
+    With -f it goes on until the job ends; Ctrl-C stops watching, not the job.
+    """
+    from regend.cli.history import event_line
+
+    daemon = Daemon()
+    found = daemon.get(f"/jobs/{quote(job)}")
+
+    def tell(event: dict[str, Any]) -> None:
+        if json_output:
+            print(json.dumps(event, ensure_ascii=False, separators=(",", ":")), flush=follow)
+        else:
+            print(event_line(event), flush=follow)
+
+    if follow:
+        return _follow(daemon, found, tell)
+    cursor = 0
+    path = f"/jobs/{quote(found['id'])}/events"
+    while page := daemon.get(path, {"after_seq": cursor, "limit": _PAGE})["events"]:
+        for event in page:
+            tell(event)
+        cursor = page[-1]["seq"]
+    return 0
+
+
+def _follow(daemon: Daemon, job: dict[str, Any], tell: Any) -> int:
+    from regend.cli.stream import events
+    from regend.cli.watching import DETACHED_CODE, say_detached
+
+    try:
+        for event in events(daemon, job["id"]):
+            tell(event)
+    except KeyboardInterrupt:
+        say_detached(job["id"])
+        return DETACHED_CODE
+    return 0
+
+
+for _command in (run, cancel, pause, resume, retry, fork, approve):
+    jobs.add_command(_command)

@@ -1,0 +1,156 @@
+"""`regend library`: the person's own documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from regend.cli.command import Group, as_json
+from regend.cli.daemon import Daemon, quote
+from regend.cli.prefixes import whole_id
+from regend.cli.table import Cell, Column, print_table
+from regend.cli.terminal import columns, out, out_json, paint, say
+from regend.cli.text import count, fit, line, size, wrap
+from regend.cli.view import age_of, short_ids
+
+_FIRST_STEP = "The library is empty. Add documents: regend library add ~/Documents"
+_KINDS = {
+    "text/markdown": "Markdown",
+    "text/plain": "text",
+    "text/html": "HTML",
+    "application/xhtml+xml": "HTML",
+    "application/pdf": "PDF",
+}
+_MEASURE = 88
+
+
+@click.group(
+    cls=Group,
+    short_help="Add documents and search them.",
+    examples=["regend library add ~/Documents", 'regend library search "notice period"'],
+)
+def library() -> None:
+    """Add documents, see what there is, and search it.
+
+    Research answers from these documents alone, unless it is allowed to look online.
+    """
+
+
+@library.command(
+    "add",
+    examples=[
+        "regend library add contract.pdf notes/",
+        "regend library add https://example.org/article",
+    ],
+)
+@click.argument("places", metavar="PATH|URL...", nargs=-1, required=True)
+@as_json
+def add(places: tuple[str, ...], json_output: bool) -> int:
+    """Add files, whole folders, or pages from the web.
+
+    Markdown, plain text, HTML and PDF can be read. What cannot be read is listed with the reason,
+    and the rest is added; the exit code is then 1.
+    """
+    from regend.cli.importing import Import
+
+    run = Import(Daemon(), quiet=json_output)
+    try:
+        run.add(places)
+    finally:
+        run.close()
+    if json_output:
+        out_json(run.to_dict())
+    else:
+        run.summarise()
+    return 1 if run.unreadable else 0
+
+
+@library.command("list", examples=["regend library list", "regend library list --json"])
+@click.option("-n", "--limit", type=click.IntRange(1, 1000), default=50, help="How many at most.")
+@click.option("--cursor", help="Go on after a page (next_cursor of --json).")
+@as_json
+def list_documents(limit: int, cursor: str | None, json_output: bool) -> None:
+    """List the documents, newest first."""
+    answer = Daemon().get("/library", {"limit": limit, "cursor": cursor})
+    if json_output:
+        out_json(answer)
+        return
+    documents = answer["documents"]
+    if not documents:
+        say(_FIRST_STEP)
+        return
+    heads = (
+        Column("id"),
+        Column("title", flexible=True),
+        Column("kind"),
+        Column("size", right=True),
+        Column("passages", right=True),
+        Column("added", right=True),
+    )
+    names = short_ids([document["id"] for document in documents])
+    rows = [_row(name, document) for name, document in zip(names, documents, strict=True)]
+    print_table(heads, rows)
+    if answer.get("next_cursor"):
+        say(paint(f"More: --limit, or --cursor {answer['next_cursor']}", "dim"))
+
+
+def _row(name: str, document: dict[str, Any]) -> list[Cell | str]:
+    return [
+        name,
+        document["title"],
+        Cell(_KINDS.get(document["media_type"], document["media_type"]), "dim"),
+        size(document["size_bytes"]),
+        str(document["passages"]),
+        Cell(age_of(document["added_at"]), "dim"),
+    ]
+
+
+@library.command(
+    "search", examples=['regend library search "notice period"', "regend library search wal -n 3"]
+)
+@click.argument("words", nargs=-1, required=True)
+@click.option("-n", "--limit", type=click.IntRange(1, 1000), default=5, help="How many at most.")
+@as_json
+def search(words: tuple[str, ...], limit: int, json_output: bool) -> None:
+    """Search the documents; passages that fit best come first.
+
+    Words in double quotes must be there as a phrase.
+    """
+    answer = Daemon().get("/library/search", {"q": " ".join(words), "limit": limit})
+    if json_output:
+        out_json(answer)
+        return
+    if not answer["hits"]:
+        say("Nothing in your library has these words. Add documents: regend library add PATH")
+        return
+    import sys
+
+    wide = min(columns(sys.stdout), _MEASURE)
+    for number, hit in enumerate(answer["hits"], 1):
+        _print_hit(number, hit, wide)
+
+
+def _print_hit(number: int, hit: dict[str, Any], wide: int) -> None:
+    mark = f"[{number}] "
+    indent = " " * len(mark)
+    where = " › ".join(dict.fromkeys(filter(None, (hit["title"], hit.get("heading")))))
+    start, end = hit["span"]
+    out(paint(mark, "accent") + paint(fit(line(where), wide - len(mark)), "bold"))
+    place = f"{line(hit['source'])} · characters {start}–{end}"
+    out(paint(indent + fit(place, wide - len(mark)), "dim"))
+    for row in wrap(line(hit["text"]), wide - len(mark)):
+        out(indent + row)
+    out("")
+
+
+@library.command("rm", examples=["regend library rm 019ab3f2-7c1"])
+@click.argument("documents", metavar="ID...", nargs=-1, required=True)
+def remove(documents: tuple[str, ...]) -> None:
+    """Remove documents; they are out of every search at once. The files stay where they are."""
+    daemon = Daemon()
+    known = daemon.every("/library", "documents")
+    whole = [whole_id(known, one, "document", "regend library list") for one in documents]
+    for identity in whole:
+        daemon.delete(f"/library/{quote(identity)}")
+    out(f"Removed {count(len(whole), 'document')}.")

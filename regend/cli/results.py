@@ -1,0 +1,89 @@
+"""What a job results in, for the person who asked: an answer with its sources, a text, or JSON."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from regend.cli.daemon import Daemon
+from regend.cli.terminal import columns, is_terminal, out, out_json, paint
+from regend.cli.text import count, fit, line, plain
+from regend.cli.watching import DETACHED_CODE, Detached, Watcher, conclude, watch
+
+_SOURCES_HEADING = "**Sources**"
+
+
+def follow_to_result(
+    daemon: Daemon, job: dict[str, Any], *, json_output: bool, after_seq: int = 0
+) -> int:
+    """Watch a job until it ends, print what it results in, and return the exit code.
+
+    Args:
+        json_output: print the job as it is in the end, as JSON.
+    """
+    watcher = Watcher("nowhere" if json_output else text_target(job))
+    try:
+        ended = watch(daemon, job, watcher, after_seq)
+    except Detached:
+        return DETACHED_CODE
+    if json_output:
+        out_json(ended)
+    elif ended["state"] == "completed" and not (watcher.wrote_text and streams_answer(ended)):
+        print_result(ended)
+    return conclude(ended)
+
+
+def text_target(job: dict[str, Any]) -> str:
+    """Return where the streamed text of a job belongs: for a chat it is the answer itself."""
+    return "stdout" if streams_answer(job) else "stderr"
+
+
+def streams_answer(job: dict[str, Any]) -> bool:
+    """Tell whether what the model streams is what the job results in."""
+    return bool(job["type"] == "chat")
+
+
+def print_result(job: dict[str, Any]) -> None:
+    """Print the result of a completed job."""
+    result = job["result"]
+    if isinstance(result, dict) and "answer" in result:
+        print_answer(result)
+    elif isinstance(result, dict) and isinstance(result.get("text"), str):
+        out(plain(result["text"]))
+    else:
+        out_json(result)
+
+
+def print_answer(result: dict[str, Any]) -> None:
+    """Print an answer: readable on a terminal, as its Markdown anywhere else."""
+    if not is_terminal(sys.stdout):
+        out(plain(result["answer"]).rstrip("\n"))
+        return
+    from regend.cli.markdown import render
+
+    wide = columns(sys.stdout)
+    # Its own list of sources gives way to the one below, which says where each quote stands.
+    text = result["answer"].partition(f"\n{_SOURCES_HEADING}")[0].rstrip()
+    out("")
+    for row in render(text, wide):
+        out(row)
+    out("")
+    _print_citations(result.get("citations", []), wide)
+    unreadable = result.get("unreadable", [])
+    if unreadable:
+        out(paint(f"{count(len(unreadable), 'document')} could not be read:", "amber"))
+        for entry in unreadable:
+            reason = f"  {line(str(entry.get('source')))}: {line(str(entry.get('reason')))}"
+            out(fit(reason, wide))
+
+
+def _print_citations(citations: list[dict[str, Any]], wide: int) -> None:
+    for citation in citations:
+        mark = f"[{citation['n']}] "
+        indent = " " * len(mark)
+        start, end = citation["span"]
+        out(paint(mark, "accent") + fit(line(str(citation["title"])), wide - len(mark)))
+        place = f"{line(str(citation['source']))} · characters {start}–{end}"
+        out(paint(indent + fit(place, wide - len(mark)), "dim"))
+        quoted = f"“{fit(line(str(citation['quote'])), wide - len(mark) - 2)}”"
+        out(paint(indent + quoted, "dim"))

@@ -1,0 +1,82 @@
+"""The parser: loads the one command that is asked for, and makes every failure an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from regend.cli import failure, index
+from regend.cli.command import Group
+from regend.errors import RegendError
+
+
+class _Root(Group):
+    """All commands, each imported when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the overview."""
+        return index.names()
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command; None where there is none of this name."""
+        place = index.target(cmd_name)
+        if place is None:
+            return None
+        module, _, attribute = place.partition(":")
+        loaded = getattr(importlib.import_module(f"regend.cli.{module}"), attribute)
+        assert isinstance(loaded, click.Command)
+        return loaded
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Return the same overview that is printed without the parser."""
+        return index.overview()
+
+
+root = _Root("regend")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code; nothing is raised."""
+    try:
+        result = root.main(list(arguments), prog_name="regend", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.UsageError as error:
+        return _misused(error)
+    except (click.Abort, KeyboardInterrupt):
+        return failure.INTERRUPTED
+    except click.ClickException as error:
+        failure.report(RegendError("command_failed", error.format_message()))
+        return failure.FAILED
+    except RegendError as error:
+        _flush()
+        failure.report(error)
+        return failure.exit_code(error)
+    except BrokenPipeError:
+        return failure.close_quietly()
+    except OSError as error:
+        failure.report(_system_error(error))
+        return failure.FAILED
+
+
+def _misused(error: click.UsageError) -> int:
+    path = error.ctx.command_path if error.ctx is not None else "regend"
+    failure.report(RegendError("usage", error.format_message(), hint=f"See: {path} --help"))
+    return failure.USAGE
+
+
+def _system_error(error: OSError) -> RegendError:
+    place = f" ({error.filename})" if error.filename else ""
+    return RegendError("system", f"{error.strerror or error}{place}.")
+
+
+def _flush() -> None:
+    """Let what was said on stdout stand before what follows on stderr."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

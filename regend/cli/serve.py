@@ -1,0 +1,163 @@
+"""`regend serve` and `regend stop`: the daemon's life, in the foreground or behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from regend.cli.command import Command
+from regend.cli.daemon import Daemon
+from regend.cli.failure import NOT_RUNNING_CODE, not_running
+from regend.cli.terminal import out, say
+from regend.errors import Conflict, Failed, RegendError
+from regend.home import Home
+
+_START_S = 30.0
+_STOP_S = 20.0
+_POLL_S = 0.05
+_LOG_BYTES = 10 * 1024 * 1024
+
+
+@click.command(
+    "serve",
+    cls=Command,
+    short_help="Start the daemon.",
+    examples=["regend serve", "regend serve --background", "regend serve --port 0"],
+)
+@click.option("--host", help="Address to listen on; 127.0.0.1 by default.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port; 7867 by default, 0 for a free one."
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="How much the log says.",
+)
+@click.option("-b", "--background", is_flag=True, help="Return once it is ready; it goes on.")
+def serve(host: str | None, port: int | None, log_level: str | None, background: bool) -> int:
+    """Start the daemon, in the foreground until Ctrl-C, or in the background.
+
+    Jobs that were running when it last stopped go on from their last checkpoint.
+    """
+    if background:
+        return _start_behind(host, port, log_level)
+    from regend.daemon import main  # everything that the daemon is made of
+
+    return main(Home.find(), host, port, log_level)
+
+
+@click.command(
+    "stop",
+    cls=Command,
+    short_help="Stop the daemon; its jobs go on when it starts again.",
+    examples=["regend stop"],
+)
+def stop() -> int:
+    """Stop the daemon of this home.
+
+    Running jobs stop at their last checkpoint and go on from it when the daemon starts again.
+    """
+    daemon = Daemon()
+    pid = int(daemon.announced()["pid"])
+    if not _holds_home(daemon.home):
+        raise not_running()
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_S
+    while _holds_home(daemon.home):
+        if time.monotonic() > deadline:
+            raise Failed(
+                "daemon_busy",
+                f"The daemon (process {pid}) has not stopped yet.",
+                hint="It finishes what it is writing. See: regend status",
+            )
+        time.sleep(_POLL_S)
+    out("The daemon has stopped. Its jobs go on when it starts again.")
+    return 0
+
+
+def _holds_home(home: Home) -> bool:
+    """Tell whether a daemon holds the home's lock: a pid alone may be another's by now."""
+    from regend.store.lock import HomeLock
+
+    try:
+        HomeLock(home.lock_file).release()
+    except Conflict:
+        return True
+    return False
+
+
+def _start_behind(host: str | None, port: int | None, log_level: str | None) -> int:
+    """Start the daemon as a process of its own and wait until it answers."""
+    daemon = Daemon()
+    running = _answering(daemon)
+    if running is not None:
+        raise Conflict(
+            "home_in_use",
+            f"The daemon already runs at {running}.",
+            hint="See what it does: regend status",
+        )
+    daemon.home.make()
+    log = daemon.home.data_dir / "daemon.log"
+    process = _spawn(_arguments(host, port, log_level), log)
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        url = _answering(daemon)
+        if url is not None and daemon.announced().get("pid") == process.pid:
+            out(url)
+            say(f"The daemon is ready (process {process.pid}). Its log: {log}")
+            return 0
+        if process.poll() is not None:
+            raise Failed("daemon_failed", _last_words(log), hint=f"Its log: {log}")
+        time.sleep(_POLL_S)
+    raise Failed(
+        "daemon_slow",
+        "The daemon does not answer yet; it goes on starting.",
+        hint=f"Its log: {log}",
+    )
+
+
+def _arguments(host: str | None, port: int | None, log_level: str | None) -> list[str]:
+    given = {"--host": host, "--port": port, "--log-level": log_level}
+    options = [f"{name}={value}" for name, value in given.items() if value is not None]
+    return [sys.executable, "-m", "regend", "serve", *options]
+
+
+def _spawn(arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a process that outlives this one, its output in the log."""
+    if log.exists() and log.stat().st_size > _LOG_BYTES:
+        log.replace(log.with_suffix(".log.1"))
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        return subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            cwd=log.parent,
+            start_new_session=True,
+        )
+    finally:
+        os.close(descriptor)
+
+
+def _answering(daemon: Daemon) -> str | None:
+    """Return the address of the daemon if it answers."""
+    try:
+        daemon.health()
+        return str(daemon.announced()["url"])
+    except RegendError as error:
+        if error.code == NOT_RUNNING_CODE:
+            return None
+        raise
+
+
+def _last_words(log: Path) -> str:
+    lines = [one for one in log.read_text(encoding="utf-8", errors="replace").splitlines() if one]
+    said = " ".join(lines[-2:]) if lines else "It said nothing."
+    return f"The daemon ended while it started. It said: {said}"

@@ -1,0 +1,94 @@
+"""A job's events, one after the other, whatever happens to the connection or the daemon.
+
+Invariants
+1. Events are handed out in the order of `seq`, each once.
+2. The stream ends after the event that ends the job, and with nothing else; an ending that a retry
+   has undone is not the end.
+3. A daemon that is away is waited for; the person is told once when it goes and once when it is
+   back.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from regend.cli.daemon import Daemon, quote
+from regend.cli.failure import NOT_RUNNING_CODE
+from regend.cli.terminal import say
+from regend.cli.wire import Dropped, Exchange, Unreachable
+from regend.errors import RegendError
+from regend.events import JOB_CANCELLED, JOB_COMPLETED, JOB_FAILED
+from regend.limits import HEARTBEAT_COMMENT_S, STREAM_BACKOFF_FIRST_S
+
+ENDINGS = (JOB_COMPLETED, JOB_FAILED, JOB_CANCELLED)
+
+_SILENCE_S = 3 * HEARTBEAT_COMMENT_S  # the daemon says something at least every heartbeat
+_LONGEST_WAIT_S = 3.0  # a person is watching; STREAM_BACKOFF_LAST_S would feel like forever
+
+Event = dict[str, Any]
+
+
+def events(daemon: Daemon, job_id: str, after_seq: int = 0) -> Iterator[Event]:
+    """Yield the events of a job after a position until it ends.
+
+    Raises:
+        RegendError: the daemon refuses (no such job, no right to it).
+    """
+    cursor, wait_s, away = after_seq, STREAM_BACKOFF_FIRST_S, False
+    path = f"/jobs/{quote(job_id)}/events"
+    while True:
+        try:
+            with daemon.stream(path, cursor, _SILENCE_S) as exchange:
+                if away:
+                    say("The daemon is back.")
+                away, wait_s = False, STREAM_BACKOFF_FIRST_S
+                if exchange.status == 204:
+                    return
+                for event in _parsed(exchange):
+                    if event["seq"] <= cursor:
+                        continue
+                    cursor = event["seq"]
+                    yield event
+                    if event["type"] in ENDINGS and _is_over(daemon, job_id, cursor):
+                        return
+            gone = False
+        except Dropped:
+            gone = False  # a restart shows itself at the next try
+        except Unreachable:
+            gone = True
+        except RegendError as error:
+            if not _is_absence(error):
+                raise
+            gone = True
+        if gone and not away:
+            say("The daemon is away. Your job is safe; waiting for it …")
+            away = True
+        time.sleep(wait_s)
+        wait_s = min(_LONGEST_WAIT_S, 2 * wait_s)
+
+
+def _is_over(daemon: Daemon, job_id: str, seq: int) -> bool:
+    """Tell whether nothing came after this ending; a failed job may have been tried again."""
+    job = daemon.get(f"/jobs/{quote(job_id)}")
+    return job["finished_at"] is not None and job["last_seq"] <= seq
+
+
+def _is_absence(error: RegendError) -> bool:
+    """Tell whether the error will pass: the daemon is stopping, starting or busy."""
+    return error.code == NOT_RUNNING_CODE or error.status == 503
+
+
+def _parsed(exchange: Exchange) -> Iterator[Event]:
+    """Yield the events of a stream (WHATWG HTML, server-sent events); comments are passed over."""
+    pieces: list[bytes] = []
+    for line in exchange.lines():
+        if line.startswith(b"data:"):
+            pieces.append(line[5:].removeprefix(b" "))
+        elif not line and pieces:
+            event = json.loads(b"\n".join(pieces))
+            pieces.clear()
+            if isinstance(event, dict) and isinstance(event.get("seq"), int):
+                yield event

@@ -1,0 +1,125 @@
+"""Texts as a terminal shows them: safe to print, measured in columns, cut and wrapped by them.
+
+Documents, titles and models say what they like; control characters in them must neither move the
+cursor nor turn the text around. A column is not a character: Indian scripts put marks on a letter,
+East Asian letters take two columns.
+"""
+
+from __future__ import annotations
+
+import re
+
+# C0 and C1 controls except tab and newline, and the marks that reorder what follows them.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]"
+)
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
+
+
+def plain(text: str) -> str:
+    """Return the text without characters that would command the terminal; newlines stay."""
+    return _UNSAFE.sub("", text)
+
+
+def line(text: str) -> str:
+    """Return the text as one safe line."""
+    return " ".join(plain(text).split())
+
+
+def width(text: str) -> int:
+    """Return how many columns a text takes in a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(_cell(character) for character in text)
+
+
+def fit(text: str, columns: int) -> str:
+    """Return the text cut to at most this many columns, with “…” where something is missing."""
+    if width(text) <= columns:
+        return text
+    kept, used = [], 0
+    for character in text:
+        used += _cell(character)
+        if used > columns - 1:
+            break
+        kept.append(character)
+    return "".join(kept).rstrip() + "…" if columns > 0 else ""
+
+
+def pad(text: str, columns: int, *, right: bool = False) -> str:
+    """Return the text filled with spaces to this many columns, pushed right if asked."""
+    filling = " " * max(0, columns - width(text))
+    return filling + text if right else text + filling
+
+
+def wrap(text: str, columns: int, indent: str = "") -> list[str]:
+    """Return the paragraph as lines of at most this many columns; longer words stay whole.
+
+    Args:
+        indent: before every line but the first.
+    """
+    lines: list[str] = []
+    current, used = "", 0
+    for word in text.split():
+        size = width(word)
+        if current and used + 1 + size > columns:
+            lines.append(current)
+            current, used = indent + word, width(indent) + size
+        else:
+            current = f"{current} {word}" if current else word
+            used = used + 1 + size if used else size
+    return [*lines, current] if current else lines
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people read it: `98.4 MB`."""
+    amount, step = float(count), 0
+    while amount >= 1000 and step < len(_UNITS) - 1:
+        amount, step = amount / 1000, step + 1
+    digits = 0 if step == 0 or amount >= 100 else 1
+    return f"{amount:.{digits}f} {_UNITS[step]}"
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in its two leading units: `0.4 s`, `12 min 5 s`, `3 d 4 h`."""
+    if seconds < 10:
+        return f"{max(0.0, seconds):.1f} s"
+    whole = int(seconds)
+    if whole < _MINUTE_S:
+        return f"{whole} s"
+    if whole < _HOUR_S:
+        return f"{whole // _MINUTE_S} min {whole % _MINUTE_S} s"
+    if whole < _DAY_S:
+        return f"{whole // _HOUR_S} h {whole % _HOUR_S // _MINUTE_S} min"
+    return f"{whole // _DAY_S} d {whole % _DAY_S // _HOUR_S} h"
+
+
+def age(seconds: float) -> str:
+    """Return how long ago something was, short enough for a column: `now`, `3m`, `2h`, `5d`."""
+    if seconds < 5:
+        return "now"
+    if seconds < _MINUTE_S:
+        return f"{int(seconds)}s"
+    if seconds < _HOUR_S:
+        return f"{int(seconds) // _MINUTE_S}m"
+    if seconds < _DAY_S:
+        return f"{int(seconds) // _HOUR_S}h"
+    return f"{int(seconds) // _DAY_S}d"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: `1 step`, `2 steps`."""
+    return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
+
+
+def _cell(character: str) -> int:
+    """Return the columns of one character, as terminals with wcwidth count them."""
+    if character.isascii():
+        return 1
+    from unicodedata import category, east_asian_width  # a library of its own, for few texts
+
+    if category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if east_asian_width(character) in "WF" else 1

@@ -1,0 +1,68 @@
+"""How jobs look in a listing: state with icon, word and colour, short ids, ages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from regend.cli.table import Cell
+from regend.cli.text import age
+from regend.clock import parse_rfc3339
+
+# icon, colour; a state is never shown by its colour alone
+STATES: Final = {
+    "created": ("○", "slate"),
+    "running": ("◐", "accent"),
+    "waiting": ("◆", "amber"),
+    "paused": ("‖", "slate"),
+    "completed": ("●", "green"),
+    "failed": ("✗", "red"),
+    "cancelled": ("⊘", "slate"),
+}
+
+# Ids begin with their time: eleven characters tell jobs apart that began a quarter of a second
+# apart, so a short id that was read off a listing stays unambiguous when later jobs come.
+_LEAST_ID_LENGTH = 11
+
+
+def state_cell(job: dict[str, Any]) -> Cell:
+    """Return the state of a job with its icon and colour."""
+    icon, style = STATES.get(job["state"], ("·", ""))
+    return Cell(f"{icon} {_state_word(job)}", style)
+
+
+def _state_word(job: dict[str, Any]) -> str:
+    """Return the state, or what the job is on its way to."""
+    wish = {"cancel": "cancelling", "pause": "pausing"}.get(job.get("desired", ""))
+    return wish if job["state"] == "running" and wish else str(job["state"])
+
+
+def short_id(identity: str) -> str:
+    """Return the id as it is shown where there is only one."""
+    return identity[:_LEAST_ID_LENGTH]
+
+
+def short_ids(identities: Sequence[str]) -> list[str]:
+    """Return the ids cut to a common length at which they still differ."""
+    length = _LEAST_ID_LENGTH
+    while length < 36 and len({one[:length] for one in identities}) < len(set(identities)):
+        length += 1
+    return [one[:length] for one in identities]
+
+
+def seconds_since(moment: str) -> float:
+    """Return how long ago an RFC 3339 time was, in seconds; never less than 0."""
+    return max(0.0, time.time() - parse_rfc3339(moment) / 1000)
+
+
+def age_of(moment: str | None) -> str:
+    """Return how long ago an RFC 3339 time was, short; a dash for none."""
+    return "–" if moment is None else age(seconds_since(moment))
+
+
+def lasted_s(job: dict[str, Any]) -> float:
+    """Return how long a job took, or has taken so far, in seconds."""
+    end = job["finished_at"]
+    until = time.time() if end is None else parse_rfc3339(end) / 1000
+    return max(0.0, until - parse_rfc3339(job["created_at"]) / 1000)

@@ -1,0 +1,213 @@
+"""Watching a job: a line for each step as it ends, a moving line for what goes on now.
+
+All of it goes to stderr: what the job results in is for the command that watches to print.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from regend import events
+from regend.cli.daemon import Daemon, quote
+from regend.cli.failure import FAILED, INTERRUPTED
+from regend.cli.progress import LiveLine
+from regend.cli.stream import Event
+from regend.cli.stream import events as stream
+from regend.cli.terminal import is_terminal, paint, say
+from regend.cli.text import count, duration, line, pad, plain
+from regend.cli.view import STATES, short_id
+from regend.errors import RegendError
+
+_NAME_COLUMNS = 12
+_TIME_COLUMNS = 9
+
+
+class Detached(Exception):
+    """The person stopped watching; the job goes on."""
+
+
+class Watcher:
+    """Shows the events of one job.
+
+    Args:
+        text_to: where streamed text of the model goes: `stdout` where it is the answer, `stderr`
+            dimmed where it is only a sign of life, `nowhere`.
+    """
+
+    def __init__(self, text_to: str = "stderr") -> None:
+        self._line = LiveLine()
+        self._text_to = text_to if is_terminal(_stream(text_to)) else "nowhere"
+        self._reached: dict[int, int] = {}
+        self._in_text = False
+        self._notes: list[str] = []
+        self._documents: set[str] = set()
+        self._passages = 0
+        self._searches = 0
+        self.wrote_text = False
+
+    def show(self, event: Event) -> None:
+        """Show one event; types that this program does not know are passed over."""
+        data = event["data"]
+        match event["type"]:
+            case events.JOB_STEP:
+                self._step_done(data)
+            case events.JOB_PROGRESS:
+                self._progress(data)
+            case events.SEARCH_RESULT:
+                self._found(data)
+            case events.MODEL_CHUNK:
+                self._chunk(data)
+            case events.JOB_RESUMED:
+                self._resumed(data)
+            case events.JOB_STATE:
+                self._state(data)
+            case events.TOOL_CALL:
+                self._tell(f"  calls {line(str(data.get('tool', data.get('name', ''))))}", "dim")
+
+    def close(self) -> None:
+        """Take away what moves."""
+        self._end_text()
+        self._line.clear()
+
+    def _step_done(self, data: dict[str, Any]) -> None:
+        self._end_text()
+        self._note_step(data)
+        icon = paint(STATES["completed"][0], "green", sys.stderr)
+        name = pad(line(data["name"]), _NAME_COLUMNS)
+        took = pad(duration(data["duration_ms"] / 1000), _TIME_COLUMNS, right=True)
+        notes = "   " + ", ".join(self._notes) if self._notes else ""
+        self._tell(f"{icon} {name}{took}{paint(notes, 'dim', sys.stderr)}")
+        self._notes = []
+
+    def _note_step(self, data: dict[str, Any]) -> None:
+        tokens = self._reached.get(data["ordinal"])
+        if tokens:
+            self._notes.append(count(tokens, "token"))
+        if self._searches:
+            passages = count(self._passages, "passage")
+            documents = count(len(self._documents), "document")
+            self._notes.append(f"{passages} in {documents}")
+        self._searches = self._passages = 0
+
+    def _progress(self, data: dict[str, Any]) -> None:
+        if self._in_text:
+            return
+        step = str(data.get("step") or "")
+        if self._text_to != "stdout":
+            self._line.bar(float(data["progress"]) / 100, step)
+        else:
+            self._line.show(f"◐ {step} …", "dim")
+
+    def _found(self, data: dict[str, Any]) -> None:
+        hits = data.get("hits", [])
+        self._searches += 1
+        if not data.get("chosen"):
+            self._passages += len(hits)
+            self._documents |= {str(hit.get("document_id")) for hit in hits}
+        if hits and not data.get("chosen"):
+            self._line.show(f"◐ found: {hits[0].get('title', '')}", "dim")
+
+    def _chunk(self, data: dict[str, Any]) -> None:
+        ordinal, offset = int(data.get("step") or 0), int(data["offset"])
+        reached = self._reached.get(ordinal, 0)
+        self._reached[ordinal] = offset + int(data["tokens"])
+        self._line.clear()
+        if self._text_to == "nowhere":
+            return
+        if offset < reached:
+            self._end_text()
+            self._tell(f"  written again from token {offset} on", "dim")
+        text = plain(data["text"])
+        target = _stream(self._text_to)
+        styled = paint(text, "dim", target) if self._text_to == "stderr" else text
+        target.write(styled)
+        target.flush()
+        self._in_text = not text.endswith("\n")
+        self.wrote_text = True
+
+    def _resumed(self, data: dict[str, Any]) -> None:
+        how = "exactly where it stopped" if data.get("resume") == "exact" else "read again first"
+        token = data.get("position", data.get("offset", data.get("token")))
+        place = f"from token {token}" if token is not None else "from its last checkpoint"
+        self._end_text()
+        self._tell(f"  going on {place}, {how}", "dim")
+
+    def _state(self, data: dict[str, Any]) -> None:
+        after, error, waiting = data.get("to"), data.get("error"), data.get("waiting")
+        if waiting:
+            self._end_text()
+            self._tell(f"◆ {line(str(waiting.get('message', 'The job waits for you.')))}", "amber")
+            choices = waiting.get("choices")
+            if waiting.get("reason") == "approval":
+                self._tell("  Look at it and decide: regend jobs approve", "dim")
+            elif choices:
+                self._tell(f"  Decide: regend jobs resume ID --choice {'|'.join(choices)}", "dim")
+        elif after == "paused":
+            self._end_text()
+            self._tell("‖ Paused. Everything so far is kept.", "slate")
+        elif after == "created" and error:
+            self._end_text()
+            message = line(str(error.get("message", "The attempt failed.")))
+            self._tell(f"  {message} Trying again; finished steps are kept.", "amber")
+
+    def _tell(self, text: str, style: str = "") -> None:
+        self._line.clear()
+        say(paint(text, style, sys.stderr))
+
+    def _end_text(self) -> None:
+        if self._in_text:
+            target = _stream(self._text_to)
+            target.write("\n")
+            target.flush()
+            self._in_text = False
+
+
+def _stream(name: str) -> Any:
+    return sys.stdout if name == "stdout" else sys.stderr
+
+
+def watch(daemon: Daemon, job: dict[str, Any], watcher: Watcher, after_seq: int = 0) -> Any:
+    """Show a job until it ends and return it as it then is.
+
+    Raises:
+        Detached: the person pressed Ctrl-C; what to do about the job has been said.
+    """
+    try:
+        for event in stream(daemon, job["id"], after_seq):
+            watcher.show(event)
+        watcher.close()
+        return daemon.get(f"/jobs/{quote(job['id'])}")
+    except KeyboardInterrupt:
+        watcher.close()
+        say_detached(job["id"])
+        raise Detached from None
+    finally:
+        watcher.close()
+
+
+def say_detached(job_id: str) -> None:
+    """Tell the person that the job goes on without them, and how to come back or stop it."""
+    short = short_id(job_id)
+    say(f"\nDetached. The job goes on: regend jobs logs -f {short}")
+    say(f"To stop it: regend jobs cancel {short}")
+
+
+def conclude(job: dict[str, Any]) -> int:
+    """Say how a job ended that brought no result, and return the exit code for its end."""
+    if job["state"] == "completed":
+        return 0
+    if job["state"] == "cancelled":
+        say(
+            "The job was cancelled. Its finished steps are kept: regend jobs fork "
+            + short_id(job["id"])
+        )
+        return FAILED
+    error = RegendError.from_dict(job["error"] or {"message": "The job failed."})
+    from regend.cli.failure import report
+
+    report(error)
+    return FAILED
+
+
+DETACHED_CODE = INTERRUPTED

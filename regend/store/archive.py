@@ -1,0 +1,211 @@
+"""The form of a backup: a folder or a tar file, and a manifest that names every file's digest.
+
+Layout: `manifest.json`, `regend.db`, `blobs/xx/DIGEST`, and with keys `config.toml`, `token`,
+`keys/…`. A backup may come from anywhere, so names that lead out of its folder are refused and
+nothing but plain files is taken out of a tar file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from regend.errors import BadInput
+from regend.limits import MIB
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+DATABASE = "regend.db"
+
+_TOO_MANY_FILES = 10_000_000
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a backup holds.
+
+    Attributes:
+        path: where it lies.
+        created_at: RFC 3339.
+        files: how many.
+        size_bytes: of all files together.
+        with_keys: whether settings, keys and the owner's token are in it.
+        set_aside: where a restore put what was there before; None for a backup.
+    """
+
+    path: Path
+    created_at: str
+    files: int
+    size_bytes: int
+    with_keys: bool
+    set_aside: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summary as a JSON object."""
+        return {
+            "path": str(self.path),
+            "created_at": self.created_at,
+            "files": self.files,
+            "size_bytes": self.size_bytes,
+            "with_keys": self.with_keys,
+            "set_aside": None if self.set_aside is None else str(self.set_aside),
+        }
+
+
+def pack(folder: Path, target: Path) -> None:
+    """Write a folder into a new tar file, the manifest first.
+
+    Raises:
+        OSError: it cannot be written, or is there already.
+    """
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            archive.add(folder / MANIFEST, MANIFEST)
+            for path in sorted(folder.rglob("*")):
+                if path.is_file() and path.name != MANIFEST:
+                    archive.add(path, path.relative_to(folder).as_posix())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def unpacked(source: Path, work: Path) -> Path:
+    """Return a folder with the backup's files, unpacked into `work` where it is a tar file.
+
+    Raises:
+        BadInput: it is no tar file, or one that a backup cannot be.
+    """
+    if source.is_dir():
+        return source
+    folder = work / "unpacked"
+    folder.mkdir()
+    try:
+        with tarfile.open(source) as archive:
+            for count, member in enumerate(archive, 1):
+                if count > _TOO_MANY_FILES or not (member.isfile() and _is_inside(member.name)):
+                    raise _no_backup(source, f"it holds “{member.name[:80]}”")
+                content = archive.extractfile(member)
+                assert content is not None
+                path = folder / member.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with content, path.open("xb") as file:
+                    shutil.copyfileobj(content, file, MIB)
+    except (tarfile.TarError, EOFError) as error:
+        raise _no_backup(source, str(error)) from error
+    return folder
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the checked manifest of a backup's folder.
+
+    Raises:
+        BadInput: there is none, it does not fit, or a newer program wrote it.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        files = manifest["files"]
+        fits = manifest["format"] == FORMAT and DATABASE in files
+        safe = all(_is_inside(name) and is_digest(files[name]["sha256"]) for name in files)
+    except FileNotFoundError as error:
+        raise _no_backup(folder, "it has no manifest") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise _no_backup(folder, "its manifest cannot be read") from error
+    if not fits and isinstance(manifest.get("format"), int) and manifest["format"] > FORMAT:
+        raise BadInput(
+            "backup_newer", "This backup was made by a newer regend.", hint="Upgrade regend."
+        )
+    if not fits or not safe:
+        raise _no_backup(folder, "its manifest does not fit")
+    whole: dict[str, Any] = manifest
+    return whole
+
+
+def copy_file(source: Path, target: Path) -> dict[str, Any]:
+    """Copy a file durably and privately; return its digest and size as the manifest has them.
+
+    Raises:
+        OSError: the source cannot be read, or the target written or is there already.
+    """
+    digest = hashlib.sha256()
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with source.open("rb") as reader, open(target, "xb", opener=_private) as writer:
+        while piece := reader.read(MIB):
+            digest.update(piece)
+            writer.write(piece)
+        writer.flush()
+        os.fsync(writer.fileno())
+        size_bytes = writer.tell()
+    return {"sha256": digest.hexdigest(), "size_bytes": size_bytes}
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a private file durably."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(path, "wb", opener=_private) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def entry_of(path: Path) -> dict[str, Any]:
+    """Return the digest and size of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"sha256": digest, "size_bytes": path.stat().st_size}
+
+
+def is_digest(text: Any) -> bool:
+    """Tell whether this is a SHA-256 in hex."""
+    return isinstance(text, str) and len(text) == 64 and set(text) <= set("0123456789abcdef")
+
+
+def _is_inside(name: str) -> bool:
+    """Tell whether a name stays within the folder that it is put into."""
+    parts = PurePosixPath(name).parts
+    return bool(parts) and not name.startswith("/") and "\\" not in name and ".." not in parts
+
+
+def summary(path: Path, manifest: dict[str, Any], aside: Path | None = None) -> Summary:
+    """Return what a manifest says, in short."""
+    files = manifest["files"]
+    total = sum(int(entry["size_bytes"]) for entry in files.values())
+    return Summary(
+        path, manifest["created_at"], len(files), total, bool(manifest["with_keys"]), aside
+    )
+
+
+def _no_backup(path: Path, why: str) -> BadInput:
+    return BadInput("not_a_backup", f"{path} is no backup of regend: {why}.")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def sync_file(path: Path) -> None:
+    """Make a file's content durable."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a folder's names durable."""
+    if os.name == "nt":
+        return  # Windows makes renames durable by itself and cannot open folders
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

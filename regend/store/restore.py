@@ -1,0 +1,224 @@
+"""Restore: a backup in the place of a home's database, the present one put aside.
+
+Invariants
+1. Everything is verified before anything of the home is touched.
+2. At every moment the home's database is either the whole present one or the whole restored one:
+   the change is one rename. What was there stays in `before-restore-…`, blobs too.
+3. A restored home counts its events in a new epoch, so that no client takes them for those that it
+   knows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from regend.clock import SystemClock, rfc3339
+from regend.errors import BadInput, Busy, Failed, NotFound
+from regend.home import Home
+from regend.store.archive import (
+    DATABASE,
+    FORMAT,
+    Progress,
+    Summary,
+    copy_file,
+    read_manifest,
+    summary,
+    sync_file,
+    sync_folder,
+    unpacked,
+    write,
+)
+from regend.store.lock import HomeLock
+from regend.store.writer import disk_refusal
+
+_SQLITE_HEADER = b"SQLite format 3\x00"
+
+
+def restore(home: Home, source: Path, *, progress: Progress = lambda done, total: None) -> Summary:
+    """Put a backup in the place of a home's database and blobs.
+
+    Args:
+        source: a folder or tar file of `back_up`, or a database file alone, such as the copy that
+            is made before a migration; then the blobs of the home stay.
+        progress: told how many files of how many are checked.
+
+    Settings, keys and token come back only where the backup has them; other content that they
+    replace is kept as `NAME.before-restore`.
+
+    Raises:
+        NotFound: there is no backup at `source`.
+        BadInput: it is no backup, or of a newer program.
+        Failed: a file of it is damaged or missing; nothing was changed.
+        Conflict: a daemon runs on this home.
+        Busy: the disk is full or failing; the home is as it was.
+    """
+    source = source.expanduser().absolute()
+    if not source.exists():
+        raise NotFound("backup_not_found", f"There is no backup at {source}.")
+    home.make()
+    lock = HomeLock(home.lock_file)
+    work: Path | None = None
+    try:
+        work = Path(tempfile.mkdtemp(prefix=".restore-", dir=home.data_dir))
+        manifest = _verified(source, work, progress)
+        _begin_epoch(work / "whole" / DATABASE)
+        aside = _keep_present(home)
+        _place(work / "whole", home)
+        return summary(source, manifest, aside)
+    except OSError as error:
+        raise _refusal(error) from error
+    finally:
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
+        lock.release()
+
+
+def _verified(source: Path, work: Path, progress: Progress) -> dict[str, Any]:
+    """Copy the backup's files to `work/whole`, each checked on its way; return its manifest."""
+    if _is_database(source):
+        entry = copy_file(source, work / "whole" / DATABASE)
+        return _manifest_of_database(source, entry)
+    folder = unpacked(source, work)
+    manifest = read_manifest(folder)
+    files: dict[str, Any] = manifest["files"]
+    for done, (name, entry) in enumerate(sorted(files.items()), 1):
+        try:
+            copied = copy_file(folder / name, work / "whole" / name)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise _damaged(name, "is missing") from error
+        if copied["sha256"] != entry["sha256"]:
+            raise _damaged(name, "was changed since")
+        progress(done, len(files))
+    return manifest
+
+
+def _is_database(source: Path) -> bool:
+    if not source.is_file():
+        return False
+    with source.open("rb") as file:
+        return file.read(len(_SQLITE_HEADER)) == _SQLITE_HEADER
+
+
+def _manifest_of_database(source: Path, entry: dict[str, Any]) -> dict[str, Any]:
+    made_ms = int(source.stat().st_mtime * 1000)
+    return {
+        "format": FORMAT,
+        "created_at": rfc3339(made_ms),
+        "with_keys": False,
+        "files": {DATABASE: entry},
+    }
+
+
+def _begin_epoch(database: Path) -> None:
+    """Check the database to be restored, and give its history a name of its own."""
+    try:
+        with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
+            verdict = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+            connection.execute("PRAGMA journal_mode = DELETE")
+            changed = connection.execute(
+                "UPDATE settings SET value = ? WHERE name = 'epoch'", (secrets.token_hex(8),)
+            ).rowcount
+    except sqlite3.DatabaseError as error:
+        raise _damaged(DATABASE, f"cannot be read ({error})") from error
+    if verdict != "ok" or changed != 1:
+        raise _damaged(DATABASE, "is not whole" if verdict != "ok" else "has no epoch")
+    sync_file(database)
+
+
+def _keep_present(home: Home) -> Path | None:
+    """Link the present database and blobs into a folder beside them; None where there is none.
+
+    They stay in their places as well: until the rename, the home is what it was.
+    """
+    if not home.database.exists():
+        return None
+    _fold_log_in(home.database)
+    stamp = rfc3339(SystemClock().wall_ms())[:19].replace(":", "")
+    aside = home.data_dir / f"before-restore-{stamp}-{secrets.token_hex(2)}"
+    aside.mkdir(mode=0o700)
+    for path in (home.database, *_logs_of(home.database)):
+        if path.exists():
+            _link(path, aside / path.name)
+    for folder in home.blobs_dir.iterdir():
+        for blob in folder.iterdir() if folder.is_dir() else ():
+            target = aside / "blobs" / folder.name / blob.name
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _link(blob, target)
+    sync_folder(aside)
+    return aside
+
+
+def _fold_log_in(database: Path) -> None:
+    """Let SQLite write its log into the file, so that the file alone is the database.
+
+    A damaged database may not let it: then its log is kept beside it.
+    """
+    with (
+        contextlib.suppress(sqlite3.DatabaseError),
+        contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection,
+    ):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _logs_of(database: Path) -> list[Path]:
+    """Return SQLite's own files beside a database; they belong to it and to no other."""
+    return [database.with_name(database.name + ending) for ending in ("-wal", "-shm", "-journal")]
+
+
+def _place(whole: Path, home: Home) -> None:
+    """Move the verified files to their places, the database last."""
+    if (whole / "blobs").is_dir():
+        for folder in (whole / "blobs").iterdir():
+            target = home.blobs_dir / folder.name
+            target.mkdir(mode=0o700, exist_ok=True)
+            for blob in folder.iterdir():
+                os.replace(blob, target / blob.name)
+            sync_folder(target)
+        sync_folder(home.blobs_dir)
+    places = [(whole / path.name, path) for path in (home.config_file, home.token_file)]
+    if (whole / "keys").is_dir():
+        places += [(path, home.keys_dir / path.name) for path in (whole / "keys").iterdir()]
+    for path, target in places:
+        if path.is_file():
+            _replace_keeping(path, target)
+    for log in _logs_of(home.database):
+        log.unlink(missing_ok=True)
+    os.replace(whole / DATABASE, home.database)
+    sync_folder(home.data_dir)
+
+
+def _replace_keeping(path: Path, target: Path) -> None:
+    """Put a file in place; another content that was there is kept as `NAME.before-restore`."""
+    content = path.read_bytes()
+    if target.exists() and target.read_bytes() != content:
+        os.replace(target, target.with_name(target.name + ".before-restore"))
+    write(target, content)
+
+
+def _link(path: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system has no such thing."""
+    try:
+        os.link(path, target)
+    except OSError:
+        copy_file(path, target)
+
+
+def _damaged(name: str, what: str) -> Failed:
+    return Failed(
+        "backup_damaged",
+        f"The backup is damaged: {name} {what}. Nothing was changed.",
+        hint="Use another backup.",
+    )
+
+
+def _refusal(error: OSError) -> Busy | BadInput:
+    if isinstance(error, PermissionError):
+        return BadInput("backup_unreadable", f"{error.filename} may not be read or written.")
+    return disk_refusal(error)
