@@ -53,6 +53,7 @@ _BOMS: Final = (
 )
 _SNIFFED_BYTES = 8192
 _CONTROL_SHARE = 0.02  # of the first bytes; real text has next to none
+_CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\r\f\x1b"))
 _HEADER_BYTES = 64 * 1024
 _HTML_OPENING = re.compile(
     rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
@@ -160,7 +161,7 @@ def _is_binary(data: bytes) -> bool:
     if any(data.startswith(mark) for mark, _ in _BOMS):
         return False
     head = data[:_SNIFFED_BYTES]
-    controls = sum(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in head)
+    controls = len(head) - len(head.translate(None, _CONTROLS))
     return b"\0" in head or controls > _CONTROL_SHARE * len(head)
 
 

@@ -120,6 +120,8 @@ def _restored(stem: str) -> str:
 
 
 def _replaced(word: str, endings: dict[str, str]) -> str:
+    if not word.endswith(tuple(endings)):
+        return word
     for suffix, replacement in endings.items():
         if word.endswith(suffix):
             stem = word.removesuffix(suffix)
@@ -128,6 +130,8 @@ def _replaced(word: str, endings: dict[str, str]) -> str:
 
 
 def _without_derivation(word: str) -> str:
+    if not word.endswith(_STEP_4):
+        return word
     for suffix in _STEP_4:
         if word.endswith(suffix):
             kept = 1 if suffix in ("sion", "tion") else 0
