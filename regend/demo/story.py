@@ -1,0 +1,194 @@
+"""The demonstration from its first line to its verdict."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import aiohttp
+
+from regend import events
+from regend.client import Client, StreamEvent
+from regend.config import Home
+from regend.demo.processes import DaemonProcess, find_workers, kill, start_daemon
+from regend.demo.readmes import Readme, readmes
+from regend.demo.run import Run, follow
+from regend.demo.screen import Screen
+from regend.errors import Failed
+
+MODEL = "smollm2-135m"
+QUESTION = "Which C libraries does lxml bind?"
+SOURCE = "lxml"
+FACTS = ("libxml2", "libxslt")
+SEED = 7
+_ENDINGS = (events.JOB_COMPLETED, events.JOB_FAILED, events.JOB_CANCELLED)
+
+
+async def tell(home: Home, screen: Screen) -> bool:
+    """Run the demonstration; return whether every claim held.
+
+    Raises:
+        RegendError: it could not be run to its end.
+    """
+    began = time.monotonic()
+    stage = _Stage(home, screen)
+    try:
+        await stage.prepare()
+        undisturbed = await stage.ask("1. Undisturbed", None)
+        screen.answer(undisturbed.result)
+        worker = await stage.ask("2. The worker is killed in mid-answer", stage.kill_worker)
+        daemon = await stage.ask("3. The daemon is killed in mid-answer", stage.kill_daemon)
+    finally:
+        await stage.close()
+    return _verdict(screen, undisturbed, worker, daemon, time.monotonic() - began)
+
+
+class _Stage:
+    """The daemon of the demonstration and its client."""
+
+    def __init__(self, home: Home, screen: Screen) -> None:
+        self._home = home
+        self._screen = screen
+        self._daemon: DaemonProcess | None = None
+        self._client = Client(home=home)
+
+    async def prepare(self) -> None:
+        """Start the daemon, bring the model, import the documents."""
+        screen = self._screen
+        screen.heading("A daemon, a model and documents; nothing leaves this machine")
+        self._daemon = await start_daemon(self._home)
+        screen.line(
+            f"daemon ready in {self._daemon.started_in_s:.1f} s, home {self._home.data_dir}"
+        )
+        await self._pull()
+        await self._import()
+
+    async def ask(self, heading: str, disturb: Any) -> Run:
+        """Ask the question once and return what came of it."""
+        self._screen.heading(heading)
+        if disturb is None:
+            self._screen.line(f"“{QUESTION}”", "?")
+        return await follow(
+            self._client, {"question": QUESTION, "seed": SEED}, self._screen, disturb
+        )
+
+    async def kill_worker(self, job_id: str) -> None:
+        """Kill the process that runs the job."""
+        assert self._daemon is not None
+        workers = find_workers(self._daemon.pid, job_id)
+        if not workers:
+            raise Failed("demo_no_worker", "The worker of the job was not found.")
+        for pid in workers:
+            kill(pid)
+        self._screen.blow(f"worker {workers[0]} killed with SIGKILL")
+
+    async def kill_daemon(self, job_id: str) -> None:
+        """Kill the daemon, and start another on the same home."""
+        assert self._daemon is not None
+        self._daemon.kill()
+        self._screen.blow(f"daemon {self._daemon.pid} killed with SIGKILL; starting it again")
+        await self._daemon.process.wait()
+        self._daemon = await start_daemon(self._home)
+
+    async def close(self) -> None:
+        """End what the demonstration started."""
+        await self._client.close()
+        if self._daemon is not None:
+            await self._daemon.stop()
+
+    async def _pull(self) -> None:
+        job = await self._client.models.pull(MODEL)
+        size = next(m["size_bytes"] for m in await self._client.models.list() if m["name"] == MODEL)
+        with self._screen.bar() as bar:
+            task = bar.add_task(f"model {MODEL}", total=size)
+            async with self._client.stream(jobs=[job["id"]], after_seq=0) as stream:
+                async for item in stream:
+                    if not isinstance(item, StreamEvent):
+                        continue
+                    if item.type == events.JOB_PROGRESS:
+                        bar.update(task, completed=size * item.data["progress"] / 100)
+                    if item.type in _ENDINGS:
+                        break
+            bar.update(task, completed=size)
+        ended = await self._client.jobs.get(job["id"])
+        if ended["state"] != "completed":
+            error = ended["error"] or {}
+            raise Failed(
+                "demo_pull",
+                f"The model could not be brought here. {error.get('message', '')}",
+                hint=str(error.get("hint", "")),
+            )
+        self._screen.line("verified by its SHA-256")
+
+    async def _import(self) -> None:
+        began = time.monotonic()
+        documents = readmes()
+        if SOURCE not in {readme.package for readme in documents}:
+            raise Failed("demo_readme", f"The README of {SOURCE} is not installed here.")
+        for readme in documents:
+            await self._add(readme)
+        size_kb = sum(len(readme.text) for readme in documents) / 1024
+        self._screen.line(
+            f"{len(documents)} READMEs of the installed packages imported "
+            f"({size_kb:.0f} KB in {time.monotonic() - began:.1f} s)"
+        )
+
+    async def _add(self, readme: Readme) -> None:
+        ending = "md" if readme.media_type == "text/markdown" else "txt"
+        form = aiohttp.FormData()
+        form.add_field(
+            "file",
+            readme.text.encode(),
+            filename=f"{readme.package}.{ending}",
+            content_type="text/markdown" if ending == "md" else "text/plain",
+        )
+        await self._client.request("POST", "/api/v1/library", form=form)
+
+
+def _verdict(screen: Screen, undisturbed: Run, worker: Run, daemon: Run, elapsed_s: float) -> bool:
+    """Show what was measured, and say plainly whether every claim held."""
+    faults = [f"undisturbed: {fault}" for fault in undisturbed.faults(None)]
+    faults += [f"worker killed: {fault}" for fault in worker.faults(undisturbed)]
+    faults += [f"daemon killed: {fault}" for fault in daemon.faults(undisturbed)]
+    answer = str(undisturbed.result["answer"]).lower()
+    cited = {citation["title"].lower() for citation in undisturbed.result["citations"]}
+    if not all(fact in answer for fact in FACTS) or not any(SOURCE in title for title in cited):
+        faults.append("the answer does not hold the fact, or does not cite its document")
+    runs = (undisturbed, worker, daemon)
+    screen.heading("What was left of the work")
+    screen.table(
+        ("", "undisturbed", "worker killed", "daemon killed"),
+        [
+            ("steps finished before the kill, and kept", *(_kept(run) for run in runs)),
+            ("events, without gap or duplicate", *(str(len(run.seen)) for run in runs)),
+            ("tokens on the screen when it was killed", *(_tokens(run) for run in runs)),
+            ("from the kill to the next new token", *(_time(run) for run in runs)),
+            ("went on", *(run.resume or "–" for run in runs)),
+            (
+                "text identical to the undisturbed run",
+                "–",
+                *("yes" if run.text == undisturbed.text else "NO" for run in (worker, daemon)),
+            ),
+        ],
+    )
+    for fault in faults:
+        screen.fault(f"Does not hold: {fault}.")
+    if not faults:
+        screen.heading(f"Everything held. ({elapsed_s:.0f} s)")
+        screen.line(
+            "Ask your own documents: regend serve --background; regend library add FOLDER; "
+            "regend research “…”"
+        )
+    return not faults
+
+
+def _kept(run: Run) -> str:
+    return f"{len(run.kept)} of {len(run.steps)}" if run.shown_tokens else str(len(run.steps))
+
+
+def _tokens(run: Run) -> str:
+    return str(run.shown_tokens) if run.shown_tokens else "–"
+
+
+def _time(run: Run) -> str:
+    return "–" if run.resumed_in_s is None else f"{run.resumed_in_s:.2f} s"
