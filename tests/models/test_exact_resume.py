@@ -1,3 +1,5 @@
+"""A killed generation goes on at the same token; where it cannot, it says so."""
+
 from __future__ import annotations
 
 import asyncio
@@ -7,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from regend.errors import Retryable
-from regend.models.generation import GenerationRequest
+from regend.models.generation import GenerationCheckpoint, GenerationRequest
 from regend.models.pool import ModelPool
 from tests.models.attempts import STORY, Attempt, kill_host, run_undisturbed
 
@@ -85,7 +87,12 @@ async def test_an_answer_goes_on_in_another_slot_of_a_living_host(pool: ModelPoo
     _, undisturbed = await run_undisturbed(pool, SAMPLED)
     first = await pool.acquire("")
     attempt = Attempt()
-    attempt.on_chunk = lambda chunk: attempt.shown.tokens >= 40 and attempt.cancelled.set()
+
+    def stop_when_far_enough(chunk: object) -> None:
+        if attempt.shown.tokens >= 40:
+            attempt.cancelled.set()
+
+    attempt.on_chunk = stop_when_far_enough
     assert (await attempt.run(first, SAMPLED)).finish_reason == "cancelled"
     second = await pool.acquire("")
     assert second.slot != first.slot
@@ -128,7 +135,8 @@ async def test_a_state_of_another_model_build_or_machine_is_never_restored(
 ) -> None:
     attempt = await kill_in_the_middle(pool, STORY, 20)
     assert attempt.checkpoint is not None
-    attempt.checkpoint = replace(attempt.checkpoint, **{field: "another"})
+    foreign = {**attempt.checkpoint.to_dict(), field: "another"}
+    attempt.checkpoint = GenerationCheckpoint.from_dict(foreign)
     lease = await pool.acquire("")
     result = await attempt.run(lease, replace(STORY))
     pool.release(lease)
