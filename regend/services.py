@@ -25,7 +25,7 @@ from regend.jobs.service import Jobs
 from regend.library import index
 from regend.library.importer import Importer
 from regend.library.search import search
-from regend.models import catalogue, pull
+from regend.models import catalogue, openai_api, pull
 from regend.models.lease import Lease
 from regend.models.pool import ModelPool
 from regend.models.pull import PullProgress
@@ -74,7 +74,7 @@ class Services:
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Return the OpenAI-compatible routes."""
-        return ()
+        return openai_api.routes(self._pool)
 
     def start(self) -> None:
         """Clear what an interrupted import left."""

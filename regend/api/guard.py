@@ -59,6 +59,7 @@ class Guard:
         self._metrics = metrics
         self._hosts: frozenset[str] = frozenset()
         self._origins: frozenset[str] = frozenset()
+        self._required: list[tuple[str, str]] = []
 
     def listen_at(self, port: int, scheme: str) -> None:
         """Allow the names under which the daemon is reached at this port."""
@@ -67,6 +68,10 @@ class Guard:
         self._origins = frozenset(
             {*(f"{scheme}://{host}" for host in self._hosts), *self._config.allowed_origins}
         )
+
+    def require(self, prefix: str, scope: str) -> None:
+        """Let only callers with this scope pass to paths that begin so."""
+        self._required.append((prefix, scope))
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -79,6 +84,7 @@ class Guard:
             if grant is not None:
                 request[GRANT] = grant
                 self._requests.take(grant.token_id, "requests")
+            self._check_scope(request.path, grant)
             response = await handler(request)
         except RegendError as error:
             response = failure(error, request[REQUEST_ID])
@@ -122,6 +128,15 @@ class Guard:
                 "Pages of another origin may not call this daemon.",
                 hint="To allow one, add it to [server] allowed_origins in config.toml.",
             )
+
+    def _check_scope(self, path: str, grant: Grant | None) -> None:
+        for prefix, scope in self._required:
+            if not path.startswith(prefix):
+                continue
+            if grant is None:
+                raise NotAuthenticated("not_authenticated", "This call needs a token.")
+            if not grant.allows(scope):
+                raise NotAllowed("scope", f"This token may not do that; it lacks {scope}.")
 
     async def _identify(self, request: web.Request) -> Grant | None:
         """Return who calls, None where they did not say.

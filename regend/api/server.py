@@ -52,6 +52,7 @@ class Server:
         self._app.add_routes([route(endpoint) for endpoint in (*endpoints, described)])
         self._app.router.add_get(f"{API}/ws", self._websocket)
         self._app.add_routes(more_routes)
+        guard.require("/v1/", "models:read")
         self._runner = web.AppRunner(
             self._app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_S
         )

@@ -6,6 +6,8 @@ that ends the job; a reader that comes back after it is told by 204 to come no m
 
 from __future__ import annotations
 
+import contextlib
+
 from aiohttp import web
 
 from regend import events
@@ -41,10 +43,9 @@ class EventStream:
             }
         )
         await response.prepare(call.request)
-        try:
+        # A reader that leaves goes on from its own position when it comes back.
+        with contextlib.suppress(ConnectionResetError):
             await self._send(response, call.user, job["id"], cursor)
-        except ConnectionResetError:
-            pass  # the reader left; it goes on from its own position when it comes back
         return response
 
     async def _send(
