@@ -157,6 +157,14 @@ def create(connection: sqlite3.Connection, job: NewJob, at_ms: int) -> tuple[int
     return number, True
 
 
+def any_ready(connection: sqlite3.Connection) -> bool:
+    """Tell whether a job may run."""
+    row = connection.execute(
+        "SELECT 1 FROM jobs WHERE state = 'created' AND held = 0 LIMIT 1"
+    ).fetchone()
+    return row is not None
+
+
 def claim(connection: sqlite3.Connection, boot: str, at_ms: int) -> Claim | None:
     """Take the next job that may run: highest priority, then oldest. None where there is none."""
     row = connection.execute(

@@ -156,6 +156,9 @@ class Supervisor:
         return repository.requeue_orphans(connection, self._boot, _RECOVERY_PAGE, deaths, at_ms)
 
     async def _claim(self) -> Claim | None:
+        with self._store.reading() as connection:
+            if not repository.any_ready(connection):
+                return None  # every commit wakes the claim loop; most bring no job
         at_ms = self._clock.wall_ms()
         try:
             return await self._store.write(

@@ -47,7 +47,7 @@ class Writer:
 
     Args:
         connection: opened by `open_writer`; used by the writer's thread only from here on.
-        committed: called in the loop's thread after each commit.
+        committed: called in the loop's thread after each commit that changed something.
         probe: called with the name of each point at which a crash is worth testing.
     """
 
@@ -112,7 +112,9 @@ class Writer:
                     last = True
                     break
                 batch.append(item)
-            self._settle(self._commit(batch))
+            before = self._connection.total_changes
+            outcomes = self._commit(batch)
+            self._settle(outcomes, changed=self._connection.total_changes != before)
             if last:
                 return
 
@@ -156,7 +158,7 @@ class Writer:
         connection.execute("RELEASE operation")
         return _Outcome(item.future, value, None)
 
-    def _settle(self, outcomes: list[_Outcome]) -> None:
+    def _settle(self, outcomes: list[_Outcome], *, changed: bool) -> None:
         """Acknowledge a whole batch with one wake-up of the loop."""
         loop = self._loop
         if loop is None or loop.is_closed():
@@ -170,7 +172,8 @@ class Writer:
                     future.set_result(value)
                 else:
                     future.set_exception(error)
-            self._committed()
+            if changed:
+                self._committed()
 
         loop.call_soon_threadsafe(acknowledge)
 
