@@ -48,7 +48,7 @@ class Depth:
 
 DEPTHS = {
     "quick": Depth(searches=2, hits=12, documents=4, quotes=3, model=False),
-    "normal": Depth(searches=3, hits=16, documents=6, quotes=3, model=True),
+    "normal": Depth(searches=3, hits=16, documents=6, quotes=4, model=True),
     "deep": Depth(searches=8, hits=32, documents=14, quotes=6, model=True),
 }
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from regend.agents.evidence.question import analyse
 from regend.agents.evidence.reading import (
-    AROUND_CHARACTERS,
+    BEYOND_CHARACTERS,
     HEAD_CHARACTERS,
     WHOLE_CHARACTERS,
     documents_to_read,
@@ -54,6 +54,4 @@ def test_windows_of_a_long_document_hold_what_was_found_and_do_not_overlap(
     assert parts[0] == (0, text[: len(parts[0][1])]) and ends[0] >= HEAD_CHARACTERS
     for start, end in sorted(set(spans))[:12]:
         assert any(low <= start and end <= low + len(part) for low, part in parts)
-    assert sum(len(part) for _, part in parts) <= HEAD_CHARACTERS + 12 * (
-        1200 + 2 * AROUND_CHARACTERS
-    )
+    assert sum(len(part) for _, part in parts) <= HEAD_CHARACTERS + 12 * (1200 + BEYOND_CHARACTERS)

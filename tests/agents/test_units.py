@@ -126,5 +126,14 @@ def test_a_long_line_of_anything_is_cut_into_bounded_units(piece: str) -> None:
     assert all(unit.end - unit.start <= 1000 for unit in units(text))
 
 
+def test_an_interactive_session_is_code_without_any_fence() -> None:
+    found = units("Try:\n\n>>> f(1)\n2\n\nGood.")
+    assert [unit.kind for unit in found] == ["prose", "code", "prose"]
+
+
+def test_a_heading_is_its_words_without_tags() -> None:
+    assert units('# Rules<a id="rules"></a>\n\nText.')[0].heading == "Rules"
+
+
 def test_units_are_plain_values() -> None:
     assert units("Text.") == [Unit(0, 5, "prose", "", None, 1)]

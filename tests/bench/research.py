@@ -1,11 +1,13 @@
 """What research reaches on the README texts of the installed packages.
 
-Run as `python -m tests.bench research [--split tune|extra|final|all] [--depth quick|normal|deep] [--failures]`.
+Run as `python -m tests.bench research [--split NAME] [--depth NAME] [--model] [--failures]`.
 
 The questions (`tests/agents/questions.jsonl`) were written and committed before any ranking. Of 60
 with a known answer 40 are for tuning and 20 were kept apart; 10 have no answer. The split `extra`
-was added for tuning after the first look at the figures of `final`. Beside research runs a baseline on the same texts: the three best passages of plain BM25 (SQLite's own, tokenizer
-`porter unicode61`) shown whole, refused only where nothing matches.
+(`questions_extra.jsonl`) was added for tuning after a first look at the figures of `final`, whose
+failures are never shown. Beside research runs a baseline on the same texts: the three best passages
+of plain BM25 (SQLite's own, tokenizer `porter unicode61`) shown whole, refused only where nothing
+matches.
 
 A document is right where the package that has the answer is among those cited; a fact is there
 where one of its accepted texts is in the answer that is shown, without the list of sources.

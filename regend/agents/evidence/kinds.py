@@ -14,6 +14,7 @@ from regend.agents.evidence.words import words
 
 MISSING = 0.45  # the kind wanted is not there: hardly an answer
 LIKELY = 1.12  # the kind wanted is there
+LINKS = 0.6  # little but links: it tells where to look, not what is so
 UNLIKELY = 0.85  # mere code or a table row, where nobody asked for one
 
 _DATE = re.compile(
@@ -51,6 +52,7 @@ _CHANGES = re.compile(
     r"change ?log|\bchanges\b|release (?:notes|history)|\bhistory\b|what's new|(?:^|› )v?\d+\.\d+",
     re.IGNORECASE,
 )
+_LINK = re.compile(r"\]\([^)\s]*\)?|\]\[[^\]]*\]|https?://[^\s>)\]]+|<[^<>\s]+>`?_{0,2}")
 _REQUIRED = {"date": _DATE, "price": _PRICE, "license": _LICENSE}
 _WELCOME = {
     "way": _CODE,
@@ -92,6 +94,8 @@ def kind_fit(cues: frozenset[str], text: str, kind: str, heading: str) -> float:
             fit *= LIKELY
     if kind in ("code", "row") and not cues & {"way", "number", "version"}:
         fit *= UNLIKELY
+    if 2 * sum(len(link.group()) for link in _LINK.finditer(text)) > len(text):
+        fit *= LINKS
     if text.rstrip().endswith("?"):
         fit *= UNLIKELY
     if not cues & {"version", "date"} and _CHANGES.search(heading):

@@ -1,8 +1,8 @@
 """Reading: which documents to read after a search, and which parts of them.
 
 A document that several searches found, found early, or that the question names by its title comes
-first. A short one is read whole; of a long one, the beginning and the surroundings of what was
-found, so that the work is bounded however large the library's documents are.
+first. A short one is read whole; of a long one, the beginning and what was found with what follows
+it, so that the work is bounded however large the library's documents are.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 from regend.agents.evidence.question import Question
 from regend.agents.evidence.scoring import named_share
 
-WHOLE_CHARACTERS = 24_000  # a document up to this length is read whole
+WHOLE_CHARACTERS = 60_000  # a document up to this length is read whole
 HEAD_CHARACTERS = 3_000  # of a longer one, which often says what it is about
-AROUND_CHARACTERS = 1_500  # before and after each passage found
+BEYOND_CHARACTERS = 1_500  # after each passage found; it begins outside of any fence of code
 MAX_WINDOWS = 12  # of one document
 NAME_WORTH = 2.0  # a document named in full counts as one found three times
 
@@ -61,12 +61,9 @@ def windows(spans: Spans, text: Callable[[int, int], str]) -> Iterator[tuple[int
         return
     wanted: Spans = [(0, HEAD_CHARACTERS)]
     for start, end in sorted(set(spans))[:MAX_WINDOWS]:
-        low, high = max(0, start - AROUND_CHARACTERS), end + AROUND_CHARACTERS
-        if low <= wanted[-1][1]:
-            wanted[-1] = (wanted[-1][0], max(wanted[-1][1], high))
+        if start <= wanted[-1][1]:
+            wanted[-1] = (wanted[-1][0], max(wanted[-1][1], end + BEYOND_CHARACTERS))
         else:
-            wanted.append((low, high))
-    for low, high in wanted:
-        part = text(low, high)
-        skipped = part.find("\n") + 1 if low else 0  # begin at a line
-        yield low + skipped, part[skipped:]
+            wanted.append((start, end + BEYOND_CHARACTERS))
+    for start, end in wanted:
+        yield start, text(start, end)

@@ -223,7 +223,7 @@ def _candidates(
     foreign = sum(
         weight
         for term, weight, known in zip(question.terms, weights, in_document, strict=True)
-        if term.stem in names and not known
+        if term.stem in names and not known and not term.stem[0].isdigit()
     )
     for place, unit in enumerate(read.units):
         own = read.unit_terms[place]

@@ -17,9 +17,10 @@ from regend.agents.evidence.scoring import Candidate, named_share
 from regend.agents.evidence.units import Unit
 from regend.agents.evidence.words import is_stop_word, stem, words
 
-MIN_COVERAGE = 0.52  # share of the question that a quote must speak of; below, no answer
+MIN_COVERAGE = 0.56  # share of the question that a quote must speak of; below, no answer
 MIN_COVERAGE_NAMED = 0.44  # … of a document that the question names
-MIN_SHARE = 0.72  # of the best score, for a further quote
+MIN_SHARE = 0.68  # of the best score, for a further quote
+MIN_SHARE_ELSEWHERE = 0.85  # … of a document other than the best one's
 DUPLICATE_SHARE = 0.8  # of common words with meaning, from which two quotes say the same
 MAX_QUOTE_CHARACTERS = 900
 MAX_ASIDE_CHARACTERS = 300  # of code that a sentence announces where nobody asked for code
@@ -77,9 +78,13 @@ def choose(question: Question, ranked: Sequence[Candidate], limit: int) -> list[
     if not fitting:
         return []
     spans: list[_Span] = []
+    best = fitting[0]
     for candidate in fitting:
-        if candidate.score < MIN_SHARE * fitting[0].score:
+        share = candidate.score / best.score if best.score else 0.0
+        if share < MIN_SHARE:
             break
+        if candidate.piece.document_id != best.piece.document_id and share < MIN_SHARE_ELSEWHERE:
+            continue
         _take(_Span(candidate, *_widened(question, candidate)), spans, limit)
     return [_quote(span) for span in spans]
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from regend.library.sentences import sentences
+from regend.library.passages import HEADING_SEPARATOR, sentences
 
 MAX_ITEM_CHARACTERS = 400  # a longer list item is cut into sentences
 MAX_CODE_CHARACTERS = 900  # a quote shows the first lines of a longer block
@@ -29,6 +29,7 @@ _DIRECTIVE = re.compile(
 )
 _OPTION = re.compile(r"\s*:[\w-]+:(\s|$)")
 _LINK_TARGET = re.compile(r"\s{0,3}\[[^\]]+\]:\s+\S+")
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _IMAGE = re.compile(r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])")
 _DECORATION = re.compile(
     r"\[\s*\]\([^)]*\)|\[\s*\](?:\[[^\]]*\])?"
@@ -117,6 +118,7 @@ class _Scanner:
                 continue
             if not (
                 self._take_fence()
+                or self._take_doctest()
                 or self._take_heading()
                 or self._take_directive()
                 or self._take_table()
@@ -139,6 +141,15 @@ class _Scanner:
             self.at += 1
         self._add_code(first, self.at)
         self.at += 1
+        return True
+
+    def _take_doctest(self) -> bool:
+        if not self.lines[self.at].text.lstrip().startswith(">>> "):
+            return False
+        first = self.at
+        while self.at < len(self.lines) and not self.lines[self.at].blank:
+            self.at += 1
+        self._add_code(first, self.at)
         return True
 
     def _take_heading(self) -> bool:
@@ -166,7 +177,7 @@ class _Scanner:
     def _enter(self, level: int, title: str) -> None:
         while self.headings and self.headings[-1][0] >= level:
             self.headings.pop()
-        self.headings.append((level, title))
+        self.headings.append((level, _TAG.sub("", title).strip()))
         self.lead = None
         self.parents.clear()
         self.literal = False
@@ -300,7 +311,7 @@ class _Scanner:
         bare = _DECORATION.sub(" ", _IMAGE.sub("", body))
         if not any(one.isalnum() for one in bare):
             return
-        heading = " › ".join(title for _, title in self.headings)
+        heading = HEADING_SEPARATOR.join(title for _, title in self.headings if title)
         lead = self.lead if kind != "prose" else None
         if kind in ("item", "code") and self.parents:
             lead = self.parents[-1][1]

@@ -60,9 +60,9 @@ NUMBER_WORDS = frozenset(_NUMBER_WORDS.split())
 
 # Words that say little about which document is meant; they count, but for little.
 _WEAK_WORDS = """
-lot lots well known set package packages module library tool project software thing things way
-ways kind python use used
-using uses want need needs like good own several different make much many often well known get put
+lot lots well known set package packages module library tool software thing things way ways kind
+use used go goes according
+using uses want like good own several different make much many often well known get put
 turn give take say see look offer offers exist exists new moment myself else still already
 चीज़ चीज तरीका प्रकार बहुत अच्छा
 """
@@ -180,6 +180,17 @@ PHRASES = {
     "give back": "return",
     "made by": "author",
     "stand for": "abbreviation",
+    "stand in for": "replace",
+    "instead of": "replace",
+    "built on": "use",
+    "based on": "use",
+    "relies on": "use",
+    "rely on": "use",
+    "depends on": "require",
+    "depend on": "require",
+    "at least": "require",
+    "written in": "implement",
+    "free of charge": "free",
 }
 
 RELATED_GROUPS = (
@@ -190,6 +201,13 @@ RELATED_GROUPS = (
     "minimum min least smallest lowest",
     "default standard",
     "disable deactivate off stop prevent avoid suppress",
+    "kill terminate stop interrupt abort end cancel",
+    "reliable sure safe certain robust dependable",
+    "implement write develop build",
+    "compress compression decompress encode encoding decode decoding",
+    "replace replacement substitute alternative instead parity",
+    "input argument take accept",
+    "output result write export",
     "prevent stop avoid skip without exclude keep",
     "enable activate allow permit",
     "install setup pip installation",
@@ -207,10 +225,10 @@ RELATED_GROUPS = (
     "version release",
     "last latest newest final recent",
     "current moment now today currently present",
-    "support compatible require work run understand handle",
+    "support compatible require work run understand handle follow accept cover know",
     "need require depend prerequisite necessary",
     "company organization team enterprise corporation firm",
-    "several multiple many numerous",
+    "several multiple many numerous various",
     "update refresh sync upgrade renew",
     "show display print output render",
     "start begin first initial launch",
@@ -232,7 +250,7 @@ RELATED_GROUPS = (
     "page site website web",
     "url link address",
     "import load read open parse",
-    "save write store dump",
+    "save write store dump storage backend",
     "change modify edit alter manipulate",
     "old previous earlier former older prior classic legacy",
     "remove deprecate discontinue remain",
