@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -30,19 +31,40 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """A group of commands whose help ends in examples."""
+    """A group of commands whose help ends in examples.
+
+    Args:
+        later: commands that are imported when they are used: `module:attribute` by name.
+    """
 
     command_class = Command
 
-    def __init__(self, *args: Any, examples: Sequence[str] = (), **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        examples: Sequence[str] = (),
+        later: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
         options.setdefault("context_settings", _SETTINGS)
         options.setdefault("no_args_is_help", False)
         super().__init__(*args, **options)
         self.examples = tuple(examples)
+        self.later = dict(later or {})
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order in which they were written."""
-        return list(self.commands)
+        return [*self.commands, *self.later]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, imported now if it was left for later; None where there is none."""
+        place = self.later.get(cmd_name)
+        if place is None:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = place.partition(":")
+        loaded = getattr(importlib.import_module(f"regend.cli.{module}"), attribute)
+        assert isinstance(loaded, click.Command), place
+        return loaded
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Show the help where no command is named."""

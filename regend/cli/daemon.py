@@ -89,12 +89,11 @@ class Daemon:
         """
         size = os.fstat(file.fileno()).st_size
         boundary = os.urandom(16).hex()
-        quoted = name.replace("\\", "\\\\").replace('"', "%22").replace("\r", " ")
+        # The extended form (RFC 5987), because of the plain one servers cut the leading slash off.
         head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; '
-            f'filename="{quoted.replace(chr(10), " ")}"\r\n'
-            "Content-Type: application/octet-stream\r\n\r\n"
-        ).encode(errors="replace")
+            "--" + boundary + '\r\nContent-Disposition: form-data; name="file"; '
+            f"filename*=UTF-8''{quote(name)}\r\nContent-Type: application/octet-stream\r\n\r\n"
+        ).encode()
         tail = f"\r\n--{boundary}--\r\n".encode()
         headers = {
             "Content-Type": f"multipart/form-data; boundary={boundary}",

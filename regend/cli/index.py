@@ -62,18 +62,9 @@ Start here:
 Help on a command: regend COMMAND --help"""
 
 
-def names() -> list[str]:
-    """Return the names of all commands, in the order of the overview."""
-    return [name for _section, commands in SECTIONS for name, _target, _help in commands]
-
-
-def target(name: str) -> str | None:
-    """Return `module:attribute` of a command within this package; None where there is none."""
-    for _section, commands in SECTIONS:
-        for known, place, _help in commands:
-            if known == name:
-                return place
-    return None
+def targets() -> dict[str, str]:
+    """Return where each command lives, `module:attribute` within this package, by name."""
+    return {name: target for _section, commands in SECTIONS for name, target, _help in commands}
 
 
 def overview() -> str:

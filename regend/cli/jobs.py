@@ -7,11 +7,8 @@ from typing import Any
 
 import click
 
-from regend.cli.approvals import approve
 from regend.cli.command import Group, as_json, job_id
 from regend.cli.daemon import Daemon, quote
-from regend.cli.running import run
-from regend.cli.steering import cancel, fork, pause, resume, retry
 from regend.cli.table import Cell, Column, print_table
 from regend.cli.terminal import out, out_json, paint, say
 from regend.cli.text import duration, line
@@ -34,6 +31,15 @@ _PAGE = 200
     cls=Group,
     short_help="List, watch and steer jobs.",
     examples=["regend jobs list --state running", "regend jobs logs -f 019ab3f2"],
+    later={
+        "run": "running:run",
+        "cancel": "steering:cancel",
+        "pause": "steering:pause",
+        "resume": "steering:resume",
+        "retry": "steering:retry",
+        "fork": "steering:fork",
+        "approve": "approvals:approve",
+    },
 )
 def jobs() -> None:
     """List, watch and steer jobs.
@@ -228,7 +234,3 @@ def _follow(daemon: Daemon, job: dict[str, Any], tell: Any) -> int:
         say_detached(job["id"])
         return DETACHED_CODE
     return 0
-
-
-for _command in (run, cancel, pause, resume, retry, fork, approve):
-    jobs.add_command(_command)

@@ -23,6 +23,7 @@ _KINDS = {
     "application/pdf": "PDF",
 }
 _MEASURE = 88
+_HIT_LINES = 5  # the rest is told by --json
 
 
 @click.group(
@@ -139,8 +140,11 @@ def _print_hit(number: int, hit: dict[str, Any], wide: int) -> None:
     out(paint(mark, "accent") + paint(fit(line(where), wide - len(mark)), "bold"))
     place = f"{line(hit['source'])} · characters {start}–{end}"
     out(paint(indent + fit(place, wide - len(mark)), "dim"))
-    for row in wrap(line(hit["text"]), wide - len(mark)):
+    rows = wrap(line(hit["text"]), wide - len(mark))
+    for row in rows[:_HIT_LINES]:
         out(indent + row)
+    if len(rows) > _HIT_LINES:
+        out(indent + paint("…", "dim"))
     out("")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
 from regend.cli.command import Command
 from regend.cli.daemon import Daemon
+from regend.cli.terminal import is_terminal, say
 
 
 @click.command(
@@ -75,8 +77,15 @@ def research(
 
             out_json(ended["result"])
         else:
+            _set_off()
             print_answer(ended["result"])
     return conclude(ended)
+
+
+def _set_off() -> None:
+    """Set the answer off from the steps above it, where both are on one screen."""
+    if is_terminal(sys.stdout) and is_terminal(sys.stderr):
+        say("")
 
 
 def _whole_ids(daemon: Daemon, sources: tuple[str, ...]) -> list[str]:

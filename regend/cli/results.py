@@ -64,7 +64,6 @@ def print_answer(result: dict[str, Any]) -> None:
     wide = columns(sys.stdout)
     # Its own list of sources gives way to the one below, which says where each quote stands.
     text = result["answer"].partition(f"\n{_SOURCES_HEADING}")[0].rstrip()
-    out("")
     for row in render(text, wide):
         out(row)
     out("")

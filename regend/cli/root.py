@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -17,26 +16,12 @@ from regend.errors import RegendError
 class _Root(Group):
     """All commands, each imported when it is used."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the overview."""
-        return index.names()
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command; None where there is none of this name."""
-        place = index.target(cmd_name)
-        if place is None:
-            return None
-        module, _, attribute = place.partition(":")
-        loaded = getattr(importlib.import_module(f"regend.cli.{module}"), attribute)
-        assert isinstance(loaded, click.Command)
-        return loaded
-
     def get_help(self, ctx: click.Context) -> str:
         """Return the same overview that is printed without the parser."""
         return index.overview()
 
 
-root = _Root("regend")
+root = _Root("regend", later=index.targets())
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -83,9 +83,13 @@ def size(count: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time in its two leading units: `0.4 s`, `12 min 5 s`, `3 d 4 h`."""
+    """Return a length of time in its leading units: `40 ms`, `1.4 s`, `12 min 5 s`, `3 d 4 h`."""
+    if seconds < 0.001:
+        return "<1 ms"
+    if seconds < 0.95:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 10:
-        return f"{max(0.0, seconds):.1f} s"
+        return f"{seconds:.1f} s"
     whole = int(seconds)
     if whole < _MINUTE_S:
         return f"{whole} s"

@@ -37,13 +37,14 @@ class Watcher:
 
     def __init__(self, text_to: str = "stderr") -> None:
         self._line = LiveLine()
+        self._is_answer = text_to == "stdout"
         self._text_to = text_to if is_terminal(_stream(text_to)) else "nowhere"
         self._reached: dict[int, int] = {}
         self._in_text = False
         self._notes: list[str] = []
         self._documents: set[str] = set()
         self._passages = 0
-        self._searches = 0
+        self._chosen = 0
         self.wrote_text = False
 
     def show(self, event: Event) -> None:
@@ -72,6 +73,8 @@ class Watcher:
 
     def _step_done(self, data: dict[str, Any]) -> None:
         self._end_text()
+        if self._is_answer:
+            return
         self._note_step(data)
         icon = paint(STATES["completed"][0], "green", sys.stderr)
         name = pad(line(data["name"]), _NAME_COLUMNS)
@@ -84,28 +87,31 @@ class Watcher:
         tokens = self._reached.get(data["ordinal"])
         if tokens:
             self._notes.append(count(tokens, "token"))
-        if self._searches:
+        if self._passages:
             passages = count(self._passages, "passage")
             documents = count(len(self._documents), "document")
             self._notes.append(f"{passages} in {documents}")
-        self._searches = self._passages = 0
+        if self._chosen:
+            self._notes.append(f"{count(self._chosen, 'quote')} chosen")
+        self._passages = self._chosen = 0
 
     def _progress(self, data: dict[str, Any]) -> None:
         if self._in_text:
             return
         step = str(data.get("step") or "")
-        if self._text_to != "stdout":
+        if not self._is_answer:
             self._line.bar(float(data["progress"]) / 100, step)
         else:
             self._line.show(f"◐ {step} …", "dim")
 
     def _found(self, data: dict[str, Any]) -> None:
         hits = data.get("hits", [])
-        self._searches += 1
-        if not data.get("chosen"):
-            self._passages += len(hits)
-            self._documents |= {str(hit.get("document_id")) for hit in hits}
-        if hits and not data.get("chosen"):
+        if data.get("chosen"):
+            self._chosen += len(hits)
+            return
+        self._passages += len(hits)
+        self._documents |= {str(hit.get("document_id")) for hit in hits}
+        if hits:
             self._line.show(f"◐ found: {hits[0].get('title', '')}", "dim")
 
     def _chunk(self, data: dict[str, Any]) -> None:
