@@ -66,6 +66,8 @@ PROVIDER_TIMEOUT_S = 1.0  # for a connected server to list its models
 PROVIDER_CACHE_S = 30.0
 PROVIDER_ANSWER_BYTES = 4 * MIB
 PROVIDER_MODELS = 1000  # of one connected server
+SLOT_STOP_S = 1.0  # a slot whose stream was closed stops at the end of its batch
+HOST_ANSWER_BYTES = 64 * KIB
 HOST_CONNECT_TIMEOUT_S = 5.0  # a model host on loopback that does not accept is dead
 DOWNLOAD_CHUNK_BYTES = 1 * MIB
 

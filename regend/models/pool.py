@@ -18,7 +18,7 @@ import contextlib
 import itertools
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -149,7 +149,8 @@ class ModelPool:
     async def _answers(self, lease: Lease) -> bool:
         """Return whether the host serves; a worker may learn of its death before we do."""
         try:
-            if await self._is_healthy(lease):
+            health = await _exchange(lease.url, "GET /health HTTP/1.0\r\n\r\n")
+            if b" 200 " in health[:15]:
                 return True
         except asyncio.CancelledError:
             self.release(lease)
@@ -159,17 +160,6 @@ class ModelPool:
             host.process.kill()
         self.release(lease)
         return False
-
-    async def _is_healthy(self, lease: Lease) -> bool:
-        parts = urlsplit(lease.url)
-        try:
-            async with asyncio.timeout(limits.HOST_CONNECT_TIMEOUT_S):
-                reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-                with contextlib.closing(writer):
-                    writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                    return (await reader.readline()).startswith(b"HTTP/1.1 200")
-        except (OSError, TimeoutError):
-            return False
 
     def release(self, lease: Lease) -> None:
         """Give a lease back; safe to repeat, and after its host died."""
@@ -187,17 +177,33 @@ class ModelPool:
         """Return whether the lease is no longer good: released, or its host died."""
         return lease.id not in self._held
 
-    def interrupt(self, lease: Lease) -> bool:
-        """Stop a slot that goes on computing after its user was cancelled; call before `release`.
+    def interrupt(self, lease: Lease) -> None:
+        """See to it that a slot stops whose user was cancelled; call before or after `release`.
 
-        Kills the host unless another slot of it is in use; then the slot finishes its batch and
-        stops by itself. Returns whether the host was killed.
+        A closed stream ends decoding at once and a prefill at its next batch. A host that is still
+        busy after `limits.SLOT_STOP_S`, with nobody else on it, is killed.
         """
         host = self._host_of(lease)
-        if host is None or any(other != lease for other in host.leases.values()):
-            return False
-        host.process.kill()
-        return True
+        if host is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(limits.SLOT_STOP_S, self._look_after, host)
+
+    def _look_after(self, host: _Host) -> None:
+        if host.process.ready and not self._closed:
+            self._spawn(self._kill_if_stuck(host), f"look after {host.process.plan.model.name}")
+
+    async def _kill_if_stuck(self, host: _Host) -> None:
+        stuck = not host.leases and not await self._is_idle(host.process)
+        if stuck and not host.leases:  # nobody came while we asked
+            host.process.kill()
+
+    async def _is_idle(self, process: HostProcess) -> bool:
+        """Return whether no slot computes; a host deep in a batch does not even answer."""
+        request = (
+            f"GET /slots HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {process.api_key}"
+        )
+        answer = await _exchange(process.url, request + "\r\nConnection: close\r\n\r\n")
+        return b" 200 " in answer[:15] and b'"is_processing":true' not in answer
 
     def running(self) -> list[dict[str, Any]]:
         """Return the hosts as JSON objects for `GET /models/running`."""
@@ -385,7 +391,10 @@ class ModelPool:
         process = HostProcess(plan, self._on_death)
         host = _Host(process, rfc3339(self._clock.wall_ms()))
         self._hosts[plan.model.name] = host
-        task = asyncio.create_task(self._bring_up(host), name=f"load {plan.model.name}")
+        self._spawn(self._bring_up(host), f"load {plan.model.name}")
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -449,6 +458,19 @@ class ModelPool:
     def _host_of(self, lease: Lease) -> _Host | None:
         host = self._hosts.get(lease.model)
         return host if host is not None and host.process.id == lease.host_id else None
+
+
+async def _exchange(url: str, request: str) -> bytes:
+    """Send a request to a host and return the beginning of its answer; empty where none comes."""
+    parts = urlsplit(url)
+    try:
+        async with asyncio.timeout(limits.HOST_CONNECT_TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+            with contextlib.closing(writer):
+                writer.write(request.encode())
+                return await reader.read(limits.HOST_ANSWER_BYTES)
+    except (OSError, TimeoutError):
+        return b""
 
 
 def _closing() -> Busy:
