@@ -25,9 +25,9 @@ def dumps(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         text.encode()
     except UnicodeEncodeError as error:
-        raise _refusal("a lone surrogate, which is no character", "") from error
+        raise _refusal("a lone surrogate, which is no character", None) from error
     except (ValueError, TypeError, RecursionError) as error:
-        raise _refusal(f"a value that JSON cannot carry ({error})", "") from error
+        raise _refusal(f"a value that JSON cannot carry ({error})", None) from error
     return text
 
 
@@ -57,16 +57,15 @@ def loads(body: bytes | str) -> Any:
             "json_encoding", f"The body is not UTF-8 (byte {error.start}).", hint="Send UTF-8."
         ) from error
     except RecursionError as error:
-        raise _refusal(f"more than {MAX_JSON_DEPTH} nested levels", "") from error
+        raise _refusal(f"more than {MAX_JSON_DEPTH} nested levels", None) from error
     except json.JSONDecodeError as error:
         raise BadInput(
             "json_invalid",
-            f"The body is not valid JSON: {error.msg} "
-            f"(line {error.lineno}, column {error.colno}).",
+            f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno}).",
         ) from error
     except ValueError as error:
         # Python refuses integers of thousands of digits before anything else sees them.
-        raise _refusal("a number of too many digits", "") from error
+        raise _refusal("a number of too many digits", None) from error
     check(value)
     return value
 
@@ -77,41 +76,67 @@ def check(value: Any) -> None:
     Raises:
         BadInput: naming the place, as `input.messages[3].content`.
     """
-    pending: list[tuple[Any, str, int]] = [(value, "", 0)]
+    # The value stands in a list of its own, so that it is checked like any other.
+    pending: list[tuple[Any, _Place | None, int]] = [([value], None, -1)]
     while pending:
-        item, place, depth = pending.pop()
-        if depth > MAX_JSON_DEPTH:
-            raise _refusal(f"more than {MAX_JSON_DEPTH} nested levels", place[:80])
-        if isinstance(item, str):
-            _check_text(item, place)
-        elif isinstance(item, dict):
-            for key, child in item.items():
-                _check_text(key, place)
-                pending.append((child, f"{place}.{key}" if place else str(key), depth + 1))
-        elif isinstance(item, list):
-            pending.extend((child, f"{place}[{i}]", depth + 1) for i, child in enumerate(item))
-        elif isinstance(item, float) and not math.isfinite(item):
-            raise _refusal("a number that is not finite", place)
-        elif isinstance(item, int) and abs(item) > MAX_INTEGER:
-            raise _refusal("a whole number beyond 64 bits", place)
+        container, place, depth = pending.pop()
+        if depth >= MAX_JSON_DEPTH:
+            raise _refusal(f"more than {MAX_JSON_DEPTH} nested levels", place)
+        pairs = container.items() if isinstance(container, dict) else enumerate(container)
+        for key, child in pairs:
+            fault = _fault(key) or _fault(child)
+            if fault is not None:
+                raise _refusal(fault, None if depth < 0 else (place, key))
+            if isinstance(child, (dict, list)):
+                pending.append((child, None if depth < 0 else (place, key), depth + 1))
 
 
-def _check_text(text: str, place: str) -> None:
+def _fault(item: Any) -> str | None:
+    """Return what is wrong with a value by itself, None where nothing is."""
+    if isinstance(item, str):
+        return None if item.isascii() or _is_text(item) else "a lone surrogate"
+    if isinstance(item, int):
+        return "a whole number beyond 64 bits" if abs(item) > MAX_INTEGER else None
+    if isinstance(item, float):
+        return None if math.isfinite(item) else "a number that is not finite"
+    return None
+
+
+def _is_text(item: str) -> bool:
     try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise _refusal("a lone surrogate, which is no character", place) from error
+        item.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+# Where a value stands: its container's place, and its key or index there. The text is made only
+# for an error: made for each value, it would multiply long keys by long lists.
+_Place = tuple["_Place | None", str | int]
+
+_PLACE_CHARACTERS = 80
+
+
+def _place_text(place: _Place | None) -> str:
+    """Return a place as `input.messages[3].content`, cut to what a person reads."""
+    parts: list[str] = []
+    while place is not None:
+        place, key = place
+        parts.append(f"[{key}]" if isinstance(key, int) else f".{key[:_PLACE_CHARACTERS]}")
+    text = "".join(reversed(parts)).removeprefix(".")[:_PLACE_CHARACTERS]
+    return text.encode(errors="replace").decode()
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise _refusal(name, "")
+    raise _refusal(name, None)
 
 
-def _refusal(what: str, place: str) -> BadInput:
-    where = f" at “{place}”" if place else ""
+def _refusal(what: str, place: _Place | None) -> BadInput:
+    name = _place_text(place)
+    where = f" at “{name}”" if name else ""
     return BadInput(
         "json_value",
         f"The JSON holds {what}{where}.",
         hint="Send such a value as text.",
-        field=place or None,
+        field=name or None,
     )
