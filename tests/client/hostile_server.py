@@ -97,6 +97,7 @@ class HostileServer:
         self._changed = asyncio.Condition()
         self._sockets: set[web.WebSocketResponse] = set()
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
         self.port = 0
 
     @property
@@ -112,16 +113,27 @@ class HostileServer:
         app.router.add_get("/", self._page)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        # A listener of our own rather than a site: `stop` must reach its sockets.
+        assert self._runner.server is not None
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._runner.server, "127.0.0.1", self.port, reuse_address=True
+        )
+        self.port = self._listener.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Die without a word to anybody."""
+        if self._runner is None or self._listener is None:
+            return
+        # Python 3.11 leaks a connection whose accepting is under way when its listener closes:
+        # accept no more, let the accepted ones arrive, and close then.
+        for listening in self._listener.sockets:
+            asyncio.get_running_loop().remove_reader(listening.fileno())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        self._listener.close()
         self.cut_all()
-        if self._runner is not None:
-            await self._runner.cleanup()
-        self._runner = None
+        await self._runner.cleanup()
+        self._runner = self._listener = None
 
     async def restart(self, history: History | None = None) -> None:
         """Die and come back, with the log kept or with another one."""
