@@ -41,7 +41,7 @@ class Context(Protocol):
     Attributes:
         input: the job's checked input.
         job_id: the job's id.
-        model: catalogue name of the job's model; empty where the job goes without one.
+        model: catalogue name of the job's model; empty for the daemon's default.
         seed: seed for sampling; the same in every attempt.
     """
 

@@ -216,11 +216,6 @@ class _Research:
 
     def prompt(self, quotes: list[dict[str, Any]]) -> dict[str, Any]:
         """Build the prompt, or say why there is none."""
-        if not self.context.model:
-            return {
-                "messages": [],
-                "note": "No model is set, so this is the documents' text alone.",
-            }
         try:
             built = messages(
                 self.question, [Quote.from_dict(body) for body in quotes], self.context.count_tokens
@@ -249,7 +244,7 @@ class _Research:
         kept = tuple((str(sentence), int(number)) for sentence, number in verified["kept"])
         checked = Checked(kept, tuple(verified["unsupported"]))
         if quotes:
-            answer = markdown(quotes, checked, self.context.model, note)
+            answer = markdown(quotes, checked, self.context.model or "the default model", note)
         else:
             answer = not_found(self.question, near, note)
         self.context.progress(100, "done")

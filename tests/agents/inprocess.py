@@ -70,6 +70,7 @@ class InProcess:
     events: list[tuple[str, dict[str, Any], float]] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    tokens: Callable[[str], int] | None = None  # how the model counts; words where not given
     fetch_error: RegendError | None = None
     _ordinal: int = 0
     _inside: bool = False
@@ -151,7 +152,7 @@ class InProcess:
 
     def count_tokens(self, text: str) -> int:
         self._writer()
-        return len(text.split())
+        return self.tokens(text) if self.tokens else len(text.split())
 
     def approve(self, action: str, preview: dict[str, Any]) -> bool:
         raise AssertionError("research asks for no approval")

@@ -16,6 +16,7 @@ where one of its accepted texts is in the answer that is shown, without the list
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import re
 import sqlite3
@@ -28,12 +29,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from regend.agents.evidence.prompt import ANSWER_TOKENS
 from regend.agents.evidence.support import supported
 from regend.agents.research import run
+from regend.clock import SystemClock
+from regend.config import Config, Home, ModelsConfig
 from regend.events import SEARCH_RESULT
 from regend.library.passages import HEADING_SEPARATOR, split
 from regend.library.words import split_words
+from regend.models.generation import GenerationRequest, count_tokens, generate
+from regend.models.lease import Lease
+from regend.models.pool import ModelPool
 from tests.agents.inprocess import InProcess, Library
+from tests.embedded_model import MODEL, embedded_model_home
 
 _QUESTIONS = Path(__file__).parent.parent / "agents"
 _MIN_README_CHARACTERS = 100
@@ -112,28 +120,69 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--failures", action="store_true", help="show those, but never of the final split"
     )
+    parser.add_argument("--model", action="store_true", help="let the embedded model write too")
+    parser.add_argument("--first", type=int, default=1000, help="only so many of each split")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="regend-bench-") as folder:
-        library = Library(Path(folder) / "library.db")
-        texts = readmes()
-        ids = {
-            name: library.add(_title(text, name), text, f"readmes/{name}.md")
-            for name, text in texts.items()
-        }
-        baseline = Baseline(texts)
-        print(f"{len(texts)} README texts, {sum(map(len, texts.values())) // 1000} kB")
-        chosen = ("tune", "final") if options.split == "all" else (options.split,)
-        for name in chosen:
-            every = questions("questions_extra" if name == "extra" else "questions")
-            rows = [row for row in every if row["split"] == name]
-            figures = Figures()
-            for row in rows:
-                failure = _ask(library, ids, row, options.depth, figures)
-                if failure and options.failures and name != "final":
-                    print(failure)
-            print(figures.line(f"research, {name}"))
-            print(baseline.figures(rows).line(f"baseline, {name}"))
-            _print_checks(figures)
+        if options.model:
+            home = embedded_model_home(Home.at(Path(folder) / "home"))
+            asyncio.run(_with_model(options, Path(folder), home))
+        else:
+            _measure(options, Path(folder), None)
+
+
+async def _with_model(options: argparse.Namespace, folder: Path, home: Home) -> None:
+    """Measure with a real host of the embedded model."""
+    pool = ModelPool(home, Config(models=ModelsConfig(discover=False)), SystemClock())
+    try:
+        lease = await pool.acquire(MODEL)
+        await asyncio.to_thread(_measure, options, folder, lease)
+    finally:
+        await pool.close()
+
+
+def _measure(options: argparse.Namespace, folder: Path, lease: Lease | None) -> None:
+    """Ask the questions of the chosen splits and print the figures."""
+    library = Library(folder / "library.db")
+    texts = readmes()
+    ids = {
+        name: library.add(_title(text, name), text, f"readmes/{name}.md")
+        for name, text in texts.items()
+    }
+    baseline = Baseline(texts)
+    print(f"{len(texts)} README texts, {sum(map(len, texts.values())) // 1000} kB")
+    for name in ("tune", "final") if options.split == "all" else (options.split,):
+        every = questions("questions_extra" if name == "extra" else "questions")
+        rows = [row for row in every if row["split"] == name][: options.first]
+        figures = Figures()
+        for row in rows:
+            context = InProcess(library, {"question": row["question"], "depth": options.depth})
+            _let_write(context, lease)
+            failure = _ask(context, ids, row, figures)
+            if failure and options.failures and name != "final":
+                print(failure)
+        print(figures.line(f"research, {name}"))
+        print(baseline.figures(rows).line(f"baseline, {name}"))
+        _print_checks(figures)
+
+
+def _let_write(context: InProcess, lease: Lease | None) -> None:
+    """Give the context the embedded model, if there is one."""
+    if lease is None:
+        return
+
+    def write(messages: list[dict[str, str]]) -> str:
+        request = GenerationRequest(messages=messages, max_tokens=ANSWER_TOKENS, temperature=0.0)
+        return generate(
+            lease,
+            request,
+            on_chunk=lambda chunk: None,
+            on_checkpoint=lambda checkpoint, file: file.unlink(missing_ok=True),
+            cancelled=lambda: False,
+        ).text
+
+    context.model, context.writer = MODEL, write
+    context.tokens = lambda text: count_tokens(lease, text)
 
 
 def _print_checks(figures: Figures) -> None:
@@ -148,18 +197,15 @@ def _print_checks(figures: Figures) -> None:
         print(f"  question to {name}: median {statistics.median(ordered):.0f} ms, p95 {p95:.0f} ms")
 
 
-def _ask(
-    library: Library, ids: dict[str, str], row: dict[str, Any], depth: str, figures: Figures
-) -> str:
+def _ask(context: InProcess, ids: dict[str, str], row: dict[str, Any], figures: Figures) -> str:
     """Ask one question, add to the figures, and return what went wrong, if anything."""
-    context = InProcess(library, {"question": row["question"], "depth": depth})
     started = time.perf_counter()
     result = run(context)
     figures.answer_ms.append(1000 * (time.perf_counter() - started))
     shown = [at for kind, data, at in context.events if kind == SEARCH_RESULT and data["hits"]]
     figures.first_passage_ms += [1000 * (at - started) for at in shown[:1]]
     cited = [citation["document_id"] for citation in result["citations"]]
-    _check_quotes(library, result, figures)
+    _check_quotes(context.library, result, figures)
     if row["package"] is None:
         figures.unanswerable += 1
         figures.refused += not cited

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from regend.agents.evidence.markdown import visible
 from regend.agents.evidence.selection import Quote
 
-PROMPT_TOKENS = 1200  # leaves room to answer in the smallest context in use (2048)
+PROMPT_TOKENS = 800  # fits the smallest contexts in use, and is read in a moment by a small model
 ANSWER_TOKENS = 160
 
 _INSTRUCTIONS = (
