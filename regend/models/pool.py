@@ -26,18 +26,13 @@ from urllib.parse import urlsplit
 from regend import limits
 from regend.clock import Clock, rfc3339
 from regend.config import Config, Home
-from regend.errors import Busy, NotFound, Refused, RegendError
+from regend.errors import Busy, NotFound, RegendError
 from regend.models import catalogue, pull
 from regend.models.catalogue import InstalledModel
-from regend.models.hosting import (
-    HostPlan,
-    HostProcess,
-    machine_memory_bytes,
-    physical_cores,
-    plan_memory,
-)
+from regend.models.hosting import HostProcess
 from regend.models.lease import Lease
-from regend.models.providers import CAPABILITIES, Providers
+from regend.models.planning import HostPlan, budget_bytes, plan_host
+from regend.models.providers import CAPABILITIES, Provider, Providers
 
 log = logging.getLogger(__name__)
 
@@ -264,54 +259,13 @@ class ModelPool:
     async def _lease_of_provider(self, name: str) -> Lease:
         provider, model = await self.providers.find(name)
         self._refuse_if_closed()
-        lease = Lease(
-            id=secrets.token_hex(8),
-            kind="openai",
-            model=model,
-            url=provider.url,
-            api_key=provider.api_key,
-            slot=-1,
-            context_tokens=0,
-            digest="",
-            build="",
-            machine="",
-            slots_dir="",
-            capabilities=CAPABILITIES,
-            host_id="",
-            quality="medium",
-        )
+        lease = _lease_at_server(provider, model)
         self._held.add(lease.id)
         return lease
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise _closing()
-
-    def _budget_bytes(self) -> int:
-        return self._config.memory_mb * limits.MIB or machine_memory_bytes() // 2
-
-    def _plan(self, model: InstalledModel) -> HostPlan:
-        """Return how to load the model: its whole context, or the half of it until it fits.
-
-        Raises:
-            Refused: `model_too_large`.
-        """
-        slots = max(1, self._config.slots)
-        context = model.context_tokens
-        least = min(context, limits.MODEL_LEAST_CONTEXT_TOKENS)
-        while plan_memory(model, slots, context) > self._budget_bytes() and context > least:
-            context = max(context // 2, least)
-        memory = plan_memory(model, slots, context)
-        if memory > self._budget_bytes():
-            raise Refused(
-                "model_too_large",
-                f"The model “{model.name}” needs about {memory // limits.MIB} MB, and models may "
-                f"use {self._budget_bytes() // limits.MIB} MB.",
-                hint="Choose a smaller model, or raise models.memory_mb in config.toml.",
-                field="model",
-            )
-        threads = self._config.threads or physical_cores()
-        return HostPlan(model, slots, context, threads, self._home.slots_dir, memory)
 
     # Decisions
 
@@ -339,7 +293,7 @@ class ModelPool:
                 self._waiters.remove(waiter)
                 waiter.future.set_result(self._lend(host, slot, waiter.owner))
             return True
-        plan = self._plan(waiter.model)
+        plan = plan_host(waiter.model, self._config, self._home.slots_dir)
         if not self._make_room(plan.memory_bytes):
             return False
         self._start(plan)
@@ -348,7 +302,7 @@ class ModelPool:
     def _make_room(self, needed_bytes: int) -> bool:
         """End idle hosts until the memory suffices; return whether it does already."""
         used = sum(host.process.plan.memory_bytes for host in self._hosts.values())
-        excess = used + needed_bytes - self._budget_bytes()
+        excess = used + needed_bytes - budget_bytes(self._config)
         if excess <= 0:
             return True
         idle = [host for host in self._hosts.values() if host.process.ready and not host.leases]
@@ -360,23 +314,7 @@ class ModelPool:
         return False
 
     def _lend(self, host: _Host, slot: int, owner: str) -> Lease:
-        process = host.process
-        lease = Lease(
-            id=secrets.token_hex(8),
-            kind="embedded",
-            model=process.plan.model.name,
-            url=process.url,
-            api_key=process.api_key,
-            slot=slot,
-            context_tokens=process.plan.context_tokens,
-            digest=process.plan.model.sha256,
-            build=process.build,
-            machine=process.machine,
-            slots_dir=str(process.plan.slots_dir),
-            capabilities=process.plan.model.capabilities,
-            host_id=process.id,
-            quality=process.plan.model.quality,
-        )
+        lease = _lease_of_slot(host.process, slot)
         host.leases[slot] = lease
         host.owners[lease.id] = owner
         self._held.add(lease.id)
@@ -458,6 +396,45 @@ class ModelPool:
     def _host_of(self, lease: Lease) -> _Host | None:
         host = self._hosts.get(lease.model)
         return host if host is not None and host.process.id == lease.host_id else None
+
+
+def _lease_of_slot(process: HostProcess, slot: int) -> Lease:
+    model = process.plan.model
+    return Lease(
+        id=secrets.token_hex(8),
+        kind="embedded",
+        model=model.name,
+        url=process.url,
+        api_key=process.api_key,
+        slot=slot,
+        context_tokens=process.plan.context_tokens,
+        digest=model.sha256,
+        build=process.build,
+        machine=process.machine,
+        slots_dir=str(process.plan.slots_dir),
+        capabilities=model.capabilities,
+        host_id=process.id,
+        quality=model.quality,
+    )
+
+
+def _lease_at_server(provider: Provider, model: str) -> Lease:
+    return Lease(
+        id=secrets.token_hex(8),
+        kind="openai",
+        model=model,
+        url=provider.url,
+        api_key=provider.api_key,
+        slot=-1,
+        context_tokens=0,
+        digest="",
+        build="",
+        machine="",
+        slots_dir="",
+        capabilities=CAPABILITIES,
+        host_id="",
+        quality="medium",
+    )
 
 
 async def _exchange(url: str, request: str) -> bytes:
