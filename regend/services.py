@@ -22,7 +22,7 @@ from regend.config import Config, Home
 from regend.errors import RegendError
 from regend.jobs.attempt import Attempt, Service
 from regend.jobs.service import Jobs
-from regend.library import index
+from regend.library import index, unreadable
 from regend.library.importer import Importer
 from regend.library.search import search
 from regend.models import catalogue, openai_api, pull
@@ -34,6 +34,7 @@ from regend.store import Store
 log = logging.getLogger("regend")
 
 _MAX_HITS = 200
+_MAX_UNREADABLE = 100
 _PULL_EVENT_INTERVAL_S = 0.2
 
 
@@ -132,9 +133,8 @@ class Services:
         return {**document, "document_id": document["id"]}
 
     async def _unreadable(self, attempt: Attempt, arguments: dict[str, Any]) -> list[Any]:
-        # What could not be read was refused at its import, to whoever imported it; the library
-        # itself holds readable documents only.
-        return []
+        user = attempt.claim.user
+        return await self._store.query(lambda c: unreadable.listing(c, user, _MAX_UNREADABLE))
 
     async def _acquire(self, attempt: Attempt, arguments: dict[str, Any]) -> dict[str, Any]:
         claim = attempt.claim

@@ -11,7 +11,7 @@ from aiohttp.multipart import MultipartReader
 from regend.api.call import Call, answer
 from regend.api.endpoints import API, CURSOR, Endpoint, listing, text, whole
 from regend.errors import BadInput, TooLarge
-from regend.library import index
+from regend.library import index, unreadable
 from regend.library.importer import Importer
 from regend.library.search import search
 from regend.limits import KIB, MAX_PAGE_LENGTH, MIB
@@ -67,7 +67,7 @@ class LibraryCalls:
                 "List documents, newest first",
                 "library:read",
                 query=(_LIMIT, ("cursor", text())),
-                answers=listing("documents", next_cursor=CURSOR),
+                answers=listing("documents", next_cursor=CURSOR, unreadable={"type": "array"}),
             ),
             Endpoint(
                 "GET",
@@ -112,7 +112,9 @@ class LibraryCalls:
         rows, following = await self._store.query(
             lambda c: index.list_documents(c, call.user, limit, cursor)
         )
-        return {"documents": [row.to_dict() for row in rows], "next_cursor": following}
+        refused = await self._store.query(lambda c: unreadable.listing(c, call.user, limit))
+        documents = [row.to_dict() for row in rows]
+        return {"documents": documents, "next_cursor": following, "unreadable": refused}
 
     async def search(self, call: Call) -> dict[str, Any]:
         """Search passages."""

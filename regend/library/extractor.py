@@ -193,7 +193,7 @@ def _read_pdf(data: bytes) -> tuple[str, str]:
 
 
 def _pages(reader: object) -> str:
-    """Return the text of the pages; one that cannot be read leaves its place empty."""
+    """Return the text of the pages, parted by form feeds."""
     pages = []
     size = 0
     for page in reader.pages:  # type: ignore[attr-defined]  # typed where pypdf is imported

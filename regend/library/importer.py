@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 from regend.clock import Clock, new_id
 from regend.config import LibraryConfig
 from regend.errors import BadInput, RegendError, TooLarge
-from regend.library import index
+from regend.library import index, unreadable
 from regend.library.documents import DocumentRow, NewDocument, PreparedDocument, prepare
 from regend.library.extract import HTML, PLAIN, Extracted, extract, one_line
 from regend.library.fetch import fetch
@@ -98,16 +98,23 @@ class Importer:
         """
         if isinstance(path_or_bytes, Path):
             path = path_or_bytes.expanduser().resolve()
-            data = await asyncio.to_thread(read_file, path, self._max_bytes)
-            return await self._import_located(data, path, name or path.name, user)
-        if len(path_or_bytes) > self._max_bytes:
+            async with self._on_record(user, printable(path)):
+                data = await asyncio.to_thread(read_file, path, self._max_bytes)
+                return await self._import_located(data, path, name or path.name, user)
+        async with self._on_record(user, name):
+            return await self._import_upload(path_or_bytes, name, user, media_type)
+
+    async def _import_upload(
+        self, data: bytes, name: str, user: str, media_type: str
+    ) -> index.Added:
+        if len(data) > self._max_bytes:
             raise TooLarge(
                 "document_too_large",
                 f"It is larger than {self._config.max_upload_mb} MiB.",
                 hint="Split it, or raise library.max_upload_mb in config.toml.",
             )
-        extracted = await extract(path_or_bytes, name=name, media_type=media_type)
-        document = _document(extracted, path_or_bytes, source=name, untrusted=False)
+        extracted = await extract(data, name=name, media_type=media_type)
+        document = _document(extracted, data, source=name, untrusted=False)
         return await self._add(document, user)
 
     async def import_folder(
@@ -151,9 +158,10 @@ class Importer:
             RegendError: see `fetch.fetch` and `extract.extract`.
         """
         page = await fetch(url, allow_private=self._config.allow_private_addresses)
-        extracted = await extract(page.data, name=page.url, media_type=page.media_type)
-        document = _document(extracted, page.data, source=page.url, untrusted=True)
-        return await self._add(document, user, takes_place=True)
+        async with self._on_record(user, page.url):
+            extracted = await extract(page.data, name=page.url, media_type=page.media_type)
+            document = _document(extracted, page.data, source=page.url, untrusted=True)
+            return await self._add(document, user, takes_place=True)
 
     async def import_capture(
         self,
@@ -198,8 +206,9 @@ class Importer:
     async def _import_into(self, report: FolderReport, file: Path, user: str) -> None:
         """Import one file of a folder and write the outcome into the report."""
         try:
-            data = await asyncio.to_thread(read_file, file, self._max_bytes)
-            added = await self._import_located(data, file, file.name, user)
+            async with self._on_record(user, printable(file)):
+                data = await asyncio.to_thread(read_file, file, self._max_bytes)
+                added = await self._import_located(data, file, file.name, user)
         except RegendError as error:
             if error.retryable:
                 raise
@@ -257,6 +266,19 @@ class Importer:
         except RegendError:
             await self._purge(number)
             raise
+
+    @asynccontextmanager
+    async def _on_record(self, user: str, source: str) -> AsyncIterator[None]:
+        """Keep the record of what could not be read: note a refusal, strike off a success."""
+        try:
+            yield
+        except RegendError as error:
+            refusal = error
+            if not error.retryable:
+                at_ms = self._clock.wall_ms()
+                await self._store.write(lambda c: unreadable.note(c, user, source, refusal, at_ms))
+            raise
+        await self._store.write(lambda c: unreadable.forget(c, user, source))
 
     @contextmanager
     def _at_work_on(self, id: str) -> Iterator[None]:

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from regend.errors import NotFound, RegendError
-from regend.library import index
+from regend.library import index, unreadable
 from regend.library.importer import Importer
 from regend.library.search import search
 from regend.store.store import Store
@@ -210,3 +210,19 @@ async def test_an_import_that_is_going_on_is_not_cleared_by_a_late_start(
     added = await task
     assert await found(store, "words") == ["Part 0"] * 10
     assert added.document.passages == 3000
+
+
+async def test_what_could_not_be_read_is_on_record_until_it_can(
+    importer: Importer, store: Store, tmp_path: Path
+) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_bytes(b"\x00\x01\x02" * 50)
+    with pytest.raises(RegendError):
+        await importer.import_file(file, "", "asha")
+    (refused,) = await store.query(lambda c: unreadable.listing(c, "asha", 10))
+    assert refused["source"].endswith("notes.txt")
+    assert refused["reason"]
+    assert await store.query(lambda c: unreadable.listing(c, "ravi", 10)) == []
+    file.write_text("Readable now.", encoding="utf-8")
+    await importer.import_file(file, "", "asha")
+    assert await store.query(lambda c: unreadable.listing(c, "asha", 10)) == []

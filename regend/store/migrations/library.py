@@ -17,7 +17,7 @@ from sqlite_utils import Database
 
 
 def library_tables(database: Database) -> None:
-    """Create users, documents, their texts, passages and the full-text index."""
+    """Create users, documents, their texts, passages, the index and what was unreadable."""
     for statement in _STATEMENTS:
         database.execute(statement)
 
@@ -76,6 +76,17 @@ _STATEMENTS = (
     "INSERT INTO passages_fts (passages_fts, rank) VALUES ('hashsize', 8388608)",
     "INSERT INTO passages_fts (passages_fts, rank) VALUES ('automerge', 16)",
     "CREATE VIRTUAL TABLE passages_terms USING fts5vocab('passages_fts', 'row')",
+    # What a person wanted in the library and could not be read, until it can.
+    """
+    CREATE TABLE unreadable (
+        user TEXT NOT NULL,
+        source TEXT NOT NULL,
+        code TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        PRIMARY KEY (user, source)
+    ) STRICT, WITHOUT ROWID
+    """,
     # Which analysis made the terms of the index; another one means building it again.
     "CREATE TABLE library_index (analysis TEXT NOT NULL) STRICT",
 )
