@@ -17,9 +17,9 @@ from regend.demo.screen import Screen
 from regend.errors import Failed
 
 MODEL = "smollm2-135m"
-QUESTION = "Which C libraries does lxml bind?"
-SOURCE = "lxml"
-FACTS = ("libxml2", "libxslt")
+QUESTION = "What is trafilatura good for?"
+SOURCE = "trafilatura"
+FACTS = ("gather text", "web")
 SEED = 7
 _ENDINGS = (events.JOB_COMPLETED, events.JOB_FAILED, events.JOB_CANCELLED)
 
