@@ -5,10 +5,8 @@ A test holds the lines against the commands themselves.
 
 from __future__ import annotations
 
-from typing import Final
-
 # section: ((name, module:attribute, help), …)
-SECTIONS: Final[tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...]] = (
+SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     (
         "Ask",
         (

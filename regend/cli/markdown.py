@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from regend.cli.terminal import paint
-from regend.cli.text import plain, wrap
+from regend.cli.text import plain, width, wrap
 
 _MEASURE = 88  # longer lines are hard to read, however wide the terminal is
 _ESCAPE = re.compile(r"\\([\\`*_\[\]<>~|&#+=\-.)!])")
@@ -19,6 +19,7 @@ _STRONG = re.compile(r"(?<!\\)\*\*(.+?)(?<!\\)\*\*")
 _ITALIC = re.compile(r"(?<![\\*])\*(?!\*)(.+?)(?<![\\*])\*(?!\*)")
 _ITEM = re.compile(r"^(\s*)([-*+]|\d{1,3}[.)])\s+(.*)$")
 _HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$")
+_STYLE = re.compile(r"\x1b\[\d+m")
 _QUOTE = "│ "
 
 
@@ -82,19 +83,23 @@ def _is_prose(line: str) -> bool:
 
 
 def _flow(text: str, columns: int, lead: str) -> Iterator[str]:
-    """Yield a paragraph wrapped behind its lead; styles are put on after measuring."""
+    """Yield a paragraph wrapped behind its lead."""
     indent = " " * len(lead)
-    for line in wrap(lead + text if lead.strip() else text, columns, indent):
-        yield _inline(line)
+    yield from wrap(lead + _inline(text), columns, indent, measure=_shown_width)
+
+
+def _shown_width(word: str) -> int:
+    return width(_STYLE.sub("", word))
 
 
 def _inline(text: str, *, plainly: bool = False) -> str:
-    """Return a line with its emphasis as styles and its escapes undone."""
+    """Return a text with its emphasis as styles, word by word so that lines may end inside, and
+    its escapes undone."""
     parts: list[str] = []
     at = 0
     for code in _CODE.finditer(text):
         parts.append(_emphasis(text[at : code.start()], plainly))
-        parts.append(code[2].strip() if plainly else paint(code[2].strip(), "accent"))
+        parts.append(code[2].strip() if plainly else _each_word(code[2], "accent"))
         at = code.end()
     parts.append(_emphasis(text[at:], plainly))
     return "".join(parts)
@@ -104,6 +109,10 @@ def _emphasis(text: str, plainly: bool) -> str:
     if plainly:
         styled = _ITALIC.sub(r"\1", _STRONG.sub(r"\1", text))
     else:
-        styled = _STRONG.sub(lambda found: paint(found[1], "bold"), text)
-        styled = _ITALIC.sub(lambda found: paint(found[1], "dim"), styled)
+        styled = _STRONG.sub(lambda found: _each_word(found[1], "bold"), text)
+        styled = _ITALIC.sub(lambda found: _each_word(found[1], "dim"), styled)
     return _ESCAPE.sub(r"\1", styled)
+
+
+def _each_word(text: str, style: str) -> str:
+    return " ".join(paint(word, style) for word in text.split())

@@ -25,11 +25,13 @@ root = _Root("regend", later=index.targets())
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line and return its exit code; nothing is raised."""
+    """Run a command line and return its exit code; errors are told, not raised."""
     try:
-        result = root.main(list(arguments), prog_name="regend", standalone_mode=False)
+        result = _invoke(list(arguments))
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
     except click.UsageError as error:
         return _misused(error)
     except (click.Abort, KeyboardInterrupt):
@@ -46,6 +48,15 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         failure.report(_system_error(error))
         return failure.FAILED
+
+
+def _invoke(arguments: list[str]) -> object:
+    """Run the command that the arguments name and return what it returns."""
+    if "_REGEND_COMPLETE" in os.environ:
+        return root.main(arguments, prog_name="regend")
+    # Not `root.main`: it ends the process by itself for some errors, with codes of its own.
+    with root.make_context("regend", arguments) as context:
+        return root.invoke(context)
 
 
 def _misused(error: click.UsageError) -> int:

@@ -8,6 +8,7 @@ East Asian letters take two columns.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 # C0 and C1 controls except tab and newline, and the marks that reorder what follows them.
 _UNSAFE = re.compile(
@@ -54,16 +55,19 @@ def pad(text: str, columns: int, *, right: bool = False) -> str:
     return filling + text if right else text + filling
 
 
-def wrap(text: str, columns: int, indent: str = "") -> list[str]:
+def wrap(
+    text: str, columns: int, indent: str = "", measure: Callable[[str], int] = width
+) -> list[str]:
     """Return the paragraph as lines of at most this many columns; longer words stay whole.
 
     Args:
         indent: before every line but the first.
+        measure: returns the columns of a word.
     """
     lines: list[str] = []
     current, used = "", 0
     for word in text.split():
-        size = width(word)
+        size = measure(word)
         if current and used + 1 + size > columns:
             lines.append(current)
             current, used = indent + word, width(indent) + size

@@ -214,7 +214,7 @@ class Exchange:
 def _connect(place: Place) -> socket.socket:
     try:
         # As bytes: a text would be put through IDNA, whose tables take longer than the exchange.
-        host = place.host.encode("ascii") if place.host.isascii() else place.host
+        host: Any = place.host.encode("ascii") if place.host.isascii() else place.host
         connection = socket.create_connection((host, place.port), _CONNECT_TIMEOUT_S)
     except OSError as error:
         raise Unreachable(str(error)) from error

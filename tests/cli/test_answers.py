@@ -1,0 +1,151 @@
+"""Asking: research with its sources, single questions, and talking turn by turn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Desk
+
+_FACT = "The harbour of Vizhinjam was opened by the blue committee in the year 2024."
+
+
+@pytest.fixture(scope="module")
+def harbour(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The id of a document of which a question can be asked."""
+    path = tmp_path_factory.mktemp("docs") / "harbour.md"
+    path.write_text(f"# Harbours\n\n{_FACT}\n\nIt rains there in June.\n", encoding="utf-8")
+    added = desk.json("library", "add", str(path))
+    return str(added["added"][0]["id"])
+
+
+def test_research_prints_the_answer_on_stdout_and_its_steps_on_stderr(
+    desk: Desk, harbour: str
+) -> None:
+    done = desk.run("research", "Who opened the harbour of Vizhinjam?", "--depth", "quick")
+    assert done.returncode == 0, done.stderr
+    assert "blue committee" in done.stdout
+    assert "[1]" in done.stdout
+    for step in ("plan", "search", "read"):
+        assert step in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_research_as_json_is_the_result_alone(desk: Desk, harbour: str) -> None:
+    done = desk.run(
+        "research",
+        "Who opened the harbour of Vizhinjam?",
+        "--depth=quick",
+        "--source",
+        harbour[:-3],
+        "--json",
+    )
+    result = json.loads(done.stdout)
+    assert set(result) == {"answer", "citations", "unsupported", "searched", "unreadable"}
+    assert result["citations"][0]["document_id"] == harbour
+
+
+def test_research_on_a_source_that_is_not_there_starts_nothing(desk: Desk) -> None:
+    before = len(desk.json("jobs", "list", "--type", "research")["jobs"])
+    done = desk.run("research", "What?", "--source", "ffffffff")
+    assert done.returncode == 4
+    assert len(desk.json("jobs", "list", "--type", "research")["jobs"]) == before
+
+
+def test_an_empty_question_is_refused(desk: Desk) -> None:
+    done = desk.run("research", "  ")
+    assert done.returncode == 1
+    assert "question" in done.stderr
+
+
+def test_research_can_be_left_to_run(desk: Desk) -> None:
+    done = desk.run("research", "What?", "--depth", "quick", "--detach")
+    assert done.returncode == 0
+    desk.await_state(done.stdout.strip(), "completed")
+
+
+def test_ask_prints_the_answer_alone(desk: Desk) -> None:
+    done = desk.run("ask", "नमस्ते दुनिया")
+    assert (done.returncode, done.stdout) == (0, "नमस्ते दुनिया\n")
+
+
+def test_ask_takes_what_is_piped_in(desk: Desk) -> None:
+    done = desk.run("ask", "Sum this up:", stdin="one two three")
+    assert done.stdout == "Sum this up:\n\none two three\n"
+    assert desk.run("ask", stdin="only this").stdout == "only this\n"
+
+
+def test_ask_without_a_question_is_wrong_usage(desk: Desk) -> None:
+    assert desk.run("ask").returncode == 2
+
+
+def test_chat_remembers_its_turns_and_forgets_them_when_told(desk: Desk) -> None:
+    done = desk.run("chat", stdin="one\ntwo\n/clear\nthree\n/exit\nnever\n")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["one", "one | one | two", "three"]
+
+
+def test_chat_goes_on_after_a_turn_that_failed(desk: Desk) -> None:
+    done = desk.run("chat", "--model", " ", stdin="one\ntwo\n")
+    assert done.returncode == 0
+    assert done.stderr.count("regend:") == 2
+
+
+def test_a_folder_is_added_except_for_what_cannot_be_read(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "good.md").write_text("# Good\n\nWorth reading.", encoding="utf-8")
+    (tmp_path / 'also "good" पाठ.txt').write_text("Hindi: नमस्ते.", encoding="utf-8")
+    (tmp_path / "empty.md").touch()
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\x00\x01\x02" * 50)
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.7\nnothing")
+    (tmp_path / ".hidden.md").write_text("Hidden.", encoding="utf-8")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    done = desk.run("library", "add", str(tmp_path), str(tmp_path / "missing.md"))
+    assert done.returncode == 1
+    assert "Added 2 documents" in done.stdout
+    assert "5 files could not be added" in done.stderr
+    for name in ("empty.md", "picture.png", "broken.pdf", "dangling", "missing.md"):
+        assert name in done.stderr
+    assert "1 hidden entry" in done.stderr
+    sources = {one["source"] for one in desk.json("library", "list")["documents"]}
+    assert str(tmp_path / "sub" / "good.md") in sources
+    assert str(tmp_path / 'also "good" पाठ.txt') in sources
+
+
+def test_adding_twice_says_that_it_is_there_already(desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "twice.md"
+    path.write_text("Said once and for all.", encoding="utf-8")
+    assert "Added 1 document" in desk.run("library", "add", str(path)).stdout
+    again = desk.run("library", "add", str(path))
+    assert again.returncode == 0
+    assert "there already" in again.stdout
+
+
+def test_an_address_of_this_machine_is_not_fetched(desk: Desk) -> None:
+    done = desk.run("library", "add", "http://127.0.0.1:9/secret")
+    assert done.returncode == 1
+    assert "http://127.0.0.1:9/secret" in done.stderr
+
+
+def test_search_finds_hindi_and_says_where(desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "upi.md"
+    path.write_text("यूपीआई लाइट फ़ोन में छोटा बैलेंस रखता है।", encoding="utf-8")
+    desk.run("library", "add", str(path))
+    done = desk.run("library", "search", "यूपीआई", "बैलेंस")
+    assert done.returncode == 0
+    assert "छोटा बैलेंस" in done.stdout
+    assert "characters 0–" in done.stdout
+    nothing = desk.run("library", "search", "qqqqzzzz")
+    assert (nothing.returncode, nothing.stdout) == (0, "")
+    assert nothing.stderr
+
+
+def test_a_document_is_removed_by_the_beginning_of_its_id(desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "gone.md"
+    path.write_text("Soon to be gone.", encoding="utf-8")
+    added = desk.json("library", "add", str(path))["added"][0]["id"]
+    assert desk.run("library", "rm", added[:-1]).returncode == 0
+    assert added not in {one["id"] for one in desk.json("library", "list")["documents"]}
+    assert path.exists()
