@@ -17,7 +17,6 @@ from regend.errors import Failed, RegendError, Retryable
 from regend.models.catalogue import EMBEDDINGS
 from regend.models.planning import HostPlan
 
-
 # llama.cpp's threads meet hundreds of times a token. By default each spins until the others come;
 # where another program needs the cores too, they spin in its way: measured on two busy cores,
 # 1 to 4 tokens a second, and 16 to 20 where they sleep instead.
