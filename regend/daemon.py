@@ -28,6 +28,7 @@ from regend.api.metrics import Metrics
 from regend.api.server import Server
 from regend.api.sse import EventStream
 from regend.api.status_calls import StatusCalls
+from regend.api.submission import Submissions
 from regend.api.websocket import Streams
 from regend.clock import Clock, SystemClock, new_id, rfc3339
 from regend.config import Config, Home, load_config
@@ -115,11 +116,12 @@ class Daemon:
     def _make_server(self, types: dict[str, InputType]) -> Server:
         config, clock, store = self._config, self._clock, self._store
         research = RateLimiter(clock, config.limits.research_per_minute)
+        submissions = Submissions(self._jobs, research)
         requests = RateLimiter(clock, config.limits.requests_per_minute)
         guard = Guard(self._access, config.server, clock, requests, self._metrics)
-        self._streams = Streams(store, clock, self._hub, self._jobs, self._access, research)
+        self._streams = Streams(store, clock, self._hub, self._jobs, self._access, submissions)
         calls = (
-            JobCalls(self._jobs, EventStream(store, self._jobs), research, self._metrics),
+            JobCalls(self._jobs, EventStream(store, self._jobs, self._access), submissions),
             AccessCalls(
                 store, self._access, self._streams, secure=bool(config.server.tls_certificate)
             ),

@@ -24,6 +24,10 @@ MAX_TITLE_CHARACTERS = 300
 MAX_PAGE_LENGTH = 1000
 DEFAULT_PAGE_LENGTH = 50
 IDEMPOTENCY_KEY_CHARACTERS = 255
+THREADED_BODY_BYTES = 256 * KIB  # parsing a larger body would hold up everybody else
+HEAD_TIMEOUT_S = 15.0  # from connecting to the end of the first request's head
+BODY_TIMEOUT_S = 60.0  # for a JSON body, and between two pieces of an upload
+KEEP_ALIVE_S = 75.0  # for the next whole head on a connection that served one
 
 # Jobs
 MAX_STEPS = 10_000  # a job that runs more is looping
@@ -42,8 +46,10 @@ CLIENT_BUFFER_BYTES = 4 * MIB  # unread by a client: it is caught up later, or c
 CLIENT_STALL_S = 5.0
 CLIENT_FRAME_BYTES = 64 * KIB  # from a client; commands are small
 CATCH_UP_PAGE_LENGTH = 500
+EVENTS_PAGE_BYTES = 1 * MIB  # events are read, framed and sent about so many at a time
 EVENTS_PER_FRAME = 256
-CLIENT_COMMANDS_PER_S = 50.0  # sustained; bursts of ten times that
+CLIENT_COMMANDS_PER_S = 50.0  # sustained
+CLIENT_COMMANDS_BURST = 500
 HEARTBEAT_COMMENT_S = 15.0
 
 # Library

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import jwt
 from regend.api.tokens import EVERYTHING, SCOPES, Grant, add_token, holds, revoke_token
 from regend.clock import Clock, new_id
 from regend.config import Home
-from regend.errors import BadInput, NotAllowed, NotAuthenticated
+from regend.errors import BadInput, Failed, NotAllowed, NotAuthenticated
 from regend.store import Store
 
 OWNER = "owner"
@@ -29,6 +28,7 @@ _TICKET_LIFE_S = 30.0
 _SESSION_LIFE_S = 30 * 24 * 3600.0
 _MAX_ONCE = 10_000  # codes, tickets and sessions held in memory
 _USER_CHARACTERS = 100
+_KEY_CHARACTERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Access:
         file = self._home.token_file
         if file.exists():
             try:
-                await self.bearer(file.read_text(encoding="utf-8").strip())
+                await self.bearer(file.read_text(encoding="utf-8", errors="replace").strip())
                 return
             except NotAuthenticated:
                 pass
@@ -120,6 +120,8 @@ class Access:
         Raises:
             NotAuthenticated: it is forged, expired or revoked.
         """
+        if not token.isascii():
+            raise _unknown("The token is not one of this daemon's.")
         try:
             # Expiry is judged by the store, on the daemon's clock, together with revocation.
             claims = jwt.decode(
@@ -142,13 +144,8 @@ class Access:
 
     async def still_holds(self, grant: Grant) -> bool:
         """Tell whether the token behind a grant was neither revoked nor expired since."""
-        now_ms = self._clock.wall_ms()
-
-        def read(connection: sqlite3.Connection) -> bool:
-            return holds(connection, grant.token_id, now_ms)
-
         with self._store.reading() as connection:
-            return read(connection)
+            return holds(connection, grant.token_id, self._clock.wall_ms())
 
     def new_code(self, grant: Grant) -> str:
         """Return a code with which a browser can open a session, once, within 60 s."""
@@ -158,13 +155,17 @@ class Access:
         """Return a ticket that opens one WebSocket within 30 s."""
         return self._once(self._tickets, grant, _TICKET_LIFE_S)
 
-    def use_ticket(self, ticket: str) -> Grant:
+    async def use_ticket(self, ticket: str) -> Grant:
         """Return what a ticket grants; it is spent.
 
         Raises:
-            NotAuthenticated: it is unknown, spent or too old.
+            NotAuthenticated: it is unknown, spent or too old, or its token holds no more.
         """
-        return self._spend(self._tickets, ticket, "The ticket is unknown, used or expired.")
+        refusal = "The ticket is unknown, used or expired."
+        grant = self._spend(self._tickets, ticket, refusal)
+        if not await self.still_holds(grant):
+            raise _unknown(refusal)
+        return grant
 
     def open_session(self, code: str) -> tuple[str, Session]:
         """Swap a code for a session; return its cookie value and the session.
@@ -197,7 +198,8 @@ class Access:
         Raises:
             NotAllowed: it is missing or another's.
         """
-        if value is None or not hmac.compare_digest(session.csrf.encode(), value.encode()):
+        sent = (value or "").encode(errors="surrogateescape")
+        if not hmac.compare_digest(session.csrf.encode(), sent):
             raise NotAllowed(
                 "csrf", "The X-CSRF-Token does not belong to this session.", hint="Reload the page."
             )
@@ -233,8 +235,16 @@ def _unknown(message: str, hint: str = "Create a token: regend tokens create") -
 def _signing_key(file: Path) -> bytes:
     """Return this device's key for tokens, made at the first start."""
     if not file.exists():
-        _write_private(file, secrets.token_hex(32))
-    return file.read_text(encoding="utf-8").strip().encode()
+        _write_private(file, secrets.token_hex(_KEY_CHARACTERS // 2))
+    key = file.read_bytes().strip()
+    if len(key) < _KEY_CHARACTERS:
+        # An empty key would let anybody sign.
+        raise Failed(
+            "token_key_damaged",
+            f"{file} is not the key that this daemon wrote.",
+            hint="Restore it from a backup; or delete it, and every token with it becomes void.",
+        )
+    return key
 
 
 def _write_private(file: Path, text: str) -> None:

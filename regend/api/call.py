@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from regend.api.tokens import Grant
-from regend.errors import BadInput, NotAuthenticated, WrongMediaType
+from regend.errors import BadInput, NotAllowed, NotAuthenticated, RegendError, WrongMediaType
 from regend.jsontext import dumps, loads
-from regend.limits import DEFAULT_PAGE_LENGTH, MAX_INTEGER, MAX_PAGE_LENGTH
+from regend.limits import (
+    BODY_TIMEOUT_S,
+    DEFAULT_PAGE_LENGTH,
+    MAX_INTEGER,
+    MAX_PAGE_LENGTH,
+    THREADED_BODY_BYTES,
+)
+
+# What reading a body raises where it is cut short or not what its headers say.
+BROKEN_BODY = (web.RequestPayloadError, ClientPayloadError, HttpProcessingError)
 
 
 @dataclass(frozen=True)
@@ -19,11 +30,13 @@ class Call:
 
     Attributes:
         request: as it came.
-        known: who calls; None on the few calls that need no proof.
+        known: who calls; None where they did not prove it.
+        refusal: why what they sent as proof does not hold, if they sent some.
     """
 
     request: web.Request
     known: Grant | None
+    refusal: RegendError | None = None
 
     @property
     def grant(self) -> Grant:
@@ -31,10 +44,29 @@ class Call:
 
         Raises:
             NotAuthenticated: they did not say.
+            NotAllowed: a browser's call without its session's CSRF value.
         """
         if self.known is None:
-            raise NotAuthenticated("not_authenticated", "This call needs a token.")
+            raise self.refusal or NotAuthenticated(
+                "not_authenticated",
+                "This call needs a token.",
+                hint="Send Authorization: Bearer TOKEN; see: regend tokens create",
+            )
         return self.known
+
+    def require(self, scope: str) -> None:
+        """Refuse a caller who is unknown or lacks a scope.
+
+        Raises:
+            NotAuthenticated: they are not known.
+            NotAllowed: their token lacks the scope.
+        """
+        if not self.grant.allows(scope):
+            raise NotAllowed(
+                "scope",
+                f"This token may not do that; it lacks the scope {scope}.",
+                hint="Create one that may: regend tokens create",
+            )
 
     @property
     def user(self) -> str:
@@ -42,8 +74,23 @@ class Call:
         return self.grant.user
 
     def path(self, name: str) -> str:
-        """Return a part of the path."""
-        return self.request.match_info[name]
+        """Return a part of the path.
+
+        Raises:
+            BadInput: it holds what is no text.
+        """
+        return _checked_text(self.request.match_info[name], name)
+
+    def header(self, name: str) -> str | None:
+        """Return a header, None where it is not given.
+
+        Raises:
+            BadInput: it is given twice, or holds what is no text.
+        """
+        values = self.request.headers.getall(name, [])
+        if len(values) > 1:
+            raise BadInput("invalid_header", f"“{name}” is given twice.", field=name)
+        return _checked_text(values[0], name) if values else None
 
     def text(self, name: str) -> str | None:
         """Return a query parameter, None where it is not given.
@@ -54,14 +101,7 @@ class Call:
         values = self.request.query.getall(name, [])
         if len(values) > 1:
             raise BadInput("invalid_parameter", f"“{name}” is given twice.", field=name)
-        if values:
-            try:
-                values[0].encode()
-            except UnicodeEncodeError as error:
-                raise BadInput(
-                    "invalid_parameter", f"“{name}” is not valid UTF-8.", field=name
-                ) from error
-        return values[0] if values else None
+        return _checked_text(values[0], name) if values else None
 
     def whole(self, name: str, default: int, low: int, high: int) -> int:
         """Return a query parameter that is a whole number within bounds.
@@ -99,15 +139,16 @@ class Call:
             WrongMediaType: the body is not declared as JSON.
             BadInput: it is not JSON, or not such as can be stored.
         """
-        body = await self.request.read()
+        request = self.request
+        if request.body_exists and request.content_type != "application/json":
+            raise _json_expected()
+        body = await read_body(request)
         if not body and optional:
             return {}
-        if self.request.content_type != "application/json":
-            raise WrongMediaType(
-                "json_expected",
-                "The body must be JSON.",
-                hint="Send it with Content-Type: application/json.",
-            )
+        if request.content_type != "application/json":
+            raise _json_expected()
+        if len(body) > THREADED_BODY_BYTES:
+            return await asyncio.to_thread(loads, body)
         return loads(body)
 
     async def object(self, *fields: str, optional: bool = False) -> dict[str, Any]:
@@ -128,6 +169,37 @@ class Call:
                     field=name,
                 )
         return body
+
+
+async def read_body(request: web.Request) -> bytes:
+    """Return the whole body.
+
+    Raises:
+        BadInput: it ends early, comes too slowly or is encoded wrongly.
+    """
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.read()
+    except TimeoutError as error:
+        raise BadInput("body_slow", "The body took too long to arrive.") from error
+    except BROKEN_BODY as error:
+        raise BadInput("body_broken", "The body is cut short or wrongly encoded.") from error
+
+
+def _checked_text(value: str, name: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise BadInput("invalid_text", f"“{name}” is not valid UTF-8.", field=name) from error
+    return value
+
+
+def _json_expected() -> WrongMediaType:
+    return WrongMediaType(
+        "json_expected",
+        "The body must be JSON.",
+        hint="Send it with Content-Type: application/json.",
+    )
 
 
 def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

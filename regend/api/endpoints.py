@@ -12,8 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from regend.api.call import Call, answer
-from regend.api.guard import GRANT
-from regend.errors import NotAllowed
+from regend.api.guard import GRANT, REFUSAL
 
 Handle = Callable[[Call], Awaitable[Any]]
 Schema = dict[str, Any]
@@ -61,13 +60,9 @@ def route(endpoint: Endpoint) -> web.RouteDef:
     """Return the route that checks the scope, calls the handler and makes its JSON."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
-        call = Call(request, request.get(GRANT))
-        if endpoint.scope is not None and not call.grant.allows(endpoint.scope):
-            raise NotAllowed(
-                "scope",
-                f"This token may not do that; it lacks the scope {endpoint.scope}.",
-                hint="Create one that may: regend tokens create",
-            )
+        call = Call(request, request.get(GRANT), request.get(REFUSAL))
+        if endpoint.scope is not None:
+            call.require(endpoint.scope)
         value = await endpoint.handle(call)
         if isinstance(value, web.StreamResponse):
             return value

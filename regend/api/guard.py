@@ -6,38 +6,45 @@ SameSite=Strict, and a browser's changing calls carry a CSRF value besides.
 
 from __future__ import annotations
 
+import ipaddress
 import logging
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from regend.api.access import SESSION_COOKIE, Access
-from regend.api.call import answer
+from regend.api.call import Call, answer
 from regend.api.limiter import RateLimiter
 from regend.api.metrics import Metrics
 from regend.api.tokens import Grant
 from regend.clock import Clock, new_id
 from regend.config import ServerConfig
 from regend.errors import NotAllowed, NotAuthenticated, RegendError
+from regend.limits import MAX_BODY_BYTES, MIB
 
 log = logging.getLogger("regend.api")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 GRANT: web.RequestKey[Grant] = web.RequestKey("grant", Grant)
+REFUSAL: web.RequestKey[RegendError] = web.RequestKey("refusal", RegendError)
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
+_BEGUN: web.RequestKey[bool] = web.RequestKey("begun", bool)
 
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_METHODS = _CHANGING | {"GET", "HEAD", "OPTIONS"}
 _SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
     "form-action 'self'; object-src 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
 }
 
 
@@ -64,7 +71,10 @@ class Guard:
     def listen_at(self, port: int, scheme: str) -> None:
         """Allow the names under which the daemon is reached at this port."""
         names = {*_LOCAL_NAMES, self._config.host}
-        self._hosts = frozenset(f"{name}:{port}" for name in names)
+        hosts = {f"{name}:{port}" for name in names}
+        if port == _DEFAULT_PORTS[scheme]:
+            hosts |= names  # clients leave the scheme's own port out
+        self._hosts = frozenset(hosts)
         self._origins = frozenset(
             {*(f"{scheme}://{host}" for host in self._hosts), *self._config.allowed_origins}
         )
@@ -80,38 +90,61 @@ class Guard:
         started = time.monotonic()
         try:
             self._check_origin(request)
-            grant = await self._identify(request)
-            if grant is not None:
-                request[GRANT] = grant
-                self._requests.take(grant.token_id, "requests")
-            self._check_scope(request.path, grant)
+            await self._admit(request)
+            self._check_scope(request)
             response = await handler(request)
         except RegendError as error:
             response = failure(error, request[REQUEST_ID])
         except web.HTTPException as error:
             response = _from_http(error, request)
-        except (ConnectionError, TimeoutError):
+        except ConnectionError:
             raise
         except Exception:
             # The outermost loop of a request: a fault is logged here and never shown.
-            log.exception("request %s failed", request[REQUEST_ID])
+            log.exception("request failed", extra={"request_id": request[REQUEST_ID]})
             response = failure(
                 RegendError("internal", "The daemon made a mistake.", hint="See its log."),
                 request[REQUEST_ID],
             )
+        if request.get(_BEGUN) and not response.prepared:
+            # An answer is under way and broke off: all that is left is to end the line.
+            raise ConnectionResetError("the answer broke off")
+        # Methods are the caller's to make up; as labels they must not grow without bound.
+        method = request.method if request.method in _METHODS else "other"
         elapsed_s = time.monotonic() - started
-        self._metrics.request_latency.labels(request.method, response.status).observe(elapsed_s)
+        self._metrics.request_latency.labels(method, response.status).observe(elapsed_s)
         log.debug(
             "%s %s %d",
-            request.method,
-            request.path,
+            method,
+            request.rel_url.raw_path,
             response.status,
             extra={"request_id": request[REQUEST_ID]},
         )
-        if not response.prepared:
-            response.headers.update(_SECURITY_HEADERS)
-            response.headers["X-Request-Id"] = request[REQUEST_ID]
         return response
+
+    async def mark(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Put on every response, streams too, what each must carry (an `on_response_prepare`)."""
+        request[_BEGUN] = True
+        for name, value in _SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers["X-Request-Id"] = request[REQUEST_ID]
+
+    async def _admit(self, request: web.Request) -> None:
+        """Note who calls, or why their proof does not hold.
+
+        A session's cookie comes by itself, also on calls that need no proof, as the one that opens
+        the next session: there an old one must not stand in the way.
+        """
+        try:
+            grant = await self._identify(request)
+        except (NotAuthenticated, NotAllowed) as refusal:
+            if "Authorization" in request.headers:
+                raise
+            request[REFUSAL] = refusal
+            return
+        if grant is not None:
+            request[GRANT] = grant
+            self._requests.take(grant.token_id, "requests")
 
     def _check_origin(self, request: web.Request) -> None:
         host = request.headers.get("Host", "")
@@ -129,14 +162,10 @@ class Guard:
                 hint="To allow one, add it to [server] allowed_origins in config.toml.",
             )
 
-    def _check_scope(self, path: str, grant: Grant | None) -> None:
+    def _check_scope(self, request: web.Request) -> None:
         for prefix, scope in self._required:
-            if not path.startswith(prefix):
-                continue
-            if grant is None:
-                raise NotAuthenticated("not_authenticated", "This call needs a token.")
-            if not grant.allows(scope):
-                raise NotAllowed("scope", f"This token may not do that; it lacks {scope}.")
+            if request.path.startswith(prefix):
+                Call(request, request.get(GRANT), request.get(REFUSAL)).require(scope)
 
     async def _identify(self, request: web.Request) -> Grant | None:
         """Return who calls, None where they did not say.
@@ -148,14 +177,22 @@ class Guard:
         if header is not None:
             scheme, _, token = header.partition(" ")
             if scheme.lower() != "bearer" or not token:
-                raise NotAuthenticated("not_authenticated", "Authorization must be “Bearer TOKEN”.")
+                raise NotAuthenticated(
+                    "not_authenticated",
+                    "The Authorization header is of no kind that the daemon knows.",
+                    hint="Send Authorization: Bearer TOKEN; see: regend tokens create",
+                )
             return await self._access.bearer(token.strip())
         cookie = request.cookies.get(SESSION_COOKIE)
         if cookie is None:
             return None
         session = self._access.session(cookie)
         if not await self._access.still_holds(session.grant):
-            raise NotAuthenticated("not_authenticated", "The session's token was revoked.")
+            raise NotAuthenticated(
+                "not_authenticated",
+                "The token behind this session has expired or was revoked.",
+                hint="Open the page anew: regend ui",
+            )
         if request.method in _CHANGING:
             self._access.check_csrf(session, request.headers.get("X-CSRF-Token"))
         return session.grant
@@ -166,7 +203,7 @@ def failure(error: RegendError, request_id: str) -> web.Response:
     body = {"error": {**error.to_dict(), "request_id": request_id}}
     headers = {}
     if error.retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, NotAuthenticated):
         headers["WWW-Authenticate"] = "Bearer"
     return answer(body, error.status, headers)
@@ -176,11 +213,16 @@ def _from_http(error: web.HTTPException, request: web.Request) -> web.Response:
     """Return aiohttp's own refusals in the contract's shape."""
     codes = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
     messages = {
-        404: f"There is nothing at {urlsplit(request.path).path[:200]}.",
-        405: f"{request.method} is not possible here.",
+        404: f"There is nothing at {request.rel_url.raw_path[:200]}.",
+        405: f"{request.method[:20]} is not possible here.",
         413: "The body is too large.",
     }
-    told = RegendError(codes.get(error.status, "refused"), messages.get(error.status, error.reason))
+    hints = {413: f"At most {MAX_BODY_BYTES // MIB} MiB are taken; send a document as a file."}
+    told = RegendError(
+        codes.get(error.status, "refused"),
+        messages.get(error.status, error.reason),
+        hint=hints.get(error.status, "What there is: /api/v1/openapi.json"),
+    )
     response = failure(told, request[REQUEST_ID])
     response.set_status(error.status)
     if "Allow" in error.headers:
@@ -190,7 +232,12 @@ def _from_http(error: web.HTTPException, request: web.Request) -> web.Response:
 
 def is_loopback(host: str) -> bool:
     """Tell whether a listen address is reachable from this machine only."""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def umask_private() -> None:

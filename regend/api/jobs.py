@@ -8,9 +8,8 @@ from aiohttp import web
 
 from regend.api.call import Call, answer
 from regend.api.endpoints import API, CURSOR, JOB, Endpoint, fields, listing, text, whole
-from regend.api.limiter import RateLimiter
-from regend.api.metrics import Metrics
 from regend.api.sse import EventStream
+from regend.api.submission import Submissions
 from regend.errors import BadInput
 from regend.jobs.lifecycle import STATES
 from regend.jobs.service import Jobs
@@ -22,13 +21,10 @@ _LIMIT = ("limit", whole(1, MAX_PAGE_LENGTH))
 class JobCalls:
     """Handlers of `/jobs` and `/approvals`."""
 
-    def __init__(
-        self, jobs: Jobs, streams: EventStream, research: RateLimiter, metrics: Metrics
-    ) -> None:
+    def __init__(self, jobs: Jobs, streams: EventStream, submissions: Submissions) -> None:
         self._jobs = jobs
         self._streams = streams
-        self._research = research
-        self._metrics = metrics
+        self._submissions = submissions
 
     def endpoints(self) -> list[Endpoint]:
         """Return the table of these calls."""
@@ -137,12 +133,8 @@ class JobCalls:
 
     async def submit(self, call: Call) -> web.Response:
         """Take a job; answers once it is durable."""
-        body = await call.json()
-        if isinstance(body, dict) and body.get("type") == "research":
-            self._research.take(call.grant.token_id, "research jobs")
-        key = call.request.headers.get("Idempotency-Key")
-        job = await self._jobs.submit(call.user, body, key)
-        self._metrics.started.labels(job["type"]).inc()
+        body, key = await call.json(), call.header("Idempotency-Key")
+        job = await self._submissions.submit(call.grant, body, key)
         return answer(job, 202, {"Location": f"{API}/jobs/{job['id']}"})
 
     async def page(self, call: Call) -> dict[str, Any]:
@@ -189,7 +181,7 @@ class JobCalls:
         step = body.get("step")
         if step is not None and (type(step) is not int or not 0 <= step <= MAX_STEPS):
             raise BadInput("invalid_field", "“step” must be the number of a step.", field="step")
-        key = call.request.headers.get("Idempotency-Key")
+        key = call.header("Idempotency-Key")
         return await self._jobs.fork(call.user, call.path("job_id"), step, key)
 
     async def steps(self, call: Call) -> dict[str, Any]:
@@ -202,7 +194,8 @@ class JobCalls:
 
     async def events(self, call: Call) -> Any:
         """Return a page of events, or stream them."""
-        if "text/event-stream" in call.request.headers.get("Accept", ""):
+        wants_stream = "text/event-stream" in call.request.headers.get("Accept", "")
+        if wants_stream and call.request.method == "GET":
             return await self._streams.serve(call)
         page = await self._jobs.events(
             call.user, call.path("job_id"), call.after_seq(), call.limit()

@@ -8,13 +8,13 @@ from typing import Any
 from aiohttp import BodyPartReader, web
 from aiohttp.multipart import MultipartReader
 
-from regend.api.call import Call, answer
+from regend.api.call import BROKEN_BODY, Call, answer
 from regend.api.endpoints import API, CURSOR, Endpoint, listing, text, whole
 from regend.errors import BadInput, TooLarge
 from regend.library import index, unreadable
 from regend.library.importer import Importer
 from regend.library.search import search
-from regend.limits import KIB, MAX_PAGE_LENGTH, MIB
+from regend.limits import BODY_TIMEOUT_S, KIB, MAX_PAGE_LENGTH, MIB
 from regend.store import Store
 
 _LIMIT = ("limit", whole(1, MAX_PAGE_LENGTH))
@@ -167,9 +167,14 @@ class LibraryCalls:
             reader = await call.request.multipart()
             part = await _find_file(reader)
             content = await self._read(part)
-        except ValueError as error:
+        except TimeoutError as error:
+            raise BadInput("body_slow", "The file took too long to arrive.") from error
+        except (ValueError, AssertionError, *BROKEN_BODY) as error:
+            # aiohttp asserts what it takes a multipart body to look like.
             raise BadInput(
-                "multipart_invalid", f"The multipart body is broken: {error}."
+                "multipart_invalid",
+                "The multipart body is broken.",
+                hint="Send multipart/form-data with one part named “file”.",
             ) from error
         name = part.filename or "document"
         media_type = part.headers.get("Content-Type", "")
@@ -179,7 +184,7 @@ class LibraryCalls:
 
     async def _read(self, part: BodyPartReader) -> bytes:
         content = bytearray()
-        while chunk := await part.read_chunk(256 * KIB):
+        while chunk := await _next_chunk(part):
             content += chunk
             if len(content) > self._max_bytes:
                 raise TooLarge(
@@ -191,8 +196,14 @@ class LibraryCalls:
         return bytes(content)
 
 
+async def _next_chunk(part: BodyPartReader) -> bytes:
+    async with asyncio.timeout(BODY_TIMEOUT_S):
+        return await part.read_chunk(256 * KIB)
+
+
 async def _find_file(reader: MultipartReader) -> BodyPartReader:
-    async for part in reader:
-        if isinstance(part, BodyPartReader) and part.name == "file":
-            return part
+    async with asyncio.timeout(BODY_TIMEOUT_S):
+        async for part in reader:
+            if isinstance(part, BodyPartReader) and part.name == "file":
+                return part
     raise BadInput("file_missing", "The multipart body has no part named “file”.", field="file")

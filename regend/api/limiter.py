@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from regend.clock import Clock
 from regend.errors import RateLimited
 
@@ -9,11 +11,16 @@ _MAX_BUCKETS = 10_000
 
 
 class RateLimiter:
-    """Allows `per_minute` calls a minute for each key, in bursts of as many; 0 means no limit."""
+    """Allows `per_minute` calls a minute for each key; 0 means no limit.
 
-    def __init__(self, clock: Clock, per_minute: int) -> None:
+    Args:
+        burst: how many may come at once; None means a minute's.
+    """
+
+    def __init__(self, clock: Clock, per_minute: int, burst: int | None = None) -> None:
         self._clock = clock
         self._per_minute = per_minute
+        self._burst = float(per_minute if burst is None else burst)
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def take(self, key: str, what: str) -> None:
@@ -26,17 +33,23 @@ class RateLimiter:
             return
         now_s = self._clock.monotonic_s()
         rate = self._per_minute / 60.0
-        left, since_s = self._buckets.pop(key, (float(self._per_minute), now_s))
-        left = min(float(self._per_minute), left + (now_s - since_s) * rate)
+        left, since_s = self._buckets.pop(key, (self._burst, now_s))
+        left = min(self._burst, left + (now_s - since_s) * rate)
         if left < 1.0:
             self._buckets[key] = (left, now_s)
             wait_s = (1.0 - left) / rate
             raise RateLimited(
                 "rate_limited",
                 f"Too many {what}: {self._per_minute} a minute are allowed.",
-                hint=f"Try again in {wait_s:.0f} s.",
+                hint=f"Try again in {math.ceil(wait_s)} s.",
                 retry_after_s=wait_s,
             )
         self._buckets[key] = (left - 1.0, now_s)
         while len(self._buckets) > _MAX_BUCKETS:
             del self._buckets[next(iter(self._buckets))]
+
+    def give_back(self, key: str) -> None:
+        """Uncount a call that came to nothing."""
+        if key in self._buckets:
+            left, since_s = self._buckets[key]
+            self._buckets[key] = (left + 1.0, since_s)

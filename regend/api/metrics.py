@@ -53,6 +53,8 @@ class Metrics:
     def count(self, stored: StoredEvent) -> None:
         """Count what an event tells."""
         match stored.event.type:
+            case events.JOB_CREATED:
+                self.started.labels(json.loads(stored.event.data)["type"]).inc()
             case events.JOB_COMPLETED:
                 self.completed.inc()
             case events.JOB_FAILED:

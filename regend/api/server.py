@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import logging
 import ssl
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,6 +14,7 @@ from aiohttp import web
 from regend.api import openapi
 from regend.api.access import Access
 from regend.api.call import Call
+from regend.api.doorway import Doorway
 from regend.api.endpoints import API, Endpoint, route
 from regend.api.guard import GRANT, Guard, is_loopback
 from regend.api.tokens import Grant
@@ -19,7 +22,7 @@ from regend.api.websocket import Streams
 from regend.config import ServerConfig
 from regend.errors import BadInput, NotAllowed, NotAuthenticated
 from regend.jobs.inputs import InputType
-from regend.limits import MAX_BODY_BYTES
+from regend.limits import KEEP_ALIVE_S, MAX_BODY_BYTES
 
 _BACKLOG = 2048  # a thousand clients may come back at the same moment
 _CLOSE_S = 2.0
@@ -47,15 +50,26 @@ class Server:
         self._access = access
         self._streams = streams
         self._document = openapi.document(endpoints, types)
-        self._app = web.Application(middlewares=[guard.middleware], client_max_size=MAX_BODY_BYTES)
+        self._doorway = Doorway()
+        self._app = web.Application(
+            middlewares=[self._doorway.middleware, guard.middleware],
+            client_max_size=MAX_BODY_BYTES,
+        )
+        self._app.on_response_prepare.append(guard.mark)
         described = Endpoint("GET", f"{API}/openapi.json", self._openapi, "This document", None)
         self._app.add_routes([route(endpoint) for endpoint in (*endpoints, described)])
         self._app.router.add_get(f"{API}/ws", self._websocket)
         self._app.add_routes(more_routes)
         guard.require("/v1/", "models:read")
         self._runner = web.AppRunner(
-            self._app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_S
+            self._app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=_CLOSE_S,
+            keepalive_timeout=KEEP_ALIVE_S,
+            logger=_connection_log(),
         )
+        self._listener: asyncio.Server | None = None
 
     async def start(self, port: int) -> str:
         """Listen, and return the address as a URL.
@@ -73,18 +87,23 @@ class Server:
                 hint="Set tls_certificate and tls_key under [server], or listen on 127.0.0.1.",
             )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, backlog=_BACKLOG, ssl_context=tls)
+        assert self._runner.server is not None
         try:
-            await site.start()
+            self._listener = await asyncio.get_running_loop().create_server(
+                self._doorway.factory(self._runner.server), host, port, backlog=_BACKLOG, ssl=tls
+            )
         except OSError as error:
             raise _cannot_listen(host, port, error) from error
-        bound = self._runner.addresses[0][1]
+        bound: int = self._listener.sockets[0].getsockname()[1]
         scheme = "https" if tls is not None else "http"
         self._guard.listen_at(bound, scheme)
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{bound}"
 
     async def stop(self) -> None:
         """Close every connection and stop listening."""
+        if self._listener is not None:
+            self._listener.close()
+        self._doorway.close()
         await self._streams.close()
         await self._runner.cleanup()
 
@@ -92,22 +111,30 @@ class Server:
         return self._document
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
-        grant = self._websocket_grant(request)
+        grant = await self._websocket_grant(request)
         if not grant.allows("jobs:read"):
-            raise NotAllowed("scope", "This token may not read jobs (scope jobs:read).")
+            raise NotAllowed(
+                "scope",
+                "This token may not read jobs (scope jobs:read).",
+                hint="Create one that may: regend tokens create",
+            )
         upgrade = request.headers.get("Upgrade", "").lower()
         if upgrade != "websocket":
-            raise BadInput("websocket_expected", "This address speaks WebSocket only.")
+            raise BadInput(
+                "websocket_expected",
+                "This address speaks WebSocket only.",
+                hint="For one job, GET /api/v1/jobs/ID/events streams over plain HTTP.",
+            )
         return await self._streams.serve(request, grant)
 
-    def _websocket_grant(self, request: web.Request) -> Grant:
+    async def _websocket_grant(self, request: web.Request) -> Grant:
         """Return who opens a stream: by bearer header, or by a ticket.
 
         A session's cookie alone is not enough: a page of another origin could send it.
         """
         ticket = request.query.get("ticket")
         if ticket is not None:
-            return self._access.use_ticket(ticket)
+            return await self._access.use_ticket(ticket)
         grant: Grant | None = request.get(GRANT)
         if grant is None or "Authorization" not in request.headers:
             raise NotAuthenticated(
@@ -116,6 +143,25 @@ class Server:
                 hint="POST /api/v1/auth/ticket gives a ticket.",
             )
         return grant
+
+
+def _connection_log() -> logging.Logger:
+    """Return the log of what is wrong with connections, without the text that was sent on them.
+
+    aiohttp logs a broken request with its exception, which quotes the request line: a ticket may
+    stand there.
+    """
+    log = logging.getLogger("regend.api.connection")
+    if not log.filters:
+        log.addFilter(_without_exception)
+    return log
+
+
+def _without_exception(record: logging.LogRecord) -> bool:
+    if record.exc_info and record.exc_info[0] is not None:
+        record.msg += f" ({record.exc_info[0].__name__})"
+        record.exc_info = None
+    return True
 
 
 def _tls(config: ServerConfig) -> ssl.SSLContext | None:

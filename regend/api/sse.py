@@ -6,16 +6,19 @@ that ends the job; a reader that comes back after it is told by 204 to come no m
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 
 from aiohttp import web
 
 from regend import events
+from regend.api.access import Access
 from regend.api.call import Call
+from regend.api.tokens import Grant
 from regend.errors import BadInput
 from regend.events import Event
 from regend.jobs.service import Jobs
-from regend.limits import CATCH_UP_PAGE_LENGTH, HEARTBEAT_COMMENT_S
+from regend.limits import CATCH_UP_PAGE_LENGTH, CLIENT_STALL_S, HEARTBEAT_COMMENT_S
 from regend.store import Store
 
 _ENDINGS = (events.JOB_COMPLETED, events.JOB_FAILED, events.JOB_CANCELLED)
@@ -24,9 +27,10 @@ _ENDINGS = (events.JOB_COMPLETED, events.JOB_FAILED, events.JOB_CANCELLED)
 class EventStream:
     """Serves the streams of single jobs."""
 
-    def __init__(self, store: Store, jobs: Jobs) -> None:
+    def __init__(self, store: Store, jobs: Jobs, access: Access) -> None:
         self._store = store
         self._jobs = jobs
+        self._access = access
 
     async def serve(self, call: Call) -> web.StreamResponse:
         """Stream a job's events until it ends or the reader leaves."""
@@ -45,28 +49,54 @@ class EventStream:
         await response.prepare(call.request)
         # A reader that leaves goes on from its own position when it comes back.
         with contextlib.suppress(ConnectionResetError):
-            await self._send(response, call.user, job["id"], cursor)
+            await self._send(response, call.grant, job["id"], cursor)
         return response
 
     async def _send(
-        self, response: web.StreamResponse, user: str, job_id: str, cursor: int
+        self, response: web.StreamResponse, grant: Grant, job_id: str, cursor: int
     ) -> None:
-        while True:
+        now_s = asyncio.get_running_loop().time
+        written_s = now_s()
+        while await self._access.still_holds(grant):
             rung = self._store.bell.count
-            page = await self._jobs.events(user, job_id, cursor, CATCH_UP_PAGE_LENGTH)
+            page = await self._jobs.events(grant.user, job_id, cursor, CATCH_UP_PAGE_LENGTH)
+            quiet_s = now_s() - written_s
             if page:
-                await response.write(b"".join(_record(event) for event in page))
+                await _write(response, b"".join(_record(event) for event in page))
                 cursor = page[-1].seq
-                if page[-1].type in _ENDINGS:
-                    break
-            elif not await self._store.bell.wait(HEARTBEAT_COMMENT_S, rung):
-                await response.write(b": still here\n\n")
+            elif quiet_s >= HEARTBEAT_COMMENT_S:
+                await _write(response, b": still here\n\n")
+            else:
+                # Other jobs ring too, and must not put the heartbeat off.
+                await self._store.bell.wait(HEARTBEAT_COMMENT_S - quiet_s, rung)
+                continue
+            written_s = now_s()
+            if page and page[-1].type in _ENDINGS and await self._is_over(grant, job_id, cursor):
+                break
         await response.write_eof()
+
+    async def _is_over(self, grant: Grant, job_id: str, cursor: int) -> bool:
+        """Tell whether a job has ended for good at this event: a failed one may be tried again."""
+        job = await self._jobs.show(grant.user, job_id)
+        return job["finished_at"] is not None and cursor >= job["last_seq"]
+
+
+async def _write(response: web.StreamResponse, content: bytes) -> None:
+    """Write, and give a reader up that does not read.
+
+    Raises:
+        ConnectionResetError: it is given up.
+    """
+    try:
+        async with asyncio.timeout(CLIENT_STALL_S):
+            await response.write(content)
+    except TimeoutError as error:
+        raise ConnectionResetError("the reader does not read") from error
 
 
 def _position(call: Call) -> int:
     """Return after which event the reader wants to go on."""
-    last = call.request.headers.get("Last-Event-ID")
+    last = call.header("Last-Event-ID")
     if last is None:
         return call.after_seq()
     if not (last.isascii() and last.isdigit() and len(last) < 19):

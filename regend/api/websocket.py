@@ -7,14 +7,18 @@ write whole frames to the same transport, so they never mix.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import sqlite3
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
 from regend.api.access import Access
-from regend.api.hub import Connection, Filter, Hub
+from regend.api.hub import CLOSE_FAILED, Connection, Hub
 from regend.api.limiter import RateLimiter
+from regend.api.submission import Submissions
+from regend.api.tail import Filter
 from regend.api.tokens import Grant
 from regend.clock import Clock
 from regend.errors import BadInput, NotAllowed, RateLimited, RegendError
@@ -23,8 +27,10 @@ from regend.jobs.lifecycle import PENDING
 from regend.jobs.service import Jobs
 from regend.jobs.view import job_object
 from regend.jsontext import dumps, loads
-from regend.limits import CLIENT_COMMANDS_PER_S, CLIENT_FRAME_BYTES
+from regend.limits import CLIENT_COMMANDS_BURST, CLIENT_COMMANDS_PER_S, CLIENT_FRAME_BYTES
 from regend.store import Store
+
+log = logging.getLogger("regend.api")
 
 SUBPROTOCOL = "regend.v1"
 CLOSE_UNAUTHENTICATED = 4401
@@ -33,7 +39,8 @@ CLOSE_BAD_HELLO = 4400
 
 _HELLO_TIMEOUT_S = 10.0
 _SNAPSHOT_JOBS = 500  # the pending ones and the newest ended ones; the rest is a page of REST
-_LINGER_S = 1.0  # a slow client gets this long to read why it is closed
+_LINGER_S = 1.0  # a client that is closed gets this long to read why
+_REASON_BYTES = 120  # of a close frame, RFC 6455 section 5.5
 
 
 class Streams:
@@ -46,15 +53,15 @@ class Streams:
         hub: Hub,
         jobs: Jobs,
         access: Access,
-        research: RateLimiter,
+        submissions: Submissions,
     ) -> None:
         self._store = store
         self._clock = clock
         self._hub = hub
         self._jobs = jobs
         self._access = access
-        self._research = research
-        self._open: dict[web.WebSocketResponse, Grant] = {}
+        self._submissions = submissions
+        self._open: set[_Session] = set()
 
     async def serve(self, request: web.Request, grant: Grant) -> web.WebSocketResponse:
         """Run one session until either side ends it."""
@@ -62,28 +69,31 @@ class Streams:
             protocols=(SUBPROTOCOL,), compress=False, max_msg_size=CLIENT_FRAME_BYTES
         )
         await socket.prepare(request)
-        self._open[socket] = grant
         session = _Session(self, socket, request, grant)
+        self._open.add(session)
         try:
             await session.run()
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:
+            # The outermost loop of a session: its fault ends it, and it alone.
+            log.exception("a stream failed")
+            session.end(CLOSE_FAILED, "")
         finally:
-            del self._open[socket]
-            session.leave()
+            self._open.discard(session)
+            await session.leave()
         return socket
 
     async def drop_revoked(self) -> None:
         """Close the sessions whose token holds no more."""
-        for socket, grant in list(self._open.items()):
-            if not await self._access.still_holds(grant):
-                await socket.close(code=CLOSE_UNAUTHENTICATED, message=b"token revoked")
+        for session in list(self._open):
+            if not await self._access.still_holds(session.grant):
+                session.end(CLOSE_UNAUTHENTICATED, "token revoked")
 
     async def close(self) -> None:
         """Close every session, telling it that the daemon goes away."""
-        sockets = list(self._open)
-        await asyncio.gather(
-            *(socket.close(code=1001, message=b"the daemon stops") for socket in sockets),
-            return_exceptions=True,
-        )
+        endings = [session.end(1001, "the daemon stops") for session in self._open]
+        await asyncio.gather(*endings)
 
 
 class _Session:
@@ -94,52 +104,75 @@ class _Session:
     ) -> None:
         self._streams = streams
         self._socket = socket
-        self._grant = grant
+        self.grant = grant
         transport = request.transport
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._connection: Connection | None = None
         per_minute = int(CLIENT_COMMANDS_PER_S * 60)
-        self._pace = RateLimiter(streams._clock, per_minute)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._pace = RateLimiter(streams._clock, per_minute, CLIENT_COMMANDS_BURST)
+        self._ending: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Greet, then answer commands until the client is gone."""
         try:
             first = await self._socket.receive(timeout=_HELLO_TIMEOUT_S)
         except TimeoutError:
-            await self._socket.close(code=CLOSE_BAD_HELLO, message=b"no hello came")
+            self.end(CLOSE_BAD_HELLO, "no hello came")
             return
         try:
             if first.type is not WSMsgType.TEXT:
                 raise BadInput("no_hello", "The first frame must be a hello in text.")
             await self._greet(first.data)
         except RegendError as error:
-            await self._socket.close(code=CLOSE_BAD_HELLO, message=error.message.encode()[:120])
+            self.end(CLOSE_BAD_HELLO, error.message)
             return
         async for message in self._socket:
             if message.type is not WSMsgType.TEXT:
-                await self._socket.close(code=1003, message=b"text frames only")
+                self.end(1003, "text frames only")
                 return
             try:
                 self._pace.take("", "commands")
             except RateLimited as limited:
                 reason = f'{{"retry_after_s":{limited.retry_after_s or 1:.1f}}}'
-                await self._socket.close(code=CLOSE_FLOOD, message=reason.encode())
+                self.end(CLOSE_FLOOD, reason)
+                return
+            if not await self._streams._access.still_holds(self.grant):
+                self.end(CLOSE_UNAUTHENTICATED, "token revoked")
                 return
             await self._on_text(message.data)
 
-    def leave(self) -> None:
-        """Forget the client."""
+    def end(self, code: int, reason: str) -> asyncio.Task[None]:
+        """Send no more events and close with this reason, within a bounded time."""
         if self._connection is not None:
             self._streams._hub.remove(self._connection)
-        for task in self._tasks:
-            task.cancel()
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._close(code, reason))
+        return self._ending
+
+    async def leave(self) -> None:
+        """Forget the client, once a closing that is under way has come to its end."""
+        if self._connection is not None:
+            self._streams._hub.remove(self._connection)
+        if self._ending is not None:
+            await asyncio.wait([self._ending])
+
+    async def _close(self, code: int, reason: str) -> None:
+        """Send the reason behind what waits already; then the line goes, read or not.
+
+        Whoever reads up to the reason has everything before the resume point that it names.
+        """
+        message = reason.encode()[:_REASON_BYTES].decode(errors="ignore").encode()
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(_LINGER_S):
+                await self._socket.close(code=code, message=message, drain=False)
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()
 
     async def _greet(self, text: str) -> None:
         hello = loads(text)
         after_seq, epoch, jobs = _parse_hello(hello)
-        user = self._grant.user
+        user = self.grant.user
 
         def read(connection: sqlite3.Connection) -> tuple[str, int, int]:
             return (
@@ -162,7 +195,7 @@ class _Session:
         if gap is not None or not same:
             await self._send({"op": "snapshot", "jobs": await self._snapshot(user)})
         wanted = Filter(user, None if jobs is None else frozenset(jobs))
-        self._connection = Connection(self._transport, wanted, cursor, self._close_soon)
+        self._connection = Connection(self._transport, wanted, cursor, self.end)
         self._streams._hub.add(self._connection)
 
     async def _snapshot(self, user: str) -> list[dict[str, Any]]:
@@ -194,7 +227,7 @@ class _Session:
 
     async def _carry_out(self, command: dict[str, Any]) -> dict[str, Any]:
         """Do what a command asks and return what its reply says."""
-        jobs, user, op = self._streams._jobs, self._grant.user, command.get("op")
+        jobs, user, op = self._streams._jobs, self.grant.user, command.get("op")
         if op in ("subscribe", "unsubscribe"):
             return self._change_subscription(command)
         if op not in ("start", "cancel", "pause", "resume"):
@@ -203,13 +236,16 @@ class _Session:
                 f"There is no command “{str(op)[:40]}”.",
                 hint="Commands: start, cancel, pause, resume, subscribe, unsubscribe.",
             )
-        if not self._grant.allows("jobs:write"):
-            raise NotAllowed("scope", "This token may not change jobs (scope jobs:write).")
+        if not self.grant.allows("jobs:write"):
+            raise NotAllowed(
+                "scope",
+                "This token may not change jobs (scope jobs:write).",
+                hint="Create one that may: regend tokens create",
+            )
         if op == "start":
             body = {k: v for k, v in command.items() if k not in ("op", "id", "idempotency_key")}
-            if body.get("type") == "research":
-                self._streams._research.take(self._grant.token_id, "research jobs")
-            return {"job": await jobs.submit(user, body, command.get("idempotency_key"))}
+            key = command.get("idempotency_key")
+            return {"job": await self._streams._submissions.submit(self.grant, body, key)}
         job_id = command.get("job_id")
         if not isinstance(job_id, str):
             raise BadInput("invalid_field", "“job_id” must be the id of a job.", field="job_id")
@@ -217,7 +253,10 @@ class _Session:
             return {"job": await jobs.cancel(user, job_id)}
         if op == "pause":
             return {"job": await jobs.pause(user, job_id)}
-        return {"job": await jobs.resume(user, job_id, command.get("choice"))}
+        choice = command.get("choice")
+        if choice is not None and not isinstance(choice, str):
+            raise BadInput("invalid_field", "“choice” must be a text.", field="choice")
+        return {"job": await jobs.resume(user, job_id, choice)}
 
     def _change_subscription(self, command: dict[str, Any]) -> dict[str, Any]:
         named = _job_ids(command.get("jobs"))
@@ -230,25 +269,12 @@ class _Session:
             raise BadInput("follows_all", "This stream follows all jobs and cannot leave some out.")
         else:
             jobs = present - named
-        self._streams._hub.refilter(connection, Filter(connection.filter.user, jobs))
-        return {"jobs": None if jobs is None else sorted(jobs), "seq": self._streams._hub.seq}
+        seq = self._streams._hub.refilter(connection, Filter(connection.filter.user, jobs))
+        return {"jobs": None if jobs is None else sorted(jobs), "seq": seq}
 
     async def _send(self, frame: dict[str, Any]) -> None:
         if not self._socket.closed:
             await self._socket.send_str(dumps(frame))
-
-    def _close_soon(self, code: int, reason: str) -> None:
-        task = asyncio.create_task(self._close_slow(code, reason))
-        self._tasks.add(task)
-
-    async def _close_slow(self, code: int, reason: str) -> None:
-        """Close a client that does not read: the reason first, then the line."""
-        try:
-            async with asyncio.timeout(_LINGER_S):
-                await self._socket.close(code=code, message=reason.encode(), drain=False)
-        except TimeoutError:
-            pass
-        self._transport.abort()
 
 
 def _parse_hello(hello: Any) -> tuple[int | None, str | None, frozenset[str] | None]:

@@ -56,25 +56,47 @@ def newest_seq(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
 
 
-def after(connection: sqlite3.Connection, seq: int, limit: int) -> list[StoredEvent]:
-    """Return the next events of all users after `seq`, oldest first."""
+def after(
+    connection: sqlite3.Connection, seq: int, limit: int, size_bytes: int | None = None
+) -> list[StoredEvent]:
+    """Return the next events of all users after `seq`, oldest first.
+
+    Args:
+        size_bytes: where their payloads reach this, the page ends; None for no such end.
+    """
     rows = connection.execute(
         "SELECT e.seq, j.id, j.user, e.job_seq, e.type, e.at, e.data FROM events e "
         "JOIN jobs j ON j.number = e.job WHERE e.seq > ? ORDER BY e.seq LIMIT ?",
         (seq, limit),
     )
-    return [StoredEvent(r[2], Event(r[0], r[1], r[3], r[4], rfc3339(r[5]), r[6])) for r in rows]
+    page: list[StoredEvent] = []
+    size = 0
+    for r in rows:
+        page.append(StoredEvent(r[2], Event(r[0], r[1], r[3], r[4], rfc3339(r[5]), r[6])))
+        size += len(r[6])
+        if size_bytes is not None and size >= size_bytes:
+            break
+    return page
 
 
-def of_job(connection: sqlite3.Connection, job: int, seq: int, limit: int) -> list[Event]:
-    """Return the next events of one job after `seq`, oldest first."""
+def of_job(
+    connection: sqlite3.Connection, job: int, seq: int, limit: int, size_bytes: int | None = None
+) -> list[Event]:
+    """Return the next events of one job after `seq`, oldest first; `size_bytes` as for `after`."""
     rows = connection.execute(
         "SELECT e.seq, j.id, e.job_seq, e.type, e.at, e.data FROM jobs j "
         "JOIN events e ON e.job = j.number "
         "WHERE j.number = ? AND e.seq > ? ORDER BY e.job_seq LIMIT ?",
         (job, seq, limit),
     )
-    return [Event(r[0], r[1], r[2], r[3], rfc3339(r[4]), r[5]) for r in rows]
+    page: list[Event] = []
+    size = 0
+    for r in rows:
+        page.append(Event(r[0], r[1], r[2], r[3], rfc3339(r[4]), r[5]))
+        size += len(r[5])
+        if size_bytes is not None and size >= size_bytes:
+            break
+    return page
 
 
 def compact(connection: sqlite3.Connection, before_ms: int, limit: int) -> int:

@@ -165,6 +165,14 @@ def any_ready(connection: sqlite3.Connection) -> bool:
     return row is not None
 
 
+def has_key(connection: sqlite3.Connection, user: str, key: str) -> bool:
+    """Tell whether a job of this user was made under an idempotency key."""
+    found = connection.execute(
+        "SELECT 1 FROM jobs WHERE user = ? AND idempotency_key = ?", (user, key)
+    ).fetchone()
+    return found is not None
+
+
 def claim(connection: sqlite3.Connection, boot: str, at_ms: int) -> Claim | None:
     """Take the next job that may run: highest priority, then oldest. None where there is none."""
     row = connection.execute(

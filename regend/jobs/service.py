@@ -28,11 +28,13 @@ from regend.limits import (
     MAX_JOB_INPUT_BYTES,
     MAX_PAGE_LENGTH,
     MAX_TITLE_CHARACTERS,
+    MIB,
 )
 from regend.store import Store
 
 Command = Callable[[sqlite3.Connection, sqlite3.Row, int], None]
 
+_EVENTS_BYTES = 16 * MIB  # in one page of events
 _SEED_BITS = 31  # what model hosts take
 _FIELDS = ("type", "input", "title", "model", "priority", "max_attempts")
 
@@ -76,6 +78,12 @@ class Jobs:
 
         row = await self._store.write(write)
         return job_object(row, self._store.blobs)
+
+    async def was_submitted(self, user: str, key: str | None) -> bool:
+        """Tell whether a job was handed in under this idempotency key."""
+        if key is None:
+            return False
+        return await self._store.query(lambda c: repository.has_key(c, user, key))
 
     async def show(self, user: str, job_id: str) -> dict[str, Any]:
         """Return one job by its id or an unambiguous prefix."""
@@ -205,11 +213,12 @@ class Jobs:
         return shown
 
     async def events(self, user: str, job_id: str, after_seq: int, limit: int) -> list[Event]:
-        """Return the next events of a job after `after_seq`, oldest first."""
+        """Return the next events of a job after `after_seq`, oldest first: `limit` at most, and
+        fewer where they are large."""
 
         def read(connection: sqlite3.Connection) -> list[Event]:
             number = repository.find(connection, user, job_id)["number"]
-            return history.of_job(connection, number, after_seq, limit)
+            return history.of_job(connection, number, after_seq, limit, _EVENTS_BYTES)
 
         return await self._store.query(read)
 
