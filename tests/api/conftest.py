@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,8 @@ class Running:
         if as_json is not None:
             more["data"] = json.dumps(as_json).encode()
             headers.setdefault("Content-Type", "application/json")
+        if isinstance(more.get("data"), bytes):
+            more["data"] = BytesIO(more["data"])  # aiohttp warns of large bodies in one piece
         async with self.session.request(
             method, self.url + path, headers=headers, allow_redirects=False, **more
         ) as response:
