@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from regend import events
+from regend.cli.markdown import render
 from regend.client import StreamEvent
 
 _WIDTH = 88
-_QUOTED_LINES = 3
 
 
 class Screen:
@@ -76,14 +76,11 @@ class Screen:
                 )
 
     def answer(self, result: dict[str, Any]) -> None:
-        """Show the answer and where it stands."""
+        """Show the answer, with its sources."""
         self._end_text()
-        for line in str(result["answer"]).strip().splitlines():
-            self._console.print(f"  {escape(line)}", width=_WIDTH)
-        for cited in result["citations"][:_QUOTED_LINES]:
-            start, end = cited["span"]
-            place = f"[{cited['n']}] {cited['title']}, characters {start}–{end}"
-            self._console.print(f"  [dim]{escape(place)}[/dim]")
+        self._console.print()
+        for line in render(str(result["answer"]), self._wide() - 4):
+            self._console.print(Text.from_ansi(f"    {line}"))
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Show what was measured."""

@@ -159,13 +159,13 @@ def _verdict(screen: Screen, undisturbed: Run, worker: Run, daemon: Run, elapsed
     screen.table(
         ("", "undisturbed", "worker killed", "daemon killed"),
         [
-            ("steps finished before the kill, and kept", *(_kept(run) for run in runs)),
-            ("events, without gap or duplicate", *(str(len(run.seen)) for run in runs)),
-            ("tokens on the screen when it was killed", *(_tokens(run) for run in runs)),
-            ("from the kill to the next new token", *(_time(run) for run in runs)),
+            ("steps kept", *(_kept(run) for run in runs)),
+            ("events, no gap, no duplicate", *(str(len(run.seen)) for run in runs)),
+            ("tokens shown at the kill", *(_tokens(run) for run in runs)),
+            ("kill to next new token", *(_time(run) for run in runs)),
             ("went on", *(run.resume or "–" for run in runs)),
             (
-                "text identical to the undisturbed run",
+                "text as undisturbed",
                 "–",
                 *("yes" if run.text == undisturbed.text else "NO" for run in (worker, daemon)),
             ),

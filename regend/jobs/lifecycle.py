@@ -139,7 +139,9 @@ def settle(desired: Desired, outcome: Outcome, counts: Counts) -> Settlement:
             deaths += 1
             if deaths >= counts.max_deaths:
                 return Settlement("failed", failures, deaths, error=_poisoned(outcome, deaths))
-            return Settlement(_next(desired), failures, deaths, error=outcome.error, backoff=True)
+            # One death may be chance (a kill, a full memory): the job goes on at once.
+            again = deaths > 1
+            return Settlement(_next(desired), failures, deaths, error=outcome.error, backoff=again)
         case "released" | "orphaned":
             return Settlement(_next(desired), failures, deaths)
 

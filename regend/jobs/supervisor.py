@@ -37,6 +37,7 @@ log = logging.getLogger("regend.jobs")
 _RECOVERY_PAGE = 500
 _WATCH_INTERVAL_S = 1.0
 _SHUTDOWN_S = 3.0
+_WARM_AFTER_S = 1.0
 
 
 class Supervisor:
@@ -119,6 +120,10 @@ class Supervisor:
         if attempt is not None and desired in ("pause", "cancel"):
             attempt.stop(desired)
 
+    def _prepare(self) -> None:
+        if not self._stopping:
+            self._warm.prepare()
+
     def _start_worker(self) -> asyncio.Future[WorkerProcess]:
         return asyncio.ensure_future(WorkerProcess.start(self._environment))
 
@@ -185,7 +190,10 @@ class Supervisor:
         """Take one attempt from its claim to its settlement."""
         claim = attempt.claim
         try:
-            outcome = await attempt.run(await self._warm.take())
+            worker = await self._warm.take()
+            # The next worker is started once this one has had the processor for its beginning.
+            asyncio.get_running_loop().call_later(_WARM_AFTER_S, self._prepare)
+            outcome = await attempt.run(worker)
         except Fenced:
             log.warning("job %s went on elsewhere; its attempt was ended", claim.id)
             return
@@ -195,7 +203,7 @@ class Supervisor:
             outcome = Outcome("died", error=_broken(error))
         finally:
             self._ended(attempt)
-            self._warm.prepare()
+            self._prepare()
             if self._attempts.get(claim.job) is attempt:
                 del self._attempts[claim.job]
             self._wake.set()
