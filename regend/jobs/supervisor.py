@@ -23,7 +23,7 @@ from typing import Any
 from regend.clock import Clock
 from regend.config import JobsConfig
 from regend.errors import RegendError
-from regend.jobs import repository
+from regend.jobs import repository, settlement
 from regend.jobs.attempt import Attempt, Service
 from regend.jobs.lifecycle import Outcome
 from regend.jobs.process import WarmWorkers, WorkerProcess
@@ -158,7 +158,7 @@ class Supervisor:
 
     def _requeue(self, connection: sqlite3.Connection) -> int:
         deaths, at_ms = self._config.max_worker_deaths, self._clock.wall_ms()
-        return repository.requeue_orphans(connection, self._boot, _RECOVERY_PAGE, deaths, at_ms)
+        return settlement.requeue_orphans(connection, self._boot, _RECOVERY_PAGE, deaths, at_ms)
 
     async def _claim(self) -> Claim | None:
         with self._store.reading() as connection:
@@ -220,7 +220,7 @@ class Supervisor:
             )
         try:
             decided = await attempt.outbox.commit(
-                lambda connection: repository.settle_attempt(
+                lambda connection: settlement.settle_attempt(
                     connection,
                     claim.job,
                     claim.fence,

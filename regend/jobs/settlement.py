@@ -1,0 +1,142 @@
+"""The end of an attempt in the store: what becomes of its job, in one transaction with its event.
+
+`lifecycle.settle` decides; this records. The invariants are those of `repository`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from typing import Any
+
+from regend import events
+from regend.jobs.history import Draft, append
+from regend.jobs.lifecycle import (
+    TERMINAL,
+    Counts,
+    Outcome,
+    Settlement,
+    is_valid_transition,
+    settle,
+)
+from regend.jobs.repository import Fenced
+from regend.jsontext import dumps
+from regend.limits import INLINE_PAYLOAD_BYTES
+
+
+def settle_attempt(
+    connection: sqlite3.Connection,
+    job: int,
+    fence: int,
+    outcome: Outcome,
+    max_deaths: int,
+    packed_result: str | None,
+    at_ms: int,
+) -> Settlement:
+    """End an attempt: decide by `lifecycle.settle` what becomes of the job, and record it.
+
+    Args:
+        packed_result: the outcome's result as a payload column, for `completed`.
+
+    Raises:
+        Fenced: the attempt holds the job no more.
+    """
+    row = connection.execute(
+        "SELECT desired, failures, deaths, max_attempts FROM jobs "
+        "WHERE number = ? AND fence = ? AND state = 'running'",
+        (job, fence),
+    ).fetchone()
+    if row is None:
+        raise Fenced(job, fence)
+    decided = settle(row[0], outcome, Counts(row[1], row[2], row[3], max_deaths))
+    if decided.state == "waiting" and _answered(connection, job, decided):
+        decided = replace(decided, state="created", waiting=None)
+    _record(connection, job, decided, packed_result, at_ms)
+    return decided
+
+
+def _answered(connection: sqlite3.Connection, job: int, decided: Settlement) -> bool:
+    """Tell whether the approval that the job is about to wait for was given meanwhile."""
+    approval = (decided.waiting or {}).get("approval_id")
+    return bool(
+        connection.execute(
+            "SELECT 1 FROM approvals WHERE id = ? AND job = ? AND state <> 'pending'",
+            (approval, job),
+        ).fetchone()
+    )
+
+
+def _record(
+    connection: sqlite3.Connection,
+    job: int,
+    decided: Settlement,
+    packed_result: str | None,
+    at_ms: int,
+) -> None:
+    assert is_valid_transition("running", decided.state)
+    finished = decided.state in TERMINAL
+    result = packed_result if decided.state == "completed" else None
+    connection.execute(
+        "UPDATE jobs SET state = ?, desired = CASE WHEN ? THEN desired ELSE 'run' END, "
+        "held = ?, failures = ?, deaths = ?, result = ?, error = ?, waiting = ?, "
+        "progress = CASE WHEN ? = 'completed' THEN 100 ELSE progress END, boot = NULL, "
+        "finished_at = ? WHERE number = ? AND state = 'running'",
+        (
+            decided.state,
+            finished,
+            int(decided.backoff and decided.state == "created"),
+            decided.failures,
+            decided.deaths,
+            result,
+            dumps(decided.error) if decided.error else None,
+            dumps(decided.waiting) if decided.waiting else None,
+            decided.state,
+            at_ms if finished else None,
+            job,
+        ),
+    )
+    append(connection, job, _ending(decided, result), at_ms)
+    if finished:
+        connection.execute("DELETE FROM checkpoints WHERE job = ?", (job,))
+
+
+def _ending(decided: Settlement, packed_result: str | None) -> Draft:
+    """Return the event of a settlement; a result beyond the inline bound is left to the job."""
+    match decided.state:
+        case "completed":
+            inline = packed_result if packed_result and packed_result[:1] != "@" else "null"
+            if len(inline.encode()) > INLINE_PAYLOAD_BYTES:
+                inline = "null"
+            return Draft(events.JOB_COMPLETED, f'{{"result":{inline}}}')
+        case "failed":
+            return Draft(events.JOB_FAILED, dumps({"error": decided.error}))
+        case "cancelled":
+            return Draft(events.JOB_CANCELLED, "{}")
+        case state:
+            data: dict[str, Any] = {"from": "running", "to": state}
+            if decided.error:
+                data["error"] = decided.error
+            if decided.waiting:
+                data["waiting"] = decided.waiting
+            return Draft(events.JOB_STATE, dumps(data))
+
+
+def requeue_orphans(
+    connection: sqlite3.Connection, boot: str, limit: int, max_deaths: int, at_ms: int
+) -> int:
+    """Settle up to `limit` running jobs of earlier daemon runs, by priority; return how many.
+
+    Their fence grows with the next claim, so a worker of the earlier run can write nothing more.
+    """
+    rows = connection.execute(
+        "SELECT number, desired, failures, deaths, max_attempts FROM jobs WHERE state = 'running' "
+        "AND (boot IS NULL OR boot <> ?) ORDER BY priority DESC, number LIMIT ?",
+        (boot, limit),
+    ).fetchall()
+    for number, desired, failures, deaths, max_attempts in rows:
+        counts = Counts(failures, deaths, max_attempts, max_deaths)
+        decided = settle(desired, Outcome("orphaned"), counts)
+        _record(connection, number, decided, None, at_ms)
+        # A claim raises the fence too; doing it here refuses the earlier worker from now on.
+        connection.execute("UPDATE jobs SET fence = fence + 1 WHERE number = ?", (number,))
+    return len(rows)
