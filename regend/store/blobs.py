@@ -3,19 +3,25 @@
 Order of a durable write: write, fsync, rename, fsync the folder, and only then commit the
 reference. A file without a reference is harmless and is swept later; a reference without a file
 cannot happen. Text payloads up to 32 KiB stay in their row: see `pack` and `unpack`.
+
+Two writers may bring the same content while a third removes it. So what is found in place is
+marked as new under the lock under which files are removed, and an adopted file goes only with the
+last of those who adopted it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from regend.errors import Failed
-from regend.limits import INLINE_PAYLOAD_BYTES, MIB
+from regend.limits import INLINE_PAYLOAD_BYTES
 from regend.store.writer import Probe, disk_refusal, no_probe
 
 _REFERENCE_MARK = "@"  # no JSON text begins with it
@@ -29,7 +35,7 @@ class Blobs:
         self._folder = folder
         self._probe = probe
         self._lock = threading.Lock()
-        self._counter = 0
+        self._adopted: Counter[str] = Counter()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, digest: str) -> Path:
@@ -44,8 +50,7 @@ class Blobs:
         """
         digest = hashlib.sha256(content).hexdigest()
         target = self.path(digest)
-        if target.exists():
-            os.utime(target)
+        if self._renewed(target, len(content)):
             return digest
         temporary = self._temporary()
         try:
@@ -64,22 +69,33 @@ class Blobs:
         """Take over a file of the same file system durably and return its digest.
 
         The file is gone from its old place afterwards, also when its content was known.
+
+        Raises:
+            Failed: there is no such file.
+            Busy: the disk is full or failing.
         """
-        digest = hashlib.sha256()
         try:
-            with file.open("r+b") as source:
-                while chunk := source.read(MIB):
-                    digest.update(chunk)
+            source = file.open("r+b")
+        except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+            raise Failed(
+                "file_missing", f"{file.name} is not there to be stored ({error.strerror})."
+            ) from error
+        try:
+            with source:
+                digest = hashlib.file_digest(source, "sha256").hexdigest()
+                size_bytes = source.tell()
                 os.fsync(source.fileno())
-            target = self.path(digest.hexdigest())
-            if target.exists():
-                os.utime(target)
+            file.chmod(0o600)
+            with self._lock:
+                self._adopted[digest] += 1
+            target = self.path(digest)
+            if self._renewed(target, size_bytes):
                 file.unlink()
             else:
                 self._place(file, target)
         except OSError as error:
             raise disk_refusal(error) from error
-        return target.name
+        return digest
 
     def get(self, digest: str) -> bytes:
         """Return the bytes of a blob, verified against its name.
@@ -100,18 +116,26 @@ class Blobs:
         return content
 
     def discard(self, digests: Iterable[str]) -> None:
-        """Remove blobs that nothing refers to any more; missing ones are fine."""
+        """Remove adopted files that nothing refers to any more; missing ones are fine.
+
+        One that was adopted again meanwhile stays: its reference may not be committed yet.
+        """
         for digest in digests:
-            self.path(digest).unlink(missing_ok=True)
+            with self._lock:
+                self._adopted[digest] -= 1
+                if self._adopted[digest] <= 0:
+                    del self._adopted[digest]
+                    self.path(digest).unlink(missing_ok=True)
 
     def sweep(self, referenced: set[str], now_s: float | None = None) -> int:
         """Remove old files that nothing refers to, and return how many."""
         now = time.time() if now_s is None else now_s
         removed = 0
         for file in self._files():
-            if file.name not in referenced and now - file.stat().st_mtime > _SWEEP_AGE_S:
-                file.unlink(missing_ok=True)
-                removed += 1
+            with self._lock:
+                if file.name not in referenced and now - _changed_s(file, now) > _SWEEP_AGE_S:
+                    file.unlink(missing_ok=True)
+                    removed += 1
         return removed
 
     def pack(self, text: str) -> str:
@@ -127,14 +151,27 @@ class Blobs:
         return column if digest is None else self.get(digest).decode()
 
     def _files(self) -> Iterator[Path]:
-        for folder in self._folder.iterdir():
-            if folder.is_dir():
-                yield from folder.iterdir()
+        """Yield every blob, and what an interrupted write left."""
+        for entry in self._folder.iterdir():
+            if entry.is_dir():
+                yield from entry.iterdir()
+            else:
+                yield entry
 
     def _temporary(self) -> Path:
+        # Not named by the process: in a container its id is the same after every start.
+        return self._folder / f"tmp-{secrets.token_hex(8)}"
+
+    def _renewed(self, target: Path, size_bytes: int) -> bool:
+        """Keep a blob that is in place already from being swept; False where it is not whole."""
         with self._lock:
-            self._counter += 1
-            return self._folder / f"tmp-{os.getpid()}-{self._counter}"
+            try:
+                if target.stat().st_size != size_bytes:
+                    return False
+                os.utime(target)
+            except OSError:
+                return False
+            return True
 
     def _place(self, temporary: Path, target: Path) -> None:
         self._probe("blob:before-rename")
@@ -150,6 +187,13 @@ def reference(column: str | None) -> str | None:
     if column is not None and column.startswith(_REFERENCE_MARK):
         return column[1:]
     return None
+
+
+def _changed_s(file: Path, otherwise: float) -> float:
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return otherwise
 
 
 def _private(path: str, flags: int) -> int:

@@ -6,12 +6,14 @@ The holder writes who it is beside the lock, for the message that the second one
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import sys
 from pathlib import Path
 
-from regend.errors import Conflict
+from regend.errors import BadInput, Conflict
 
 
 class HomeLock:
@@ -22,23 +24,42 @@ class HomeLock:
 
         Raises:
             Conflict: another process holds it; the message names the process.
+            BadInput: the lock cannot be made or taken here at all.
         """
-        self._path = path
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        self._file: int | None = None
         try:
-            _lock(self._file)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         except OSError as error:
-            os.close(self._file)
+            raise _unusable(path, error) from error
+        try:
+            _lock(file)
+        except OSError as error:
+            os.close(file)
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise _unusable(path, error) from error
             raise Conflict(
                 "home_in_use",
                 f"Another regend ({_holder(path)}) already runs on this home.",
                 hint="Use it, stop it, or set REGEND_HOME to another folder.",
             ) from error
-        _holder_file(path).write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
+        self._file = file
+        # Only the message of a second daemon needs it: a full disk must not keep the first out.
+        with contextlib.suppress(OSError):
+            _holder_file(path).write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
 
     def release(self) -> None:
-        """Free the home for the next daemon."""
-        os.close(self._file)
+        """Free the home for the next daemon. Twice is once."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def _unusable(path: Path, error: OSError) -> BadInput:
+    return BadInput(
+        "home_not_writable",
+        f"The lock {path} cannot be taken: {error.strerror or error}.",
+        hint="Make the folder writable, or set REGEND_HOME to one on a local disk that is.",
+    )
 
 
 def _holder_file(path: Path) -> Path:
@@ -49,7 +70,7 @@ def _holder(path: Path) -> str:
     """Return who holds the lock, as far as it said."""
     try:
         return f"process {json.loads(_holder_file(path).read_text(encoding='utf-8'))['pid']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "process unknown"
 
 

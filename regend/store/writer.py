@@ -7,11 +7,14 @@ Rules
 3. There is no artificial delay: a COMMIT takes what is queued when it begins.
 4. When the disk is full or fails, every operation of the batch is refused; the thread lives on and
    the next batch tries afresh.
+5. Callers meet `RegendError`s, or what their own operation raised; SQLite's refusals of a whole
+   batch are never handed out raw.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import queue
 import sqlite3
@@ -19,7 +22,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from regend.errors import Busy
+from regend.errors import Busy, Failed, RegendError
 from regend.limits import WRITE_BATCH_LENGTH, WRITE_QUEUE_LENGTH
 
 T = TypeVar("T")
@@ -130,10 +133,11 @@ class Writer:
             connection.execute("COMMIT")
             self._probe("commit:after")
         except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            refusal = _refusal(error)
-            return [_Outcome(item.future, None, refusal) for item in batch]
+            # A ROLLBACK that fails too leaves nothing behind: the next BEGIN says so again.
+            with contextlib.suppress(sqlite3.Error):
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            return [_Outcome(item.future, None, refusal(error)) for item in batch]
         self.batches += 1
         self.operations += len(batch)
         return outcomes
@@ -153,8 +157,8 @@ class Writer:
                 ) from error
             connection.execute("ROLLBACK TO operation")
             connection.execute("RELEASE operation")
-            storage = isinstance(error, sqlite3.OperationalError)
-            return _Outcome(item.future, None, _refusal(error) if storage else error)
+            storage = isinstance(error, sqlite3.Error) and is_of_storage(error)
+            return _Outcome(item.future, None, refusal(error) if storage else error)
         connection.execute("RELEASE operation")
         return _Outcome(item.future, value, None)
 
@@ -175,13 +179,34 @@ class Writer:
             if changed:
                 self._committed()
 
-        loop.call_soon_threadsafe(acknowledge)
+        with contextlib.suppress(RuntimeError):  # the loop was closed just now: nobody waits
+            loop.call_soon_threadsafe(acknowledge)
 
 
-def _refusal(error: BaseException) -> BaseException:
-    """Return what the caller is told when the storage failed."""
+def is_of_storage(error: sqlite3.Error) -> bool:
+    """Tell whether the storage refused, rather than the statement that was asked for."""
+    return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
+
+
+def refusal(error: BaseException) -> RegendError:
+    """Return what the caller is told when the storage refused."""
     text = str(error)
-    return disk_refusal(error) if "disk is full" in text or "disk I/O" in text else error
+    if "disk is full" in text or "disk I/O" in text:
+        return disk_refusal(error)
+    if "database is locked" in text:
+        return Busy(
+            "database_locked",
+            "Another program holds the database. Nothing was changed.",
+            hint="Close what has opened it; the daemon goes on by itself.",
+            retry_after_s=1.0,
+        )
+    if "malformed" in text or "not a database" in text:
+        return Failed(
+            "database_damaged",
+            f"The database is damaged ({text}). Nothing was changed.",
+            hint="Stop the daemon, then restore: regend restore BACKUP",
+        )
+    return Failed("database_refused", f"The database refused the write: {text}.")
 
 
 def disk_refusal(error: BaseException) -> Busy:

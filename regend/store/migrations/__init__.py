@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlite_utils import Database, Migrations
 
 from regend.errors import Refused
+from regend.store.archive import sync_file, sync_folder
 from regend.store.migrations.access import access_tables
 from regend.store.migrations.jobs import job_tables
 from regend.store.migrations.library import library_tables
@@ -40,7 +41,23 @@ def migrate(
         Refused: the database was written by a newer program.
     """
     database = Database(connection)
+    refuse_newer(database, path, migrations)
     pending = [step.name for step in migrations.pending(database)]
+    if pending and migrations.applied(database):
+        _back_up(connection, path.with_name(f"{path.name}.before-{pending[0]}"))
+    if pending:
+        with database.atomic():  # table and index, or neither
+            migrations.ensure_migrations_table(database)
+        migrations.apply(database)
+    return pending
+
+
+def refuse_newer(database: Database, path: Path, migrations: Migrations = MIGRATIONS) -> None:
+    """Read which steps a database holds.
+
+    Raises:
+        Refused: it was written by a newer program.
+    """
     applied = {step.name for step in migrations.applied(database)}
     unknown = sorted(applied - {step.name for step in migrations._migrations})
     if unknown:
@@ -49,17 +66,13 @@ def migrate(
             f"{path} was written by a newer regend (it knows “{unknown[-1]}”).",
             hint="Upgrade regend. The database was left as it is.",
         )
-    if pending and applied:
-        _backup(connection, path.with_name(f"{path.name}.before-{pending[0]}"))
-    if pending:
-        migrations.apply(database)
-    return pending
 
 
-def _backup(connection: sqlite3.Connection, target: Path) -> None:
-    """Copy the database to `target`; a complete copy from an interrupted try is kept."""
-    if target.exists():
-        return
+def _back_up(connection: sqlite3.Connection, target: Path) -> None:
+    """Copy the database to `target`, durably and whole or not at all.
+
+    A copy of that name is replaced: it may be of an earlier upgrade that was taken back.
+    """
     partial = target.with_name(target.name + ".partial")
     partial.unlink(missing_ok=True)
     copy = sqlite3.connect(partial)
@@ -68,4 +81,6 @@ def _backup(connection: sqlite3.Connection, target: Path) -> None:
     finally:
         copy.close()
     partial.chmod(0o600)
+    sync_file(partial)
     os.replace(partial, target)
+    sync_folder(target.parent)
