@@ -146,12 +146,10 @@ class Running:
         self.clients.append(client)
         return client
 
-    async def raw(self, request: bytes, *, close: bool = True) -> bytes:
-        """Send bytes on a connection of their own and return what comes back."""
+    async def raw(self, request: bytes) -> bytes:
+        """Send bytes on a connection of their own; return what comes until it is closed."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         writer.write(request)
-        if close and writer.can_write_eof():
-            writer.write_eof()
         try:
             async with asyncio.timeout(20):
                 return await reader.read()
