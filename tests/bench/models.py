@@ -156,7 +156,7 @@ async def _measure_resume(
     waits: list[float] = []
     chance = random.Random(7)
     for number in range(tries):
-        one = replace(request, seed=request.seed + number, max_tokens=64)
+        one = replace(request, seed=request.seed + number, max_tokens=48)
         if request.temperature == 0:
             topic = ("a fox", "the sea", "a lamp", "two sisters", "rain")[number % 5]
             text = f"Tell story number {number} about {topic}."
@@ -164,7 +164,7 @@ async def _measure_resume(
         undisturbed = await _run(pool, Attempt(), one)
         neighbour_stop = threading.Event()
         neighbour = asyncio.create_task(_keep_busy(pool, neighbour_stop))
-        attempt = await _interrupt(pool, one, chance.randint(3, 60), kills)
+        attempt = await _interrupt(pool, one, chance.randint(3, 44), kills)
         wait_s, text = await _resume(pool, attempt, one)
         neighbour_stop.set()
         await neighbour
