@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -10,7 +11,7 @@ from regend.cli.command import Group, as_json
 from regend.cli.daemon import Daemon, quote
 from regend.cli.prefixes import whole_id
 from regend.cli.table import Cell, Column, print_table
-from regend.cli.terminal import columns, out, out_json, paint, say
+from regend.cli.terminal import out, out_json, paint, room, say
 from regend.cli.text import count, fit, line, size, wrap
 from regend.cli.view import age_of, short_ids
 
@@ -125,9 +126,7 @@ def search(words: tuple[str, ...], limit: int, json_output: bool) -> None:
     if not answer["hits"]:
         say("Nothing in your library has these words. Add documents: regend library add PATH")
         return
-    import sys
-
-    wide = min(columns(sys.stdout), _MEASURE)
+    wide = room(sys.stdout, _MEASURE)
     for number, hit in enumerate(answer["hits"], 1):
         _print_hit(number, hit, wide)
 

@@ -19,6 +19,7 @@ _CODES: Final = {
 }
 
 _DEFAULT_COLUMNS = 80
+_UNBOUNDED = 1_000_000
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -42,6 +43,12 @@ def columns(stream: TextIO) -> int:
         return os.get_terminal_size(stream.fileno()).columns or _DEFAULT_COLUMNS
     except (OSError, ValueError):
         return _DEFAULT_COLUMNS
+
+
+def room(stream: TextIO, at_most: int) -> int:
+    """Return in how many columns to set a text: those of a terminal up to `at_most`, and where
+    there is none, as many as it takes."""
+    return min(columns(stream), at_most) if is_terminal(stream) else _UNBOUNDED
 
 
 def paint(text: str, style: str, stream: TextIO | None = None) -> str:

@@ -155,7 +155,8 @@ class Watcher:
         elif after == "created" and error:
             self._end_text()
             message = line(str(error.get("message", "The attempt failed.")))
-            self._tell(f"  {message} Trying again; finished steps are kept.", "amber")
+            said = f"{message.rstrip('.')}. Trying again; finished steps are kept."
+            self._tell(f"  {said}", "amber")
 
     def _tell(self, text: str, style: str = "") -> None:
         self._line.clear()

@@ -58,9 +58,10 @@ class Desk:
             check=False,
         )
 
-    def open(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a command line and return its process, with pipes to it."""
-        return subprocess.Popen(
+    @contextlib.contextmanager
+    def open(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Lend the process of a command line, with pipes to it; it is dead afterwards."""
+        with subprocess.Popen(
             [sys.executable, "-m", "regend", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -68,7 +69,11 @@ class Desk:
             encoding="utf-8",
             env=self.environment,
             cwd=self.home,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def json(self, *arguments: str) -> Any:
         """Run a command that must succeed, and return the JSON that it prints."""

@@ -28,9 +28,9 @@ TYPES = {
 }
 PROGRAMS = {
     **AGENTS,
-    "nap": "tests.cli.programs:nap",
-    "ask": "tests.cli.programs:ask",
-    "chat": "tests.cli.programs:reply",
+    "nap": "tests.cli.programs.nap",
+    "ask": "tests.cli.programs.ask",
+    "chat": "tests.cli.programs.reply",
 }
 
 if __name__ == "__main__":

@@ -188,12 +188,11 @@ def test_logs_as_json_are_the_events_in_order_without_gap(desk: Desk) -> None:
 
 
 def test_ctrl_c_detaches_says_so_and_leaves_the_job_running(desk: Desk) -> None:
-    process = desk.open("jobs", "run", "nap", "steps=200", "sleep_s=0.1", "--follow")
-    assert process.stderr is not None
-    first = process.stderr.readline()
-    assert "step-0" in first
-    process.send_signal(signal.SIGINT)
-    _out, said = process.communicate(timeout=30)
+    with desk.open("jobs", "run", "nap", "steps=200", "sleep_s=0.1", "--follow") as process:
+        assert process.stderr is not None
+        assert "step-0" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _out, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Detached" in said
     assert "regend jobs cancel" in said
@@ -206,14 +205,14 @@ def test_ctrl_c_detaches_says_so_and_leaves_the_job_running(desk: Desk) -> None:
 def test_a_watcher_outlives_the_daemon_and_misses_nothing(own_desk: Desk) -> None:
     own_desk.start()
     job = own_desk.job("nap", "steps=30", "sleep_s=0.1")
-    watcher = own_desk.open("jobs", "logs", "-f", job, "--json")
-    assert watcher.stdout is not None
-    shown = [watcher.stdout.readline() for _ in range(5)]
-    own_desk.stop(signal.SIGKILL)
-    assert watcher.stderr is not None
-    assert "away. Your job is safe" in watcher.stderr.readline()
-    own_desk.start()
-    rest, _said = watcher.communicate(timeout=60)
+    with own_desk.open("jobs", "logs", "-f", job, "--json") as watcher:
+        assert watcher.stdout is not None
+        shown = [watcher.stdout.readline() for _ in range(5)]
+        own_desk.stop(signal.SIGKILL)
+        assert watcher.stderr is not None
+        assert "away. Your job is safe" in watcher.stderr.readline()
+        own_desk.start()
+        rest, _said = watcher.communicate(timeout=60)
     events = [json.loads(line) for line in [*shown, *rest.splitlines()]]
     assert [event["job_seq"] for event in events] == list(range(1, len(events) + 1))
     assert events[-1]["type"] == "job:completed:v1"
