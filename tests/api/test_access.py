@@ -54,12 +54,13 @@ async def test_tokens_that_are_not_ours_are_refused(running: Running) -> None:
     claims = jwt.decode(running.token, options={"verify_signature": False})
     own_key = key(running.home)
     part = running.token.split(".")
+    unsigned = jwt.encode(claims, "", algorithm="none")
     bad = [
         "x",
         *("a.b.c", "é" * 20, "\udcff", " ", running.token[:-3], running.token + "x"),
         jwt.encode(claims, secrets.token_hex(32), algorithm="HS256"),
-        jwt.encode(claims, None, algorithm="none"),
-        f"{jwt.encode(claims, None, algorithm='none').split('.')[0]}.{part[1]}.{part[2]}",
+        unsigned,
+        f"{unsigned.split('.')[0]}.{part[1]}.{part[2]}",
         jwt.encode(claims, own_key * 2, algorithm="HS512"),
         jwt.encode({**claims, "jti": "unknown"}, own_key, algorithm="HS256"),
         jwt.encode({**claims, "sub": 7}, own_key, algorithm="HS256"),

@@ -117,7 +117,7 @@ async def test_json_that_cannot_be_carried_is_refused_with_a_reason(
 
 
 async def test_what_can_be_carried_comes_back_as_it_was(running: Running) -> None:
-    sent = {"a": ["\x00", "हिन्दी", "\u2028", "😀", 2**63 - 1, -(2**63 - 1), 0.1, None, True]}
+    sent: Any = {"a": ["\x00", "हिन्दी", "\u2028", "😀", 2**63 - 1, -(2**63 - 1), 0.1, None, True]}
     job = await running.submit("count", **sent)
     assert (await running.call("GET", f"{JOBS}/{job}")).json["input"] == sent
 
