@@ -6,12 +6,14 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from regend.clock import Clock
 from regend.config import EventsConfig
 from regend.errors import RegendError
 from regend.jobs import history
 from regend.store import Store
+from regend.store.backup import PAYLOAD_COLUMNS
 from regend.store.blobs import reference
 
 log = logging.getLogger("regend.maintenance")
@@ -20,17 +22,8 @@ _FIRST_S = 30.0  # after the start, when the jobs of the last run are under way 
 _INTERVAL_S = 3600.0
 _TOKENS_INTERVAL_S = 30.0
 _COMPACT_PAGE = 5000
+_REFERENCES_SETTLE_S = 10.0  # twice the longest wait between two tries to write
 _DAY_MS = 24 * 3600 * 1000
-
-_PAYLOAD_COLUMNS = (
-    ("jobs", "input"),
-    ("jobs", "result"),
-    ("jobs", "error"),
-    ("jobs", "waiting"),
-    ("steps", "result"),
-    ("checkpoints", "data"),
-    ("approvals", "preview"),
-)
 
 
 class Maintenance:
@@ -67,12 +60,30 @@ class Maintenance:
             log.error("the database is damaged: %s; restore a backup", self._fault)
             return
         before_ms = self._clock.wall_ms() - int(self._config.keep_chunks_days * _DAY_MS)
-        while await self._store.write(lambda c: history.compact(c, before_ms, _COMPACT_PAGE)):
-            await asyncio.sleep(0.05)  # let jobs write between two pages
+        await self._compact(before_ms)
+        # A payload whose reference waits for the disk to have room is older than it looks: only
+        # when writes succeed, and those that waited had the time to, is what has no reference old.
+        await self._store.write(history.floor)
+        await asyncio.sleep(_REFERENCES_SETTLE_S)
         referenced = await self._store.query(_references)
         removed = await asyncio.to_thread(self._store.blobs.sweep, referenced)
         if removed:
             log.info("swept %d payloads without a reference", removed)
+
+    async def _compact(self, before_ms: int) -> None:
+        """Drop old chunks page by page: found by a reader, so that the writer is never held up."""
+        last = 0
+        while True:
+            page = await self._store.query(
+                partial(
+                    history.compactable, before_ms=before_ms, after_seq=last, limit=_COMPACT_PAGE
+                )
+            )
+            if not page:
+                return
+            last = page[-1]
+            await self._store.write(partial(history.compact, seqs=page))
+            await asyncio.sleep(0.05)  # let jobs write between two pages
 
     async def _keep(self) -> None:
         await asyncio.sleep(_FIRST_S)
@@ -86,7 +97,10 @@ class Maintenance:
     async def _watch_tokens(self, drop_revoked: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(_TOKENS_INTERVAL_S)
-            await drop_revoked()
+            try:
+                await drop_revoked()
+            except (RegendError, sqlite3.Error) as error:
+                log.warning("streams of revoked tokens wait: %s", error)
 
 
 def _references(connection: sqlite3.Connection) -> set[str]:
@@ -94,7 +108,7 @@ def _references(connection: sqlite3.Connection) -> set[str]:
     found = {
         row[0] for row in connection.execute("SELECT slot FROM checkpoints WHERE slot IS NOT NULL")
     }
-    for table, column in _PAYLOAD_COLUMNS:
+    for table, column in PAYLOAD_COLUMNS:
         rows = connection.execute(f"SELECT {column} FROM {table} WHERE {column} LIKE '@%'")
         found |= {digest for row in rows if (digest := reference(row[0]))}
     return found

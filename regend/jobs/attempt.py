@@ -7,6 +7,7 @@ told so. The attempt ends in an `Outcome`; what becomes of the job is `lifecycle
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from regend import events
 from regend.clock import Clock, new_id
 from regend.errors import BadInput, Failed, RegendError
-from regend.jobs import journal
+from regend.jobs import journal, reports
 from regend.jobs.frames import Frame
 from regend.jobs.history import Draft
 from regend.jobs.journal import Approval, Checkpoint, Effect, ShownText, Step
@@ -27,11 +28,12 @@ from regend.jsontext import dumps
 from regend.limits import (
     CANCEL_KILL_S,
     CANCEL_TERMINATE_S,
-    MAX_EVENT_DATA_BYTES,
-    MAX_STEP_RESULT_BYTES,
+    MAX_OPEN_CALLS,
     MAX_STEPS,
 )
 from regend.store import Store
+
+log = logging.getLogger("regend.jobs")
 
 Service = Callable[["Attempt", dict[str, Any]], Awaitable[Any]]
 
@@ -64,6 +66,7 @@ class Attempt:
         self._worker: WorkerProcess | None = None
         self._outcome: Outcome | None = None
         self._stop_reason: str | None = None
+        self.stopped = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._saving: asyncio.Task[None] | None = None
         self._last_sign_s = clock.monotonic_s()
@@ -90,9 +93,11 @@ class Attempt:
         self._worker = worker
         fault = ""
         try:
-            await worker.send(await self._begin())
+            begin = await self._begin()
             if self._stop_reason is not None:
-                await self._tell_stop()
+                self._outcome = Outcome("released")  # it has done nothing yet
+                return self._outcome
+            await worker.send(begin)
             async for frame in worker.frames():
                 await self._on_frame(frame)
                 if self._outcome is not None:
@@ -109,15 +114,18 @@ class Attempt:
             worker.kill()
             death = await worker.death()
             self.outbox.close()
-        return self._outcome or Outcome("died", error=_death(fault or self._why_killed or death))
+        return self._outcome or reports.died(fault or self._why_killed or death)
 
     def stop(self, reason: str) -> None:
         """Ask the attempt to end: `pause` and `shutdown` at the next checkpoint, `cancel` now."""
+        if self.cancelled:
+            return
         self._stop_reason = reason
+        self.stopped.set()
         if self._worker is not None:
             self._spawn(self._tell_stop())
-        if reason == "cancel":
-            self._spawn(self._insist())
+            if reason == "cancel":
+                self._spawn(self._insist())
 
     @property
     def cancelled(self) -> bool:
@@ -191,30 +199,30 @@ class Attempt:
         handler = self._ops.get(frame["op"])
         if handler is None:
             raise Failed("frame_unknown", f"The worker said “{frame['op']}”, which means nothing.")
-        await handler(frame)
+        try:
+            await handler(frame)
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+            raise Failed(
+                "frame_invalid", f"The worker sent a “{frame['op']}” that is not one ({error!r})."
+            ) from error
         self._last_sign_s = self._clock.monotonic_s()
 
     async def _on_sign(self, frame: Frame) -> None:
         pass
 
     async def _on_event(self, frame: Frame) -> None:
-        if frame["type"] not in events.WORKER_EVENT_TYPES:
-            raise Failed("event_unknown", f"A worker may not say “{frame['type']}”.")
-        payload = frame["data"]
-        if frame["type"] == events.JOB_PROGRESS:
-            self.outbox.set_progress(float(payload["progress"]), str(payload["step"]))
-        for part in _split(frame["type"], payload):
-            self.outbox.add(Draft(frame["type"], part))
+        type_name = frame["type"]
+        for text in reports.event_texts(type_name, frame["data"]):
+            self.outbox.add(Draft(type_name, text))
+        if type_name == events.JOB_PROGRESS:
+            self.outbox.set_progress(*reports.progress(frame["data"]))
         await self.outbox.room()
 
     async def _on_step(self, frame: Frame) -> None:
         await self._saved()
-        result = frame["result"]
         if frame["ordinal"] > MAX_STEPS:
             raise Failed("too_many_steps", f"The job ran more than {MAX_STEPS} steps.")
-        if len(result) > MAX_STEP_RESULT_BYTES:
-            raise Failed("step_too_large", f"Step “{frame['name']}” returned {len(result)} bytes.")
-        packed = await self._pack(result)
+        packed = await self.pack(reports.payload(frame, "result"))
         step = Step(
             frame["ordinal"],
             frame["name"],
@@ -240,11 +248,8 @@ class Attempt:
     async def _save(self, frame: Frame) -> None:
         slot = None
         if frame["slot_file"]:
-            file = self._slots_dir / Path(frame["slot_file"]).name
-            slot = await self.outbox.patiently(
-                lambda: asyncio.to_thread(self._store.blobs.adopt, file)
-            )
-        packed = await self._pack(frame["data"])
+            slot = await self._adopt(Path(frame["slot_file"]).name)
+        packed = await self.pack(reports.payload(frame, "data"))
         place = Checkpoint(frame["ordinal"], frame["position"], packed, slot)
         claim = self.claim
         freed = await self.outbox.commit(
@@ -254,6 +259,16 @@ class Attempt:
         )
         self._discard(freed)
 
+    async def _adopt(self, name: str) -> str | None:
+        """Take over a saved state; None where it is gone: the step then goes on less exactly."""
+        file = self._slots_dir / name
+        try:
+            return await self.outbox.patiently(
+                lambda: asyncio.to_thread(self._store.blobs.adopt, file)
+            )
+        except Failed:
+            return None
+
     async def _saved(self) -> None:
         """Wait until the place that is being saved is durable, and raise what went wrong."""
         if self._saving is not None:
@@ -261,6 +276,8 @@ class Attempt:
             self._saving = None
 
     async def _on_call(self, frame: Frame) -> None:
+        while len(self._tasks) >= MAX_OPEN_CALLS:
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         self._spawn(self._serve(frame))
 
     async def _serve(self, frame: Frame) -> None:
@@ -277,7 +294,7 @@ class Attempt:
 
     async def _on_approve(self, frame: Frame) -> None:
         approval = Approval(new_id(self._clock), frame["ordinal"], frame["action_hash"], None)
-        preview = await self._pack(frame["preview"])
+        preview = await self.pack(reports.payload(frame, "preview"))
         claim = self.claim
         try:
             known = await self.outbox.commit(
@@ -303,11 +320,17 @@ class Attempt:
         effect = Effect(
             frame["ordinal"], frame["name"], frame["key"], frame["input_hash"], "intended", None
         )
-        known, fresh = await self.outbox.commit(
-            lambda connection: journal.intend(
-                connection, claim.job, claim.fence, effect, self._clock.wall_ms()
+        try:
+            known, fresh = await self.outbox.commit(
+                lambda connection: journal.intend(
+                    connection, claim.job, claim.fence, effect, self._clock.wall_ms()
+                )
             )
-        )
+        except Fenced:
+            raise
+        except RegendError as error:
+            await self._refuse(frame, error)
+            return
         answer = {"fresh": fresh, "key": known.key, "state": known.state, "receipt": known.receipt}
         await self._acknowledge(frame, answer)
 
@@ -328,14 +351,9 @@ class Attempt:
 
     async def _on_end(self, frame: Frame) -> None:
         await self._saved()
-        self._outcome = Outcome(
-            frame["kind"],
-            result=frame.get("result"),
-            error=frame.get("error"),
-            waiting=frame.get("waiting"),
-        )
+        self._outcome = reports.outcome(frame, asked_to_stop=self._stop_reason is not None)
 
-    async def _pack(self, text: str) -> str:
+    async def pack(self, text: str) -> str:
         """Return the payload column for a JSON text; a large one goes to disk off the loop."""
         if len(text) < 8192:
             return text
@@ -371,31 +389,12 @@ class Attempt:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
 
-
-def _split(type_name: str, payload: dict[str, Any]) -> list[str]:
-    """Return the payload as JSON texts within the bound: a long chunk becomes several."""
-    text = dumps(payload)
-    if len(text) <= MAX_EVENT_DATA_BYTES // 4 or len(text.encode()) <= MAX_EVENT_DATA_BYTES:
-        return [text]
-    if type_name != events.MODEL_CHUNK:
-        raise Failed("event_too_large", f"An event of {len(text)} characters is too large.")
-    whole = str(payload["text"])
-    size = MAX_EVENT_DATA_BYTES // 8  # characters: escapes and UTF-8 take up to six bytes each
-    parts = [whole[i : i + size] for i in range(0, len(whole), size)]
-    # The tokens are counted with the last part, so that an offset never claims unshown text.
-    counts = [0] * (len(parts) - 1) + [payload["tokens"]]
-    return [
-        dumps({**payload, "text": part, "tokens": count})
-        for part, count in zip(parts, counts, strict=True)
-    ]
-
-
-def _death(how: str) -> dict[str, Any]:
-    return {
-        "code": "worker_died",
-        "message": f"The worker ended unexpectedly ({how}).",
-        "hint": "",
-        "retryable": True,
-    }
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Notice work beside the worker that broke: the worker may wait for its answer for ever."""
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("the daemon failed at job %s", self.claim.id, exc_info=error)
+            self.give_up(f"the daemon failed at what it asked for: {error!r}")

@@ -7,6 +7,7 @@ already is no error.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 
 from regend import events
@@ -15,7 +16,7 @@ from regend.jobs.history import Draft
 from regend.jobs.journal import copy_steps, forget_after, steps
 from regend.jobs.lifecycle import COMMANDS, State
 from regend.jobs.repository import NewJob, create, move, wish
-from regend.jsontext import dumps, loads
+from regend.jsontext import dumps
 
 
 def cancel(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> None:
@@ -65,7 +66,7 @@ def resume(
 
 def go_on(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> None:
     """Queue a job whose approval was decided; one that waits for something else stays."""
-    waiting = loads(row["waiting"]) if row["waiting"] else {}
+    waiting = json.loads(row["waiting"]) if row["waiting"] else {}
     if row["state"] == "waiting" and waiting.get("reason") == "approval":
         _move(connection, row, "created", at_ms)
 
@@ -114,7 +115,7 @@ def _move(connection: sqlite3.Connection, row: sqlite3.Row, after: State, at_ms:
 
 def _choose(connection: sqlite3.Connection, row: sqlite3.Row, choice: str | None) -> None:
     """Apply the person's choice to a waiting job."""
-    waiting = loads(row["waiting"]) if row["waiting"] else {}
+    waiting = json.loads(row["waiting"]) if row["waiting"] else {}
     reason = waiting.get("reason")
     if reason == "approval":
         raise Conflict(

@@ -86,8 +86,9 @@ def of_job(
     rows = connection.execute(
         "SELECT e.seq, j.id, e.job_seq, e.type, e.at, e.data FROM jobs j "
         "JOIN events e ON e.job = j.number "
-        "WHERE j.number = ? AND e.seq > ? ORDER BY e.job_seq LIMIT ?",
-        (job, seq, limit),
+        "WHERE j.number = ? AND e.seq > ? AND e.job_seq > coalesce("
+        "(SELECT job_seq FROM events WHERE seq = ? AND job = ?), 0) ORDER BY e.job_seq LIMIT ?",
+        (job, seq, seq, job, limit),
     )
     page: list[Event] = []
     size = 0
@@ -99,23 +100,30 @@ def of_job(
     return page
 
 
-def compact(connection: sqlite3.Connection, before_ms: int, limit: int) -> int:
-    """Remove streamed chunks of jobs that ended before a time; return how many went.
+def compactable(
+    connection: sqlite3.Connection, before_ms: int, after_seq: int, limit: int
+) -> list[int]:
+    """Return the next `seq`s after `after_seq` of streamed chunks whose job ended before a time.
 
-    What the chunks said is in the job's result. The events that tell what happened to a job stay
-    for ever. `floor` of the affected histories moves up, so that readers behind it learn of it.
+    What the chunks said is in the job's result. Such a job never goes on, so what is found here may
+    be removed later. The events that tell what happened to a job stay for ever.
     """
     rows = connection.execute(
         "SELECT e.seq FROM events e JOIN jobs j ON j.number = e.job "
-        "WHERE e.type = ? AND j.finished_at < ? AND j.state IN ('completed', 'cancelled') "
-        "ORDER BY e.seq LIMIT ?",
-        (MODEL_CHUNK, before_ms, limit),
-    ).fetchall()
-    if not rows:
-        return 0
-    connection.executemany("DELETE FROM events WHERE seq = ?", rows)
-    raise_floor(connection, rows[-1][0])
-    return len(rows)
+        "WHERE e.seq > ? AND e.type = ? AND j.finished_at < ? "
+        "AND j.state IN ('completed', 'cancelled') ORDER BY e.seq LIMIT ?",
+        (after_seq, MODEL_CHUNK, before_ms, limit),
+    )
+    return [row[0] for row in rows]
+
+
+def compact(connection: sqlite3.Connection, seqs: Sequence[int]) -> None:
+    """Remove the chunks that `compactable` found, in order.
+
+    The floor moves up with them, so that readers behind it learn of the holes.
+    """
+    connection.executemany("DELETE FROM events WHERE seq = ?", [(seq,) for seq in seqs])
+    raise_floor(connection, seqs[-1])
 
 
 def floor(connection: sqlite3.Connection) -> int:

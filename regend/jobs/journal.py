@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from regend import events
 from regend.errors import Conflict, NotFound
 from regend.jobs.history import Draft, append, insert
+from regend.jobs.lifecycle import TERMINAL
 from regend.jobs.repository import touch
 from regend.jsontext import dumps
 
@@ -183,6 +184,7 @@ def request_approval(
         Fenced: the attempt holds the job no more.
         Conflict: the arguments are not those that were asked about.
     """
+    touch(connection, job, fence, 0, at_ms)
     known = connection.execute(
         "SELECT id, ordinal, action_hash, CASE state WHEN 'pending' THEN NULL ELSE state END "
         "FROM approvals WHERE job = ? AND ordinal = ?",
@@ -238,13 +240,14 @@ def decide_approval(
         Conflict: it was answered otherwise, or the hash is not that of what was asked.
     """
     row = connection.execute(
-        "SELECT a.job, a.action_hash, a.state FROM approvals a JOIN jobs j ON j.number = a.job "
+        "SELECT a.job, a.action_hash, a.state, j.state "
+        "FROM approvals a JOIN jobs j ON j.number = a.job "
         "WHERE a.id = ? AND j.user = ?",
         (approval_id, user),
     ).fetchone()
     if row is None:
         raise NotFound("approval_not_found", "There is no such approval.")
-    job, expected, state = row
+    job, expected, state, job_state = row
     if action_hash != expected:
         raise Conflict(
             "approval_hash",
@@ -256,6 +259,8 @@ def decide_approval(
         return int(job)
     if state != "pending":
         raise Conflict("approval_decided", f"It was {state} already.")
+    if job_state in TERMINAL:
+        raise Conflict("job_ended", f"The job is {job_state}; there is nothing to decide any more.")
     connection.execute(
         "UPDATE approvals SET state = ?, decided_at = ? WHERE id = ?", (answer, at_ms, approval_id)
     )
@@ -283,10 +288,12 @@ def intend(
 
     Returns:
         The effect as recorded, and whether this call recorded it: False means that an earlier
-        attempt came this far, and `state` tells what is known of it.
+        attempt came this far, and `state` tells what is known of it. A person's word to repeat it
+        makes it new once.
 
     Raises:
         Fenced: the attempt holds the job no more.
+        Conflict: an earlier attempt began it with other arguments.
     """
     touch(connection, job, fence, 0, at_ms)
     known = connection.execute(
@@ -295,13 +302,33 @@ def intend(
         (job, effect.ordinal),
     ).fetchone()
     if known is not None:
-        return Effect(*known), False
+        return _known_effect(connection, job, Effect(*known), effect)
     connection.execute(
         "INSERT INTO effects (job, ordinal, name, key, input_hash, state, intended_at) "
         "VALUES (?, ?, ?, ?, ?, 'intended', ?)",
         (job, effect.ordinal, effect.name, effect.key, effect.input_hash, at_ms),
     )
     return effect, True
+
+
+def _known_effect(
+    connection: sqlite3.Connection, job: int, known: Effect, wanted: Effect
+) -> tuple[Effect, bool]:
+    """Judge an effect that an earlier attempt intended."""
+    if known.input_hash != wanted.input_hash:
+        raise Conflict(
+            "effect_changed",
+            f"“{known.name}” was begun with other arguments than it has now.",
+            hint="Fork the job to begin anew.",
+        )
+    if known.state != "repeat":
+        return known, False
+    # The word of a person to do it again holds once: after another crash they are asked again.
+    connection.execute(
+        "UPDATE effects SET state = 'intended', receipt = NULL WHERE job = ? AND ordinal = ?",
+        (job, known.ordinal),
+    )
+    return replace(known, state="intended", receipt=None), True
 
 
 def settle_effect(

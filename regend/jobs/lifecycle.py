@@ -75,10 +75,11 @@ class Outcome:
             worker was lost, `error` says how), `parked` (it waits, `waiting` says for what),
             `released` (it stopped at a checkpoint because it was asked to), `orphaned` (the
             daemon stopped under it).
+        result: JSON text, for `completed`.
     """
 
     kind: Literal["completed", "failed", "died", "parked", "released", "orphaned"]
-    result: Any = None
+    result: str | None = None
     error: dict[str, Any] | None = None
     waiting: dict[str, Any] | None = None
 
@@ -108,7 +109,6 @@ class Settlement:
         state: the next state.
         failures: the new count.
         deaths: the new count.
-        result: for `completed`.
         error: for `failed`, and for `created` after a failure: why.
         waiting: for `waiting`.
         backoff: whether the next attempt waits (its length: `retry.delay_s`).
@@ -117,7 +117,6 @@ class Settlement:
     state: State
     failures: int
     deaths: int
-    result: Any = None
     error: dict[str, Any] | None = None
     waiting: dict[str, Any] | None = None
     backoff: bool = False
@@ -130,7 +129,10 @@ def settle(desired: Desired, outcome: Outcome, counts: Counts) -> Settlement:
         return Settlement("cancelled", failures, deaths)
     match outcome.kind:
         case "completed":
-            return Settlement("completed", failures, deaths, result=outcome.result)
+            return Settlement("completed", failures, deaths)
+        case "parked" if desired == "pause":
+            # It asks its question again when it goes on; a paused job must not go on by an answer.
+            return Settlement("paused", failures, deaths)
         case "parked":
             return Settlement("waiting", failures, deaths, waiting=outcome.waiting)
         case "failed":

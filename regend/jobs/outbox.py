@@ -93,7 +93,13 @@ class Outbox:
                     set_progress(connection, claim.job, claim.fence, *progress)
                 return operation(connection)
 
-            return await self.patiently(lambda: self._store.write(write))
+            try:
+                return await self.patiently(lambda: self._store.write(write))
+            except RegendError:
+                # The operation was refused and took what was to be shown before it along.
+                self._drafts = drafts + self._drafts
+                self._bytes += sum(len(draft.data) for draft in drafts)
+                raise
 
     async def patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Await `attempt()` again and again while the disk refuses."""
@@ -108,6 +114,10 @@ class Outbox:
                     tries += 1
         finally:
             self.stalled = False
+
+    def abandon(self) -> None:
+        """Forget what was to be shown, where it cannot be stored."""
+        self._drafts, self._bytes, self._progress, self.failure = [], 0, None, None
 
     def close(self) -> None:
         """Stop the timer, once the attempt is settled or given up."""

@@ -16,6 +16,8 @@ from regend.jobs.frames import Frame, FrameReader, encode
 from regend.limits import KIB, MAX_WORKER_STDERR_BYTES
 
 _READ_BYTES = 256 * KIB
+_DEATH_POLL_S = 0.005
+_LAST_WORDS_S = 0.5
 
 
 class WorkerProcess:
@@ -86,11 +88,14 @@ class WorkerProcess:
 
     async def death(self) -> str:
         """Wait until the worker is dead, end what it left behind, and say how it died."""
-        code = await self._process.wait()
+        # Not `wait()`: it waits for the pipes too, which a grandchild outside the group may hold.
+        while (code := self._process.returncode) is None:
+            await asyncio.sleep(_DEATH_POLL_S)
         self.kill()
-        await self._stderr_task
+        await asyncio.wait({self._stderr_task}, timeout=_LAST_WORDS_S)
+        self._stderr_task.cancel()
         last = bytes(self._stderr).decode(errors="replace").strip().splitlines()
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        how = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
         return f"{how}: {last[-1]}" if last else how
 
     def _signal(self, number: signal.Signals) -> None:
@@ -99,8 +104,8 @@ class WorkerProcess:
                 self._process.kill()
             else:
                 os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            return
+        except (ProcessLookupError, PermissionError):
+            return  # gone; some systems say so of a group of the dead
 
     async def _keep_stderr(self) -> None:
         """Keep the end of what the worker complains about, bounded."""
@@ -109,6 +114,13 @@ class WorkerProcess:
         while received := await stderr.read(4 * KIB):
             self._stderr += received
             del self._stderr[:-MAX_WORKER_STDERR_BYTES]
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal has no name
+        return str(number)
 
 
 # As long as a job's id: the worker writes the id over it, so that `ps` names the job.

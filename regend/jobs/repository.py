@@ -282,19 +282,22 @@ def find(connection: sqlite3.Connection, user: str | None, job_id: str) -> sqlit
     """
     cursor = connection.cursor()
     cursor.row_factory = sqlite3.Row
-    rows = cursor.execute(
-        f"SELECT {JOB_COLUMNS} FROM jobs WHERE id >= ? AND id < ? AND (? IS NULL OR user = ?) "
-        "LIMIT 2",
-        (job_id, job_id + "\x7f", user, user),
-    ).fetchall()
+    rows = (
+        []
+        if not job_id.isascii()
+        else cursor.execute(
+            f"SELECT {JOB_COLUMNS} FROM jobs WHERE id >= ? AND id < ? AND (? IS NULL OR user = ?) "
+            "LIMIT 2",
+            (job_id, job_id + "\x7f", user, user),
+        ).fetchall()
+    )
     if len(rows) == 2 and rows[0]["id"] != job_id:
         raise Conflict(
             "ambiguous_id", f"Several jobs begin with “{job_id}”.", hint="Give more of the id."
         )
     if not rows or not job_id:
-        raise NotFound(
-            "job_not_found", f"There is no job “{job_id[:64]}”.", hint="See: regend jobs list"
-        )
+        asked = job_id[:64].encode(errors="replace").decode()
+        raise NotFound("job_not_found", f"There is no job “{asked}”.", hint="See: regend jobs list")
     row: sqlite3.Row = rows[0]
     return row
 

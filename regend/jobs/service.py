@@ -6,6 +6,7 @@ it. A user meets only their own jobs; another's id does not exist for them.
 
 from __future__ import annotations
 
+import json
 import secrets
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ from regend.jobs.lifecycle import PENDING, STATES
 from regend.jobs.repository import NewJob
 from regend.jobs.supervisor import Supervisor
 from regend.jobs.view import job_object
-from regend.jsontext import digest, dumps, loads
+from regend.jsontext import digest, dumps
 from regend.limits import (
     DEFAULT_PAGE_LENGTH,
     IDEMPOTENCY_KEY_CHARACTERS,
@@ -183,7 +184,7 @@ class Jobs:
                 "input_hash": step.input_hash,
                 "started_at": rfc3339(step.started_at),
                 "duration_ms": step.duration_ms,
-                "result": step.result if step.result.startswith("@") else loads(step.result),
+                "result": step.result if step.result.startswith("@") else json.loads(step.result),
             }
             for step in await self._store.query(read)
         ]
@@ -229,7 +230,7 @@ class Jobs:
         return [
             {
                 **row,
-                "preview": loads(unpack(row["preview"])),
+                "preview": json.loads(unpack(row["preview"])),
                 "requested_at": rfc3339(row["requested_at"]),
             }
             for row in rows

@@ -12,31 +12,36 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from regend.clock import Clock
 from regend.config import JobsConfig
 from regend.errors import RegendError
 from regend.jobs import repository, settlement
 from regend.jobs.attempt import Attempt, Service
-from regend.jobs.lifecycle import Outcome
+from regend.jobs.lifecycle import Outcome, Settlement
 from regend.jobs.process import WarmWorkers, WorkerProcess
 from regend.jobs.repository import Claim, Fenced
 from regend.jobs.retry import delay_s
-from regend.jsontext import dumps
 from regend.store import Store
+from regend.store.writer import Operation
+
+T = TypeVar("T")
 
 log = logging.getLogger("regend.jobs")
 
 _RECOVERY_PAGE = 500
 _WATCH_INTERVAL_S = 1.0
 _SHUTDOWN_S = 3.0
+_STORE_RETRY_S = 1.0
+_START_RETRY_S = 1.0  # a machine out of processes or memory
 _WARM_AFTER_S = 1.0
 
 
@@ -141,17 +146,9 @@ class Supervisor:
     async def _recover(self) -> None:
         """Requeue, in pages, what an earlier run of the daemon left running."""
         total = 0
-        while True:
-            try:
-                moved = await self._store.write(self._requeue)
-            except RegendError as error:
-                log.warning("recovery waits: %s", error.message)
-                await asyncio.sleep(1.0)
-                continue
+        while moved := await self._patiently(self._requeue):
             total += moved
-            if moved < _RECOVERY_PAGE:
-                break
-        await self._store.write(repository.release_held)
+        await self._patiently(repository.release_held)
         if total:
             log.info("requeued %d jobs of the last run", total)
         self.recovered.set()
@@ -161,16 +158,16 @@ class Supervisor:
         return settlement.requeue_orphans(connection, self._boot, _RECOVERY_PAGE, deaths, at_ms)
 
     async def _claim(self) -> Claim | None:
-        with self._store.reading() as connection:
-            if not repository.any_ready(connection):
-                return None  # every commit wakes the claim loop; most bring no job
         at_ms = self._clock.wall_ms()
         try:
+            with self._store.reading() as connection:
+                if not repository.any_ready(connection):
+                    return None  # every commit wakes the claim loop; most bring no job
             return await self._store.write(
                 lambda connection: repository.claim(connection, self._boot, at_ms)
             )
-        except RegendError as error:
-            log.warning("cannot claim: %s", error.message)
+        except (RegendError, sqlite3.Error) as error:
+            log.warning("cannot claim: %s", error)
             asyncio.get_running_loop().call_later(1.0, self._wake.set)
             return None
 
@@ -190,10 +187,10 @@ class Supervisor:
         """Take one attempt from its claim to its settlement."""
         claim = attempt.claim
         try:
-            worker = await self._warm.take()
+            worker = await self._worker(attempt)
             # The next worker is started once this one has had the processor for its beginning.
             asyncio.get_running_loop().call_later(_WARM_AFTER_S, self._prepare)
-            outcome = await attempt.run(worker)
+            outcome = Outcome("released") if worker is None else await attempt.run(worker)
         except Fenced:
             log.warning("job %s went on elsewhere; its attempt was ended", claim.id)
             return
@@ -211,25 +208,38 @@ class Supervisor:
             outcome = Outcome("orphaned")
         await self._settle(attempt, outcome)
 
+    async def _worker(self, attempt: Attempt) -> WorkerProcess | None:
+        """Return a worker for an attempt; None where it is asked to end before there is one.
+
+        A machine that can start none is waited for: that is no fault of the job.
+        """
+        while not attempt.stopped.is_set():
+            taking = asyncio.create_task(self._warm.take())
+            stopped = asyncio.create_task(attempt.stopped.wait())
+            await asyncio.wait({taking, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            if not taking.done():
+                self._spawn(_end(taking), "unused-worker")
+                return None
+            try:
+                return taking.result()
+            except OSError as error:
+                log.warning("no worker can be started: %s", error)
+                await asyncio.sleep(_START_RETRY_S)
+        return None
+
     async def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
-        claim, at_ms = attempt.claim, self._clock.wall_ms()
-        packed: str | None = None
-        if outcome.kind == "completed":
-            packed = await attempt.outbox.patiently(
-                lambda: asyncio.to_thread(self._store.blobs.pack, dumps(outcome.result))
-            )
+        """Record what becomes of the job; where its own words cannot be stored, that it broke."""
+        claim = attempt.claim
         try:
-            decided = await attempt.outbox.commit(
-                lambda connection: settlement.settle_attempt(
-                    connection,
-                    claim.job,
-                    claim.fence,
-                    outcome,
-                    self._config.max_worker_deaths,
-                    packed,
-                    at_ms,
-                )
-            )
+            try:
+                decided = await self._record(attempt, outcome)
+            except Fenced:
+                raise
+            except (RegendError, sqlite3.Error) as error:
+                log.error("job %s: what it did cannot be stored: %s", claim.id, error)
+                attempt.outbox.abandon()
+                decided = await self._record(attempt, Outcome("failed", error=_broken(error)))
         except Fenced:
             log.warning("job %s went on elsewhere; its outcome was not taken", claim.id)
             return
@@ -238,9 +248,33 @@ class Supervisor:
             tries = decided.failures + decided.deaths
             self._spawn(self._release_later(claim.job, delay_s(tries, random.random())), "backoff")
 
+    async def _record(self, attempt: Attempt, outcome: Outcome) -> Settlement:
+        claim, at_ms, result = attempt.claim, self._clock.wall_ms(), outcome.result
+        packed = None if result is None else await attempt.pack(result)
+        return await attempt.outbox.commit(
+            lambda connection: settlement.settle_attempt(
+                connection,
+                claim.job,
+                claim.fence,
+                outcome,
+                self._config.max_worker_deaths,
+                packed,
+                at_ms,
+            )
+        )
+
     async def _release_later(self, job: int, wait_s: float) -> None:
         await asyncio.sleep(wait_s)
-        await self._store.write(lambda connection: repository.release_held(connection, job))
+        await self._patiently(lambda connection: repository.release_held(connection, job))
+
+    async def _patiently(self, operation: Operation[T]) -> T:
+        """Write, again and again while the storage refuses."""
+        while True:
+            try:
+                return await self._store.write(operation)
+            except RegendError as error:
+                log.warning("the store refuses, trying again: %s", error.message)
+                await asyncio.sleep(_STORE_RETRY_S)
 
     async def _watch_loop(self) -> None:
         """Kill workers of which nothing is heard any more."""
@@ -255,6 +289,14 @@ class Supervisor:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _end(taking: asyncio.Task[WorkerProcess]) -> None:
+    """End a worker that nobody wants any more."""
+    with contextlib.suppress(OSError):
+        worker = await taking
+        worker.kill()
+        await worker.death()
 
 
 def _broken(error: Exception) -> dict[str, Any]:

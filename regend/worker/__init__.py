@@ -14,6 +14,7 @@ from typing import Any
 
 from regend.errors import Failed, RegendError
 from regend.jobs.frames import Frame
+from regend.jsontext import dumps
 from regend.worker.channel import Channel, die_with_parent, rename_argument
 from regend.worker.generation import GeneratingRuntime
 from regend.worker.runtime import Parked, Stopped
@@ -39,25 +40,35 @@ def _attempt(channel: Channel, begin: Frame) -> dict[str, Any]:
     """Run the program and return how the attempt ended."""
     try:
         program = _load(begin["program"])
-        return {"kind": "completed", "result": program(GeneratingRuntime(channel, begin))}
+        return {"kind": "completed", "result": dumps(program(GeneratingRuntime(channel, begin)))}
     except Stopped:
         return {"kind": "released"}
     except Parked as parked:
         return {"kind": "parked", "waiting": parked.waiting}
     except RegendError as error:
-        return {"kind": "failed", "error": error.to_dict()}
+        return {"kind": "failed", "error": _sayable(error.to_dict())}
     except Exception as error:
         # The outermost loop of the agent: its faults end its job, with a reason, and nothing else.
         logging.exception("the agent failed")
         return {
             "kind": "failed",
-            "error": {
-                "code": "agent_error",
-                "message": f"The agent failed: {type(error).__name__}: {error}",
-                "hint": "The daemon's log has the details.",
-                "retryable": True,
-            },
+            "error": _sayable(
+                {
+                    "code": "agent_error",
+                    "message": f"The agent failed: {type(error).__name__}: {error}",
+                    "hint": "The daemon's log has the details.",
+                    "retryable": True,
+                }
+            ),
         }
+
+
+def _sayable(error: dict[str, Any]) -> dict[str, Any]:
+    """Return an error whose texts can leave the worker, whatever the agent put into them."""
+    return {
+        name: value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+        for name, value in error.items()
+    }
 
 
 def _load(program: str) -> Callable[[GeneratingRuntime], Any]:

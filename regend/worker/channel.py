@@ -7,6 +7,7 @@ daemon is gone and so is the worker.
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import queue
 import signal
@@ -73,10 +74,14 @@ class Channel:
         return reply["value"]
 
     def _listen(self) -> None:
+        """Take frames until the wire ends or breaks; without it the worker is of no use."""
         reader = FrameReader()
-        while received := os.read(self._read_from, _READ_BYTES):
-            for frame in reader.feed(received):
-                self._take(frame)
+        try:
+            while received := os.read(self._read_from, _READ_BYTES):
+                for frame in reader.feed(received):
+                    self._take(frame)
+        except (OSError, RegendError, KeyError):
+            logging.exception("the wire to the daemon broke")
         os._exit(0)
 
     def _take(self, frame: Frame) -> None:

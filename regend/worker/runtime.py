@@ -15,8 +15,11 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from regend.errors import Failed, RegendError
+from regend.events import MODEL_CHUNK
 from regend.jobs.frames import Frame
+from regend.jobs.reports import split_chunk
 from regend.jsontext import digest, dumps
+from regend.limits import MAX_EVENT_DATA_BYTES
 from regend.worker.channel import Channel
 
 T = TypeVar("T")
@@ -82,8 +85,15 @@ class Runtime:
         return self.record(ordinal, name, input_hash, result, started_at, started)
 
     def emit(self, type: str, data: dict[str, Any]) -> None:
-        """Show an event; it is volatile until the next durable write."""
-        self.channel.send({"op": "event", "type": type, "data": data})
+        """Show an event; it is volatile until the next durable write.
+
+        Raises:
+            BadInput: it holds what JSON cannot carry.
+        """
+        text = dumps(data)
+        long = type == MODEL_CHUNK and len(text) > MAX_EVENT_DATA_BYTES // 4
+        for part in split_chunk(data) if long else [data]:
+            self.channel.send({"op": "event", "type": type, "data": part})
 
     def progress(self, percent: float, step: str) -> None:
         """Show how far the job is."""
@@ -147,13 +157,12 @@ class Runtime:
         known = self.channel.ask(
             "intend", ordinal=ordinal, name=name, key=key, input_hash=input_hash
         )
-        receipt: Any = None
         if known["state"] == "done":
             receipt = json.loads(known["receipt"])
-        elif not known["fresh"] and known["state"] != "repeat":
-            receipt = self._inquire(ordinal, name, known, inquire)
-        if receipt is None and known["state"] != "confirmed":
+        elif known["fresh"]:
             receipt = perform(key)
+        else:
+            receipt = self._inquire(ordinal, name, known, inquire)
         self._settle_effect(ordinal, "done", dumps(receipt))
         return self.record(ordinal, name, input_hash, receipt, started_at, started)
 

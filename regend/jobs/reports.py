@@ -1,0 +1,149 @@
+"""What a worker says, checked before it is believed: a worker may be buggy, or not ours at all.
+
+Pure. Whatever is refused here ends the attempt with a plain reason; nothing of it is stored.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final
+
+from regend import events
+from regend.errors import Failed
+from regend.jobs.frames import Frame
+from regend.jobs.lifecycle import Outcome
+from regend.jsontext import dumps
+from regend.limits import (
+    INLINE_PAYLOAD_BYTES,
+    MAX_EVENT_DATA_BYTES,
+    MAX_STEP_RESULT_BYTES,
+    MAX_TITLE_CHARACTERS,
+)
+
+_ERROR_CHARACTERS: Final = 4000
+_OUTCOMES: Final = frozenset({"completed", "failed", "parked", "released"})
+
+
+def payload(frame: Frame, name: str) -> str:
+    """Return a field that must be JSON text within its bound.
+
+    Raises:
+        Failed: it is missing, too long, or no JSON.
+    """
+    text = frame.get(name)
+    if not isinstance(text, str):
+        raise Failed("frame_invalid", f"The worker sent no {name}.")
+    if len(text) > MAX_STEP_RESULT_BYTES or len(text.encode()) > MAX_STEP_RESULT_BYTES:
+        raise Failed(
+            "payload_too_large",
+            f"A {name} of {len(text)} characters is over its bound.",
+            hint=f"The bound is {MAX_STEP_RESULT_BYTES} bytes.",
+        )
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Failed("frame_invalid", f"The worker sent a {name} that is no JSON.") from error
+    return text
+
+
+def outcome(frame: Frame, *, asked_to_stop: bool) -> Outcome:
+    """Return how the worker says that its attempt ended.
+
+    Args:
+        asked_to_stop: whether somebody asked it to; it may not just go.
+
+    Raises:
+        Failed: it says what a worker cannot say.
+    """
+    kind = frame.get("kind")
+    if kind not in _OUTCOMES or (kind == "released" and not asked_to_stop):
+        raise Failed("frame_invalid", "The worker left its job without saying why.")
+    if kind == "completed":
+        return Outcome("completed", result=payload(frame, "result"))
+    if kind == "parked":
+        waiting = frame.get("waiting")
+        if not isinstance(waiting, dict) or len(dumps(waiting).encode()) > INLINE_PAYLOAD_BYTES:
+            raise Failed("frame_invalid", "The worker did not say what its job waits for.")
+        return Outcome("parked", waiting=waiting)
+    if kind == "failed":
+        return Outcome("failed", error=_error(frame.get("error")))
+    return Outcome("released")
+
+
+def died(how: str) -> Outcome:
+    """Return the outcome of an attempt whose worker did not say how it ended."""
+    error = {
+        "code": "worker_died",
+        "message": f"The worker ended unexpectedly ({how}).",
+        "hint": "",
+        "retryable": True,
+    }
+    return Outcome("died", error=error)
+
+
+def _error(said: Any) -> dict[str, Any]:
+    """Return an error in the form and length that people can be shown."""
+    if not isinstance(said, dict):
+        raise Failed("frame_invalid", "The worker failed without saying why.")
+    error: dict[str, Any] = {
+        name: str(said.get(name, ""))[:_ERROR_CHARACTERS] for name in ("code", "message", "hint")
+    }
+    error["retryable"] = said.get("retryable") is True
+    if isinstance(said.get("field"), str):
+        error["field"] = said["field"][:_ERROR_CHARACTERS]
+    if isinstance(said.get("retry_after_s"), int | float):
+        error["retry_after_s"] = said["retry_after_s"]
+    dumps(error)
+    return error
+
+
+def progress(said: dict[str, Any]) -> tuple[float, str]:
+    """Return how far the job is, in percent, and what is being done.
+
+    Raises:
+        Failed: it is not a number.
+    """
+    percent = said.get("progress")
+    if not isinstance(percent, int | float) or not math.isfinite(percent):
+        raise Failed("event_invalid", "A progress must be a number from 0 to 100.")
+    return min(max(float(percent), 0.0), 100.0), str(said.get("step", ""))[:MAX_TITLE_CHARACTERS]
+
+
+def event_texts(type_name: str, said: Any) -> list[str]:
+    """Return an event's payload as JSON texts within the bound: a long chunk becomes several.
+
+    Raises:
+        Failed: a worker may not say this, or not at this length.
+        BadInput: it holds what JSON cannot carry.
+    """
+    if type_name not in events.WORKER_EVENT_TYPES or not isinstance(said, dict):
+        raise Failed("event_unknown", f"A worker may not say “{str(type_name)[:80]}”.")
+    text = dumps(said)
+    if type_name == events.MODEL_CHUNK:
+        _check_chunk(said)
+    if len(text) <= MAX_EVENT_DATA_BYTES // 4 or len(text.encode()) <= MAX_EVENT_DATA_BYTES:
+        return [text]
+    if type_name != events.MODEL_CHUNK:
+        raise Failed("event_too_large", f"An event of {len(text)} characters is too large.")
+    return [dumps(part) for part in split_chunk(said)]
+
+
+def split_chunk(said: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a chunk as several that are each within the bound of an event.
+
+    The tokens are counted with the last part, so that an offset never claims unshown text.
+    """
+    whole = said["text"]
+    size = MAX_EVENT_DATA_BYTES // 8  # characters: escapes and UTF-8 take up to six bytes each
+    parts = [whole[i : i + size] for i in range(0, len(whole), size)] or [whole]
+    counts = [0] * (len(parts) - 1) + [said["tokens"]]
+    return [
+        {**said, "text": part, "tokens": count} for part, count in zip(parts, counts, strict=True)
+    ]
+
+
+def _check_chunk(said: dict[str, Any]) -> None:
+    counted = all(type(said.get(name)) is int for name in ("offset", "tokens"))
+    if not counted or not isinstance(said.get("text"), str):
+        raise Failed("event_invalid", "A chunk has a text, an offset and a count of tokens.")
