@@ -40,6 +40,7 @@ CLOSE_BAD_HELLO = 4400
 _HELLO_TIMEOUT_S = 10.0
 _SNAPSHOT_JOBS = 500  # the pending ones and the newest ended ones; the rest is a page of REST
 _LINGER_S = 1.0  # a client that is closed gets this long to read why
+_FLOOD_WAIT_S = 1.0  # least: one command more would be one too many again
 _REASON_BYTES = 120  # of a close frame, RFC 6455 section 5.5
 
 
@@ -134,7 +135,8 @@ class _Session:
             try:
                 self._pace.take("", "commands")
             except RateLimited as limited:
-                reason = f'{{"retry_after_s":{limited.retry_after_s or 1:.1f}}}'
+                wait_s = max(_FLOOD_WAIT_S, limited.retry_after_s or 0.0)
+                reason = f'{{"retry_after_s":{wait_s:.1f}}}'
                 self.end(CLOSE_FLOOD, reason)
                 return
             if not await self._streams._access.still_holds(self.grant):
