@@ -39,6 +39,7 @@ _LINES = re.compile(r"(?:[ \t]*(?:[-*+] )?[^\W_][^\n\f]*\n)+|[^\n]*\n|[^\n]+")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
 _UNDERLINE = re.compile(r"([=\-~^\"'*+#`])\1{2,}[ \t]*$")
+_UNDERLINES = frozenset("=-~^\"'*+#`")
 _UNDERLINE_LEVELS: Final = {"=": 1, "-": 2, "~": 3, "^": 4}  # the usual order; others are deeper
 _MARKS = re.compile(r"[*_`]{1,3}|!?\[([^\]]*)\]\([^)]*\)")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s")
@@ -160,15 +161,16 @@ def _blocks(text: str) -> list[_Block]:
                 fence = ""
         elif not stripped:
             blocks.close()
-        elif blocks.open and _is_underline(text, blocks.open, stripped):
+        elif stripped[0] in _UNDERLINES and _is_underline(text, blocks.open, stripped):
+            assert blocks.open is not None
             title, blocks.open = blocks.open, None
             level = _UNDERLINE_LEVELS.get(stripped[0], 5)
             blocks.add_heading(level, _plain(text[title.start : title.end]), title.start, high)
-        elif opening := _FENCE.match(line):
+        elif stripped[0] in "`~" and (opening := _FENCE.match(line)):
             blocks.close()
             blocks.add_line("code", low, high)
             fence = opening[1]
-        elif heading := _heading(line):
+        elif stripped[0] == "#" and (heading := _heading(line)):
             blocks.add_heading(*heading, low, high)
         else:
             blocks.add_line("table" if stripped[0] == "|" else "prose", low, high)
@@ -182,15 +184,15 @@ def _blocks(text: str) -> list[_Block]:
 
 def _heading(line: str) -> tuple[int, str] | None:
     """Return level and title of a line that is a heading by its own marks."""
-    if "#" not in line[:4] or len(line) > _HEADING_LINE_CHARACTERS:
+    if len(line) > _HEADING_LINE_CHARACTERS:
         return None
     match = _HEADING.match(line.rstrip("\n"))
     return (len(match[1]), _plain(match[2])) if match else None
 
 
-def _is_underline(text: str, block: _Block, stripped: str) -> bool:
+def _is_underline(text: str, block: _Block | None, stripped: str) -> bool:
     """Tell whether a line underlines the one-line block above it, which makes that a heading."""
-    if block.kind != "prose" or not _UNDERLINE.match(stripped):
+    if block is None or block.kind != "prose" or not _UNDERLINE.match(stripped):
         return False
     title = text[block.start : block.end].strip()
     if "\n" in title or len(title) > _HEADING_CHARACTERS or _ITEM.match(title + " "):

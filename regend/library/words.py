@@ -149,10 +149,12 @@ def guess_language(text: str) -> str:
     """
     sample = text[:_GUESS_CHARACTERS]
     if not sample.isascii():
-        letters = Counter(ord(letter) for letter in sample if letter.isalpha())
+        counted = Counter(sample)
+        letters = {ord(sign): count for sign, count in counted.items() if sign.isalpha()}
+        total = sum(letters.values())
         for code, low, high in _SCRIPTS:
             own = sum(count for point, count in letters.items() if low <= point < high)
-            if own * 2 > letters.total():
+            if own * 2 > total:
                 return _hindi_or_marathi(sample) if code == "hi" else code
     words = split_words(sample)
     common = sum(word in _ENGLISH for word in words)
