@@ -13,7 +13,7 @@ import click
 
 from regend.cli.command import Command
 from regend.cli.daemon import Daemon
-from regend.cli.failure import NOT_RUNNING_CODE, not_running
+from regend.cli.failure import NOT_RUNNING_CODE
 from regend.cli.terminal import out, say
 from regend.errors import Conflict, Failed, RegendError
 from regend.home import Home
@@ -65,11 +65,12 @@ def stop() -> int:
     """
     daemon = Daemon()
     pid = int(daemon.announced()["pid"])
-    if not _holds_home(daemon.home):
-        raise not_running()
+    # Who answers under this home's address and takes this home's token is the daemon that wrote
+    # the number: without that, it could be any process's by now.
+    daemon.get("/jobs", {"limit": 1})
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_S
-    while _holds_home(daemon.home):
+    while _lives(pid) or _answering(daemon):
         if time.monotonic() > deadline:
             raise Failed(
                 "daemon_busy",
@@ -81,15 +82,18 @@ def stop() -> int:
     return 0
 
 
-def _holds_home(home: Home) -> bool:
-    """Tell whether a daemon holds the home's lock: a pid alone may be another's by now."""
-    from regend.store.lock import HomeLock
-
+def _lives(pid: int) -> bool:
+    """Tell whether a process runs; one that only waits for its parent to notice does not."""
+    if os.name == "nt":
+        return False  # asking would end it there; its answers tell
     try:
-        HomeLock(home.lock_file).release()
-    except Conflict:
-        return True
-    return False
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2]
+    except ProcessLookupError:
+        return False
+    except (OSError, UnicodeDecodeError):
+        return Path("/proc/self/stat").exists() is False  # elsewhere it lives; here it just ended
+    return state.split()[0] not in ("Z", "X")
 
 
 def _start_behind(host: str | None, port: int | None, log_level: str | None) -> int:

@@ -45,6 +45,7 @@ class HomeLock:
         self._file = file
         # Only the message of a second daemon needs it: a full disk must not keep the first out.
         with contextlib.suppress(OSError):
+            _holder_file(path).touch(mode=0o600)
             _holder_file(path).write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
 
     def release(self) -> None:

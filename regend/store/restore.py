@@ -139,13 +139,13 @@ def _keep_present(home: Home) -> Path | None:
     """
     if not home.database.exists():
         return None
-    _fold_log_in(home.database)
     stamp = rfc3339(SystemClock().wall_ms())[:19].replace(":", "")
     aside = home.data_dir / f"before-restore-{stamp}-{secrets.token_hex(2)}"
     aside.mkdir(mode=0o700)
     for path in (home.database, *_logs_of(home.database)):
         if path.exists():
             _link(path, aside / path.name)
+    _fold_log_in(home.database)
     for folder in home.blobs_dir.iterdir():
         for blob in folder.iterdir() if folder.is_dir() else ():
             target = aside / "blobs" / folder.name / blob.name
@@ -158,7 +158,8 @@ def _keep_present(home: Home) -> Path | None:
 def _fold_log_in(database: Path) -> None:
     """Let SQLite write its log into the file, so that the file alone is the database.
 
-    A damaged database may not let it: then its log is kept beside it.
+    The file has its second name already, so what is written is in both. A damaged database may not
+    let it: then its log lies beside it under that name, whatever SQLite did to the first.
     """
     with (
         contextlib.suppress(sqlite3.DatabaseError),

@@ -1,0 +1,133 @@
+"""What a person at a terminal sees: colours, moving lines, columns that stand under each other."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import pty
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Desk
+
+_STYLE = re.compile(r"\x1b\[[0-9;]*[mG]")
+
+
+def _seen(
+    desk: Desk,
+    *arguments: str,
+    typed: str = "",
+    columns: int = 80,
+    more: Mapping[str, str] | None = None,
+) -> tuple[str, int]:
+    """Run a command in a terminal; return everything that was written to it, and the exit code."""
+    given = {**desk.environment, "TERM": "xterm-256color", "COLUMNS": str(columns), **(more or {})}
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(sys.executable, [sys.executable, "-m", "regend", *arguments], given)
+    os.write(terminal, typed.encode())
+    written = b""
+    with contextlib.closing(os.fdopen(terminal, "rb", buffering=0)) as screen:
+        while piece := _read(screen.read):
+            written += piece
+    _pid, status = os.waitpid(child, 0)
+    return written.decode().replace("\r\n", "\n"), os.waitstatus_to_exitcode(status)
+
+
+def _read(read: Callable[[int], bytes | None]) -> bytes:
+    try:
+        return read(65536) or b""
+    except OSError as error:
+        if error.errno == errno.EIO:  # how Linux says that the other side is gone
+            return b""
+        raise
+
+
+def test_states_have_an_icon_a_word_and_a_colour(desk: Desk) -> None:
+    done, failed = desk.job("nap"), desk.job("nap", "fail_at=0")
+    desk.await_state(done, "completed")
+    desk.await_state(failed, "failed")
+    seen, code = _seen(desk, "jobs", "list", "-n", "2")
+    assert code == 0
+    assert "\x1b[32m● completed\x1b[0m" in seen
+    assert "\x1b[31m✗ failed\x1b[0m" in seen
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_colours_can_be_switched_off(desk: Desk, name: str, value: str) -> None:
+    desk.job("nap", "title_is=plain nap")
+    seen, _code = _seen(desk, "jobs", "list", "-q", "plain nap", more={name: value})
+    assert "plain nap" in seen
+    assert not _STYLE.search(seen)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_a_listing_keeps_to_the_width_of_the_terminal(desk: Desk, columns: int) -> None:
+    desk.job("nap", "title_is=wide " + "word " * 50)
+    seen, _code = _seen(desk, "jobs", "list", "-q", "wide word", columns=columns)
+    rows = [_STYLE.sub("", row) for row in seen.splitlines() if "wide" in row]
+    assert rows
+    for row in rows:
+        assert len(row) <= columns
+        assert "…" in row
+
+
+def test_columns_after_a_hindi_title_stand_where_those_of_others_do(desk: Desk) -> None:
+    desk.job("nap", "title_is=alignment यूपीआई लाइट क्या है")
+    desk.job("nap", "title_is=alignment in English")
+    seen, _code = _seen(desk, "jobs", "list", "-q", "alignment", columns=100)
+    hindi = next(row for row in seen.splitlines() if "यूपीआई" in row)
+    english = next(row for row in seen.splitlines() if "English" in row)
+    column = int(re.findall(r"\x1b\[(\d+)G", hindi)[-1])
+    device = desk.json("jobs", "list", "-n", "1")["jobs"][0]["device"][:8]
+    assert _STYLE.sub("", english).index(device) == column - 1
+
+
+def test_an_answer_streams_to_the_terminal_once(desk: Desk) -> None:
+    seen, code = _seen(desk, "ask", "alpha beta gamma delta")
+    assert code == 0
+    shown = _STYLE.sub("", seen)
+    assert shown.count("alpha beta gamma delta") == 1
+    assert "●" not in shown
+
+
+def test_following_shows_a_line_for_each_step(desk: Desk) -> None:
+    seen, code = _seen(desk, "jobs", "run", "nap", "steps=3", "sleep_s=0.1", "--follow")
+    assert code == 0
+    assert [f"step-{number}" in seen for number in range(3)] == [True] * 3
+    assert "\x1b[32m●\x1b[0m" in seen
+
+
+def test_a_chat_asks_answers_and_ends(desk: Desk) -> None:
+    seen, code = _seen(desk, "chat", typed="hello there\n/exit\n")
+    assert code == 0
+    help_line, _, talk = seen.partition("›")
+    assert "Ctrl-D" in help_line
+    assert talk.count("hello there") == 2
+
+
+def test_an_approval_is_asked_for_and_no_is_no(desk: Desk) -> None:
+    job = desk.job("ask", "to=someone")
+    desk.await_state(job, "waiting")
+    seen, code = _seen(desk, "jobs", "approve", job, typed="n\n")
+    assert code == 1
+    assert "Allow it?" in seen
+    assert desk.state(job) == "waiting"
+    _seen_again, code = _seen(desk, "jobs", "approve", job, typed="y\n")
+    assert code == 0
+    desk.await_state(job, "completed")
+
+
+def test_an_import_draws_a_bar_and_takes_it_away(desk: Desk, tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.md").write_text(f"Document number {number}.", encoding="utf-8")
+    seen, code = _seen(desk, "library", "add", str(tmp_path))
+    assert code == 0
+    assert "━" in seen
+    assert "%" in seen
+    assert "Added 3 documents" in seen.rsplit("\x1b[2K", 1)[1]
