@@ -74,7 +74,7 @@ def chatter(context: Runtime) -> dict[str, Any]:
     """Say `chunks` chunks of `size` characters in one step."""
 
     def say() -> int:
-        size, chunks = context.input["size"], context.input["chunks"]
+        size, chunks = context.input["size"], int(context.input["chunks"])
         for number in range(chunks):
             text = context.input.get("text", "x") * size
             context.emit("model:chunk:v1", {"step": 1, "offset": number, "tokens": 1, "text": text})
