@@ -86,9 +86,9 @@ _COLUMNS = (
     Column("id"),
     Column("state"),
     Column("done", right=True),
-    Column("type"),
+    Column("type", optional=True),
     Column("title", flexible=True),
-    Column("device"),
+    Column("device", optional=True),
     Column("age", right=True),
 )
 

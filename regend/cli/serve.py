@@ -67,6 +67,7 @@ def stop() -> int:
     pid = int(daemon.announced()["pid"])
     # Who answers under this home's address and takes this home's token is the daemon that wrote
     # the number: without that, it could be any process's by now.
+    daemon.health()
     daemon.get("/jobs", {"limit": 1})
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_S

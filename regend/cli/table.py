@@ -23,11 +23,13 @@ class Column(NamedTuple):
         title: its heading.
         right: whether its cells are pushed right, as numbers are.
         flexible: whether it gives way when the terminal is too narrow.
+        optional: whether it is left out when even that is not enough.
     """
 
     title: str
     right: bool = False
     flexible: bool = False
+    optional: bool = False
 
 
 class Cell(NamedTuple):
@@ -40,15 +42,17 @@ class Cell(NamedTuple):
 def print_table(heads: Sequence[Column], rows: Sequence[Sequence[Cell | str]]) -> None:
     """Print a table on stdout; cut to the terminal's width, whole where there is none."""
     cells = [[_cell(value) for value in row] for row in rows]
+    titles = [Cell(head.title.upper(), "dim") for head in heads]
+    kept = list(range(len(heads)))
     widths = [
         max([width(head.title), *(width(row[index].text) for row in cells)])
         for index, head in enumerate(heads)
     ]
     if is_terminal(sys.stdout):
-        _shrink(widths, heads, columns(sys.stdout))
-    titles = [Cell(head.title.upper(), "dim") for head in heads]
+        kept = _narrow(widths, heads, columns(sys.stdout))
+    shown_heads, shown_widths = [heads[i] for i in kept], [widths[i] for i in kept]
     for row in [titles, *cells]:
-        out(_render(row, heads, widths))
+        out(_render([row[i] for i in kept], shown_heads, shown_widths))
 
 
 def _cell(value: Cell | str) -> Cell:
@@ -56,16 +60,27 @@ def _cell(value: Cell | str) -> Cell:
     return Cell(line(cell.text), cell.style)
 
 
-def _shrink(widths: list[int], heads: Sequence[Column], available: int) -> None:
-    """Take what is too much from the flexible columns, the widest first."""
-    excess = sum(widths) + _GAP * (len(widths) - 1) - available
-    flexible = [index for index, head in enumerate(heads) if head.flexible]
-    while excess > 0 and flexible:
-        widest = max(flexible, key=lambda index: widths[index])
-        if widths[widest] <= _LEAST_FLEXIBLE:
-            return
-        widths[widest] -= 1
-        excess -= 1
+def _narrow(widths: list[int], heads: Sequence[Column], available: int) -> list[int]:
+    """Make the table fit: narrow the flexible columns, then leave out the optional ones.
+
+    Returns:
+        The indices of the columns that stay; `widths` is changed.
+    """
+    kept = list(range(len(heads)))
+    for leaving in (None, *(i for i in reversed(kept) if heads[i].optional)):
+        if leaving is not None:
+            kept.remove(leaving)
+        flexible = [i for i in kept if heads[i].flexible]
+        while (excess := sum(widths[i] + _GAP for i in kept) - _GAP - available) > 0 and flexible:
+            widest = max(flexible, key=lambda i: widths[i])
+            spare = widths[widest] - _LEAST_FLEXIBLE
+            if spare <= 0:
+                break
+            rivals = [widths[i] for i in flexible if i != widest]
+            widths[widest] -= min(excess, spare, max(1, widths[widest] - max(rivals, default=0)))
+        if excess <= 0:
+            break
+    return kept
 
 
 def _render(row: Sequence[Cell], heads: Sequence[Column], widths: Sequence[int]) -> str:
