@@ -139,3 +139,14 @@ def test_a_quote_is_always_the_very_text_of_its_span(text: str, question: str, s
         assert text[quote.start - start : quote.end - start] == quote.text
         assert 0 < len(quote.text) <= MAX_QUOTE_CHARACTERS + 100
         assert Quote.from_dict(quote.to_dict()) == quote
+
+
+def test_a_text_that_repeats_the_question_does_not_answer_it() -> None:
+    question = analyse("Which process opens the database?")
+    asking = Piece(
+        "a", "A", "a.md", 0, "Ask it: regend research “Which process opens the database?”"
+    )
+    answering = Piece(
+        "b", "B", "b.md", 0, "The daemon is the only process that opens the database."
+    )
+    assert {one.piece for one in rank(question, [asking, answering])} == {answering}

@@ -232,12 +232,20 @@ def _candidates(
         said = sum(map(mul, weights, here))
         reached = sum(map(mul, weights, map(max, here, near)))
         text = read.piece.text[unit.start : unit.end]
+        if _repeats(question, text):
+            continue
         fit = kind_fit(question.cues, text, unit.kind, unit.heading)
         score = (said + CONTEXT_SHARE * (reached - said)) * _length_factor(len(own))
         score += TITLE_BONUS * title + PAIR_BONUS * _pairs(question, text, own)
         score += FIRST_BLOCK_BONUS if unit.block <= 2 and unit.kind == "prose" else 0.0
         coverage = max(0.0, reached - foreign) * min(1.0, fit) * worth / total
         yield Candidate(read.piece, read.units, place, score * fit * worth / total, coverage)
+
+
+def _repeats(question: Question, text: str) -> bool:
+    """Tell whether a text holds the question word for word: it asks, and does not answer."""
+    asked = question.text.casefold().rstrip(" ?।")
+    return len(question.terms) > 1 and asked in " ".join(text.casefold().split())
 
 
 def _surroundings(matcher: _Matcher, read: _Read, place: int) -> list[list[float]]:
