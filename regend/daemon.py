@@ -81,6 +81,7 @@ class Daemon:
             services=self._services.table(),
             slots_dir=home.slots_dir,
             ended=self._services.attempt_ended,
+            probe=probe,
         )
         with self._store.reading() as connection:
             device = device_id(connection)

@@ -94,6 +94,7 @@ class WorkerProcess:
         self.kill()
         await asyncio.wait({self._stderr_task}, timeout=_LAST_WORDS_S)
         self._stderr_task.cancel()
+        self._process._transport.close()  # type: ignore[attr-defined]  # no public way to the pipes
         last = bytes(self._stderr).decode(errors="replace").strip().splitlines()
         how = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
         return f"{how}: {last[-1]}" if last else how

@@ -31,7 +31,7 @@ from regend.jobs.process import WarmWorkers, WorkerProcess
 from regend.jobs.repository import Claim, Fenced
 from regend.jobs.retry import delay_s
 from regend.store import Store
-from regend.store.writer import Operation
+from regend.store.writer import Operation, Probe, no_probe
 
 T = TypeVar("T")
 
@@ -53,6 +53,7 @@ class Supervisor:
         services: what workers may call.
         ended: called with each attempt that ended, to free what it held.
         environment: of the workers.
+        probe: called at the points where a crash is worth testing.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Supervisor:
         slots_dir: Path,
         ended: Callable[[Attempt], None] = lambda _attempt: None,
         environment: Mapping[str, str] | None = None,
+        probe: Probe = no_probe,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -76,6 +78,7 @@ class Supervisor:
         self._services = services
         self._slots_dir = slots_dir
         self._ended = ended
+        self._probe = probe
         self._environment = dict(os.environ if environment is None else environment)
         self._attempts: dict[int, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -180,6 +183,7 @@ class Supervisor:
             self._services,
             self._slots_dir,
         )
+        self._probe("attempt:claimed")
         self._attempts[claim.job] = attempt
         self._spawn(self._run(attempt), f"attempt-{claim.id}")
 
@@ -206,7 +210,9 @@ class Supervisor:
             self._wake.set()
         if self._stopping and outcome.kind in ("died", "released"):
             outcome = Outcome("orphaned")
+        self._probe("attempt:ended")
         await self._settle(attempt, outcome)
+        self._probe("attempt:settled")
 
     async def _worker(self, attempt: Attempt) -> WorkerProcess | None:
         """Return a worker for an attempt; None where it is asked to end before there is one.

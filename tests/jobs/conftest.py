@@ -13,13 +13,14 @@ import pytest
 from regend.clock import SystemClock
 from regend.config import Config, Home, JobsConfig
 from regend.jobs import history
+from regend.jobs.attempt import Attempt
 from regend.jobs.inputs import Field, InputType
 from regend.jobs.service import Jobs
 from regend.jobs.supervisor import Supervisor
 from regend.store import Store
 from regend.store.writer import Probe, no_probe
 
-PROGRAMS = ("count", "stubborn", "approve", "chatter", "pay", "versions", "silent")
+PROGRAMS = ("count", "stubborn", "approve", "chatter", "pay", "versions", "silent", "hostile")
 USER = "owner"
 
 
@@ -35,6 +36,10 @@ TYPES = {
     name: AnyInput({"any": Field(lambda _v, _n: None, {})}, lambda _v: "A test")
     for name in PROGRAMS
 }
+
+
+async def _break(_attempt: Attempt, _arguments: dict[str, Any]) -> None:
+    raise KeyError("a broken service")
 
 
 class Engine:
@@ -54,7 +59,7 @@ class Engine:
             config.jobs,
             boot=boot,
             programs={name: f"tests.jobs.programs:{name}" for name in PROGRAMS},
-            services={},
+            services={"broken": _break},
             slots_dir=home.slots_dir,
             environment={**os.environ, "PYTHONPATH": root},
         )

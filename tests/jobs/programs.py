@@ -12,6 +12,18 @@ from typing import Any
 
 from regend.errors import Failed, Retryable
 from regend.worker.runtime import Runtime
+from tests.jobs.hostile import run as hostile
+
+__all__ = [
+    "approve",
+    "chatter",
+    "count",
+    "hostile",
+    "pay",
+    "silent",
+    "stubborn",
+    "versions",
+]
 
 
 def count(context: Runtime) -> dict[str, Any]:

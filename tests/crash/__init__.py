@@ -1,0 +1,1 @@
+"""Kills at every point, and an oracle that says whether a promise was broken."""

@@ -1,0 +1,1 @@
+"""The engine's test programs as agents of a daemon."""
