@@ -24,6 +24,7 @@ _KINDS = {
     "application/pdf": "PDF",
 }
 _MEASURE = 88
+_UNREADABLE_LINES = 10
 _HIT_LINES = 5  # the rest is told by --json
 
 
@@ -79,9 +80,16 @@ def list_documents(limit: int, cursor: str | None, json_output: bool) -> None:
         out_json(answer)
         return
     documents = answer["documents"]
-    if not documents:
+    if documents:
+        _print_documents(documents)
+    else:
         say(_FIRST_STEP)
-        return
+    if answer.get("next_cursor"):
+        say(paint(f"More: --limit, or --cursor {answer['next_cursor']}", "dim", sys.stderr))
+    _say_unreadable(answer.get("unreadable", []))
+
+
+def _print_documents(documents: list[dict[str, Any]]) -> None:
     heads = (
         Column("id"),
         Column("title", flexible=True),
@@ -93,8 +101,18 @@ def list_documents(limit: int, cursor: str | None, json_output: bool) -> None:
     names = short_ids([document["id"] for document in documents])
     rows = [_row(name, document) for name, document in zip(names, documents, strict=True)]
     print_table(heads, rows)
-    if answer.get("next_cursor"):
-        say(paint(f"More: --limit, or --cursor {answer['next_cursor']}", "dim"))
+
+
+def _say_unreadable(refused: list[dict[str, Any]]) -> None:
+    """Say what was offered to the library and could not be read."""
+    if not refused:
+        return
+    said = f"{count(len(refused), 'document')} could not be read:"
+    say("\n" + paint(said, "amber", sys.stderr))
+    for one in refused[:_UNREADABLE_LINES]:
+        say(f"  {line(str(one['source']))}: {line(str(one['reason']))}")
+    if len(refused) > _UNREADABLE_LINES:
+        say(f"  … and {len(refused) - _UNREADABLE_LINES} more: regend library list --json")
 
 
 def _row(name: str, document: dict[str, Any]) -> list[Cell | str]:

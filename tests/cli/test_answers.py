@@ -111,6 +111,9 @@ def test_a_folder_is_added_except_for_what_cannot_be_read(desk: Desk, tmp_path: 
     assert "1 hidden entry" in done.stderr
     sources = {one["source"] for one in desk.json("library", "list")["documents"]}
     assert str(tmp_path / "sub" / "good.md") in sources
+    listed = desk.run("library", "list")
+    assert "broken.pdf" in listed.stderr
+    assert "broken.pdf" not in listed.stdout
     assert str(tmp_path / 'also "good" पाठ.txt') in sources
 
 
