@@ -221,9 +221,9 @@ class _Session:
             command_id = command.get("id")
             reply = await self._carry_out(command)
         except RegendError as error:
-            await self._send(
-                {"op": "reply", "id": command_id, "ok": False, "error": error.to_dict()}
-            )
+            # The status that REST would answer with, by which clients tell the kind of error.
+            body = {**error.to_dict(), "status": error.status}
+            await self._send({"op": "reply", "id": command_id, "ok": False, "error": body})
             return
         await self._send({"op": "reply", "id": command_id, "ok": True, **reply})
 
