@@ -87,6 +87,8 @@ def test_status_as_json_has_the_four_parts(desk: Desk) -> None:
 
 
 def test_doctor_works_without_a_daemon_and_says_how_to_start_one(own_desk: Desk) -> None:
+    # Not the usual port: the daemon of whoever runs the tests may be on it.
+    (own_desk.home / "config.toml").write_text("[server]\nport = 0\n")
     done = own_desk.run("doctor")
     assert done.returncode == 0, done.stdout
     assert "regend serve" in done.stdout
