@@ -26,6 +26,7 @@ DEFAULT_PAGE_LENGTH = 50
 IDEMPOTENCY_KEY_CHARACTERS = 255
 THREADED_BODY_BYTES = 256 * KIB  # parsing a larger body would hold up everybody else
 HEAD_TIMEOUT_S = 15.0  # from connecting to the end of the first request's head
+MAX_LINE_BYTES = 64 * KIB  # of a request: 4000 characters of Hindi in a query are 36 KB
 BODY_TIMEOUT_S = 60.0  # for a JSON body, and between two pieces of an upload
 KEEP_ALIVE_S = 75.0  # for the next whole head on a connection that served one
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from regend.api.tokens import Grant
-from regend.errors import BadInput, NotAllowed, NotAuthenticated, RegendError, WrongMediaType
+from regend.errors import BadInput, NotAuthenticated, RegendError, WrongMediaType
 from regend.jsontext import dumps, loads
 from regend.limits import (
     BODY_TIMEOUT_S,
@@ -61,12 +62,7 @@ class Call:
             NotAuthenticated: they are not known.
             NotAllowed: their token lacks the scope.
         """
-        if not self.grant.allows(scope):
-            raise NotAllowed(
-                "scope",
-                f"This token may not do that; it lacks the scope {scope}.",
-                hint="Create one that may: regend tokens create",
-            )
+        self.grant.require(scope)
 
     @property
     def user(self) -> str:
@@ -91,6 +87,24 @@ class Call:
         if len(values) > 1:
             raise BadInput("invalid_header", f"“{name}” is given twice.", field=name)
         return _checked_text(values[0], name) if values else None
+
+    def check_parameters(self, known: Collection[str]) -> None:
+        """Refuse query parameters that this call does not know: a slip of the pen would else pass
+        for an answer.
+
+        Raises:
+            BadInput: there is one.
+        """
+        for name in self.request.query:
+            if name not in known:
+                hint = f"Parameters: {', '.join(known)}." if known else "No parameter is taken."
+                shown = name[:60].encode(errors="replace").decode()
+                raise BadInput(
+                    "unknown_parameter",
+                    f"There is no parameter “{shown}” here.",
+                    hint=hint,
+                    field=shown or None,
+                )
 
     def text(self, name: str) -> str | None:
         """Return a query parameter, None where it is not given.

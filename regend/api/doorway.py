@@ -1,17 +1,24 @@
-"""Ends connections that open and then say nothing whole.
+"""How connections begin: bounded in time, and with errors in the contract's shape from the first.
 
 aiohttp bounds how long a connection may rest between two requests, but not how long the head of
-the first one may take: whoever sends a byte a minute would hold a connection for ever.
+the first one may take: whoever sends a byte a minute would hold a connection for ever. And what it
+cannot read as HTTP it answers in plain text, quoting it in its log, where a ticket may stand.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from regend.limits import HEAD_TIMEOUT_S
+from regend.api.guard import failure
+from regend.clock import Clock, new_id
+from regend.errors import BadInput
+from regend.limits import HEAD_TIMEOUT_S, KEEP_ALIVE_S, MAX_LINE_BYTES
+
+log = logging.getLogger("regend.api")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -23,7 +30,8 @@ class Doorway:
         timeout_s: from connecting to the end of the first request's head.
     """
 
-    def __init__(self, timeout_s: float = HEAD_TIMEOUT_S) -> None:
+    def __init__(self, clock: Clock, timeout_s: float = HEAD_TIMEOUT_S) -> None:
+        self._clock = clock
         self._timeout_s = timeout_s
         self._waiting: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
 
@@ -31,10 +39,16 @@ class Doorway:
         """Return what `loop.create_server` calls for each connection."""
 
         def connect() -> asyncio.Protocol:
-            connection = server()
             loop = asyncio.get_running_loop()
-            timer = loop.call_later(self._timeout_s, self._time_out, connection)
-            self._waiting[connection] = timer
+            connection = _Connection(
+                server,
+                loop=loop,
+                keepalive_timeout=KEEP_ALIVE_S,
+                access_log=None,  # type: ignore[arg-type]
+                max_line_size=MAX_LINE_BYTES,
+            )
+            connection.clock = self._clock
+            self._waiting[connection] = loop.call_later(self._timeout_s, self._time_out, connection)
             return connection
 
         return connect
@@ -56,3 +70,35 @@ class Doorway:
     def _time_out(self, connection: web.RequestHandler) -> None:
         del self._waiting[connection]
         connection.force_close()
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's connection, with its own words for what is no HTTP."""
+
+    __slots__ = ("clock",)
+
+    clock: Clock
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Return the answer to what could not be read, and close the connection.
+
+        Raises:
+            ConnectionError: another answer is under way.
+        """
+        log.info("a request cannot be read (%s)", type(exc).__name__)
+        if request.writer.output_size > 0:
+            raise ConnectionError("another answer is under way")
+        told = BadInput(
+            "request_unreadable",
+            "This is not a request that the daemon can read.",
+            hint=f"Send HTTP/1.1, with lines of at most {MAX_LINE_BYTES} bytes.",
+        )
+        response = failure(told, new_id(self.clock))
+        response.force_close()
+        return response

@@ -63,6 +63,7 @@ def route(endpoint: Endpoint) -> web.RouteDef:
         call = Call(request, request.get(GRANT), request.get(REFUSAL))
         if endpoint.scope is not None:
             call.require(endpoint.scope)
+        call.check_parameters([name for name, _ in endpoint.query])
         value = await endpoint.handle(call)
         if isinstance(value, web.StreamResponse):
             return value

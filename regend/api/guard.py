@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import logging
 import math
-import os
 import time
 from collections.abc import Awaitable, Callable
 
@@ -61,7 +60,7 @@ class Guard:
     ) -> None:
         self._access = access
         self._config = config
-        self._clock = clock
+        self.clock = clock
         self._requests = requests
         self._metrics = metrics
         self._hosts: frozenset[str] = frozenset()
@@ -86,7 +85,7 @@ class Guard:
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let a request through, or answer why not."""
-        request[REQUEST_ID] = new_id(self._clock)
+        request[REQUEST_ID] = new_id(self.clock)
         started = time.monotonic()
         try:
             self._check_origin(request)
@@ -201,7 +200,7 @@ class Guard:
 def failure(error: RegendError, request_id: str) -> web.Response:
     """Return the response that tells an error."""
     body = {"error": {**error.to_dict(), "request_id": request_id}}
-    headers = {}
+    headers = {**_SECURITY_HEADERS, "X-Request-Id": request_id}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, NotAuthenticated):
@@ -238,8 +237,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def umask_private() -> None:
-    """Make every file that this process creates private to its owner."""
-    os.umask(0o077)

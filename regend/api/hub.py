@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Sequence
 from regend.api.metrics import Metrics
 from regend.api.tail import Filter, Line, Tail, encode
 from regend.clock import Clock, parse_rfc3339
+from regend.errors import RegendError
 from regend.jobs import history
 from regend.jobs.history import StoredEvent
 from regend.limits import (
@@ -207,7 +208,7 @@ class Hub:
                     return
         except _Compacted:
             connection.close(CLOSE_SLOW, _resume_point(connection.cursor))
-        except sqlite3.Error as error:
+        except (RegendError, sqlite3.Error) as error:
             log.error("a client cannot be caught up: %s", error)
             connection.close(CLOSE_FAILED, "")
         finally:

@@ -62,8 +62,7 @@ class ModelCalls:
 
     async def list(self, call: Call) -> dict[str, Any]:
         """List known models, those of connected servers too."""
-        own = await asyncio.to_thread(catalogue.listing, self._home)
-        return {"models": [*own, *await self._pool.providers.listing()]}
+        return {"models": await self._pool.listing()}
 
     async def running(self, call: Call) -> dict[str, Any]:
         """List the models in memory."""

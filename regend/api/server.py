@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import ssl
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -22,7 +21,7 @@ from regend.api.websocket import Streams
 from regend.config import ServerConfig
 from regend.errors import BadInput, NotAllowed, NotAuthenticated
 from regend.jobs.inputs import InputType
-from regend.limits import KEEP_ALIVE_S, MAX_BODY_BYTES
+from regend.limits import MAX_BODY_BYTES
 
 _BACKLOG = 2048  # a thousand clients may come back at the same moment
 _CLOSE_S = 2.0
@@ -50,7 +49,7 @@ class Server:
         self._access = access
         self._streams = streams
         self._document = openapi.document(endpoints, types)
-        self._doorway = Doorway()
+        self._doorway = Doorway(guard.clock)
         self._app = web.Application(
             middlewares=[self._doorway.middleware, guard.middleware],
             client_max_size=MAX_BODY_BYTES,
@@ -62,12 +61,7 @@ class Server:
         self._app.add_routes(more_routes)
         guard.require("/v1/", "models:read")
         self._runner = web.AppRunner(
-            self._app,
-            access_log=None,
-            handle_signals=False,
-            shutdown_timeout=_CLOSE_S,
-            keepalive_timeout=KEEP_ALIVE_S,
-            logger=_connection_log(),
+            self._app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_S
         )
         self._listener: asyncio.Server | None = None
 
@@ -112,12 +106,7 @@ class Server:
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         grant = await self._websocket_grant(request)
-        if not grant.allows("jobs:read"):
-            raise NotAllowed(
-                "scope",
-                "This token may not read jobs (scope jobs:read).",
-                hint="Create one that may: regend tokens create",
-            )
+        grant.require("jobs:read")
         upgrade = request.headers.get("Upgrade", "").lower()
         if upgrade != "websocket":
             raise BadInput(
@@ -143,25 +132,6 @@ class Server:
                 hint="POST /api/v1/auth/ticket gives a ticket.",
             )
         return grant
-
-
-def _connection_log() -> logging.Logger:
-    """Return the log of what is wrong with connections, without the text that was sent on them.
-
-    aiohttp logs a broken request with its exception, which quotes the request line: a ticket may
-    stand there.
-    """
-    log = logging.getLogger("regend.api.connection")
-    if not log.filters:
-        log.addFilter(_without_exception)
-    return log
-
-
-def _without_exception(record: logging.LogRecord) -> bool:
-    if record.exc_info and record.exc_info[0] is not None:
-        record.msg += f" ({record.exc_info[0].__name__})"
-        record.exc_info = None
-    return True
 
 
 def _tls(config: ServerConfig) -> ssl.SSLContext | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from regend.clock import rfc3339
-from regend.errors import NotFound
+from regend.errors import NotAllowed, NotFound
 
 SCOPES = (
     "jobs:read",
@@ -45,6 +45,19 @@ class Grant:
     def allows(self, scope: str) -> bool:
         """Tell whether this caller may do what the scope names."""
         return EVERYTHING in self.scopes or scope in self.scopes
+
+    def require(self, scope: str) -> None:
+        """Refuse a caller whose token lacks a scope.
+
+        Raises:
+            NotAllowed: it does.
+        """
+        if not self.allows(scope):
+            raise NotAllowed(
+                "scope",
+                f"This token may not do that; it lacks the scope {scope}.",
+                hint="Create one that may: regend tokens create",
+            )
 
 
 def add_token(connection: sqlite3.Connection, grant: Grant, name: str, at_ms: int) -> None:

@@ -21,7 +21,7 @@ from regend.api.submission import Submissions
 from regend.api.tail import Filter
 from regend.api.tokens import Grant
 from regend.clock import Clock
-from regend.errors import BadInput, NotAllowed, RateLimited, RegendError
+from regend.errors import BadInput, RateLimited, RegendError
 from regend.jobs import history, repository
 from regend.jobs.lifecycle import PENDING
 from regend.jobs.service import Jobs
@@ -238,12 +238,7 @@ class _Session:
                 f"There is no command “{str(op)[:40]}”.",
                 hint="Commands: start, cancel, pause, resume, subscribe, unsubscribe.",
             )
-        if not self.grant.allows("jobs:write"):
-            raise NotAllowed(
-                "scope",
-                "This token may not change jobs (scope jobs:write).",
-                hint="Create one that may: regend tokens create",
-            )
+        self.grant.require("jobs:write")
         if op == "start":
             body = {k: v for k, v in command.items() if k not in ("op", "id", "idempotency_key")}
             key = command.get("idempotency_key")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
+import re
 
 import aiohttp
 import pytest
@@ -81,7 +83,9 @@ async def test_a_request_that_can_be_read_in_two_ways_is_refused(
         f"0\r\n\r\n{smuggled}".encode()
     )
     assert reply.split()[1] in (b"400", b"415", b"403"), reply
-    assert reply.count(b"HTTP/1.") == 1, "what hides behind it is never answered"
+    assert len(re.findall(rb"HTTP/1\.\d \d{3} ", reply)) == 1, (
+        "what hides behind it is never answered"
+    )
     assert b"Traceback" not in reply
     assert (await running.call("GET", JOBS)).json["jobs"] == []
 
@@ -91,8 +95,9 @@ async def test_what_is_not_http_is_answered_briefly_and_closed(
     running: Running, version: str
 ) -> None:
     reply = await running.raw(f"GET / {version}\r\n\r\n".encode())
-    assert reply == b"" or reply.split()[1] == b"400"
-    assert b"Traceback" not in reply
+    head, _, body = reply.partition(b"\r\n\r\n")
+    assert head.split()[1] == b"400" and b"nosniff" in head
+    assert json.loads(body)["error"]["code"] == "request_unreadable"
 
 
 async def test_text_that_is_no_text_in_any_place_is_refused(running: Running) -> None:
@@ -192,6 +197,8 @@ async def test_a_file_comes_in_as_multipart_and_what_is_broken_is_told(running: 
     assert not (running.home.data_dir.parent / "दाल.md").exists()
     hits = (await running.call("GET", f"{place}/search", params={"q": "मसूर दाल"})).json["hits"]
     assert hits and hits[0]["document_id"] == added.json["id"]
+    long = {"q": "मसूर दाल " * 400}
+    assert (await running.call("GET", f"{place}/search", params=long)).status == 200
     wrong = await running.call("POST", place, data=form("other", text, "x.md"))
     assert (wrong.status, wrong.error["field"]) == (400, "file")
     for media, body in (

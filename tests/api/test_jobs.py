@@ -182,6 +182,9 @@ async def test_lists_are_filtered_by_state_type_and_words(start: Start) -> None:
         assert (refused.status, refused.error["field"]) == (400, name)
     twice = await running.call("GET", f"{JOBS}?limit=1&limit=2")
     assert twice.status == 400
+    slip = await running.call("GET", f"{JOBS}?stat=completed")
+    assert (slip.status, slip.error["field"]) == (400, "stat")
+    assert "state" in slip.error["hint"]
     await running.call("POST", f"{JOBS}/{busy}/cancel")
     await running.until(busy, "cancelled")
 
