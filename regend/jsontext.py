@@ -14,6 +14,12 @@ from typing import Any, NoReturn
 from regend.errors import BadInput
 from regend.limits import MAX_INTEGER, MAX_JSON_DEPTH
 
+# Made once: `json.dumps` makes one for every call that asks for anything but its defaults.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_CANONICAL = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True
+)
+
 
 def dumps(value: Any) -> str:
     """Return compact JSON text, Unicode kept readable.
@@ -22,7 +28,7 @@ def dumps(value: Any) -> str:
         BadInput: the value holds what JSON cannot carry.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _ENCODER.encode(value)
         text.encode()
     except UnicodeEncodeError as error:
         raise _refusal("a lone surrogate, which is no character", None) from error
@@ -32,10 +38,17 @@ def dumps(value: Any) -> str:
 
 
 def canonical(value: Any) -> bytes:
-    """Return the one byte sequence that stands for this value: sorted keys, no spaces, UTF-8."""
-    return json.dumps(
-        value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True
-    ).encode()
+    """Return the one byte sequence that stands for this value: sorted keys, no spaces, UTF-8.
+
+    Raises:
+        BadInput: the value holds what JSON cannot carry.
+    """
+    try:
+        return _CANONICAL.encode(value).encode()
+    except UnicodeEncodeError as error:
+        raise _refusal("a lone surrogate, which is no character", None) from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _refusal(f"a value that JSON cannot carry ({error})", None) from error
 
 
 def digest(value: Any) -> str:

@@ -5,12 +5,12 @@ Pure: bytes in, frames out. Every frame is a map with the key `op`.
 | from the worker | meaning | answered by `ack` |
 |---|---|---|
 | `hello` | the worker is up | no |
-| `beat` | alive; `progress` counts what it did | no |
+| `beat` | alive | no |
 | `event` | something to show, volatile | no |
 | `step` | a step finished; its result | after COMMIT |
 | `checkpoint` | a place inside a step to go on from | no |
 | `call` | a service of the daemon is wanted | with its value |
-| `approve` | a person must agree | with the decision, or `parked` |
+| `approve` | a person must agree | with the decision, None while it is open |
 | `intend`, `receipt` | an effect is about to happen, has happened | after COMMIT |
 | `end` | the attempt is over | no |
 

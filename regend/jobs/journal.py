@@ -93,10 +93,11 @@ def record_step(
         raise Conflict("step_exists", f"Step {step.ordinal} was recorded already.") from error
     shown = {"ordinal": step.ordinal, "name": step.name, "duration_ms": step.duration_ms}
     insert(connection, job, job_seq, Draft(events.JOB_STEP, dumps(shown)), at_ms)
-    freed = connection.execute(
-        "DELETE FROM checkpoints WHERE job = ? RETURNING slot", (job,)
-    ).fetchall()
-    return unneeded_slot(connection, freed[0][0] if freed else None)
+    place = connection.execute("SELECT slot FROM checkpoints WHERE job = ?", (job,)).fetchone()
+    if place is None:
+        return None
+    connection.execute("DELETE FROM checkpoints WHERE job = ?", (job,))
+    return unneeded_slot(connection, place[0])
 
 
 def checkpoint(connection: sqlite3.Connection, job: int) -> Checkpoint | None:

@@ -7,10 +7,11 @@ One warm worker waits, so that a job does not pay for starting Python.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from regend.jobs.frames import Frame, FrameReader, encode
 from regend.limits import KIB, MAX_WORKER_STDERR_BYTES
@@ -154,7 +155,13 @@ class WarmWorkers:
     async def close(self) -> None:
         """End the waiting worker."""
         if self._next is not None:
-            worker = await self._next
-            worker.kill()
-            await worker.death()
-            self._next = None
+            waiting, self._next = self._next, None
+            await end(waiting)
+
+
+async def end(starting: Awaitable[WorkerProcess]) -> None:
+    """End a worker that nobody wants any more; one that cannot be started needs no end."""
+    with contextlib.suppress(OSError):
+        worker = await starting
+        worker.kill()
+        await worker.death()

@@ -12,7 +12,6 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import random
@@ -27,7 +26,7 @@ from regend.errors import RegendError
 from regend.jobs import repository, settlement
 from regend.jobs.attempt import Attempt, Service
 from regend.jobs.lifecycle import Outcome, Settlement
-from regend.jobs.process import WarmWorkers, WorkerProcess
+from regend.jobs.process import WarmWorkers, WorkerProcess, end
 from regend.jobs.repository import Claim, Fenced
 from regend.jobs.retry import delay_s
 from regend.store import Store
@@ -171,7 +170,7 @@ class Supervisor:
             )
         except (RegendError, sqlite3.Error) as error:
             log.warning("cannot claim: %s", error)
-            asyncio.get_running_loop().call_later(1.0, self._wake.set)
+            asyncio.get_running_loop().call_later(_STORE_RETRY_S, self._wake.set)
             return None
 
     def _begin(self, claim: Claim) -> None:
@@ -225,7 +224,7 @@ class Supervisor:
             await asyncio.wait({taking, stopped}, return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
             if not taking.done():
-                self._spawn(_end(taking), "unused-worker")
+                self._spawn(end(taking), "unused-worker")
                 return None
             try:
                 return taking.result()
@@ -295,14 +294,6 @@ class Supervisor:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def _end(taking: asyncio.Task[WorkerProcess]) -> None:
-    """End a worker that nobody wants any more."""
-    with contextlib.suppress(OSError):
-        worker = await taking
-        worker.kill()
-        await worker.death()
 
 
 def _broken(error: Exception) -> dict[str, Any]:
