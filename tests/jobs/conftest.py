@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from regend.clock import SystemClock
+from regend.clock import Clock, SystemClock
 from regend.config import Config, Home, JobsConfig
 from regend.jobs import history
 from regend.jobs.attempt import Attempt
@@ -20,7 +20,17 @@ from regend.jobs.supervisor import Supervisor
 from regend.store import Store
 from regend.store.writer import Probe, no_probe
 
-PROGRAMS = ("count", "stubborn", "approve", "chatter", "pay", "versions", "silent", "hostile")
+PROGRAMS = (
+    "count",
+    "stubborn",
+    "approve",
+    "chatter",
+    "pay",
+    "versions",
+    "silent",
+    "hostile",
+    "fragile_effect",
+)
 USER = "owner"
 
 
@@ -46,9 +56,14 @@ class Engine:
     """Store, supervisor and service of one daemon run."""
 
     def __init__(
-        self, home: Home, config: Config, probe: Probe = no_probe, boot: str = "boot"
+        self,
+        home: Home,
+        config: Config,
+        probe: Probe = no_probe,
+        boot: str = "boot",
+        clock: Clock | None = None,
     ) -> None:
-        clock = SystemClock()
+        clock = clock or SystemClock()
         self.home = home
         self.closed = False
         self.store = Store(home, probe)
@@ -101,9 +116,10 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     """Return a function that starts an engine on the test's home; all end with the test."""
     engines: list[Engine] = []
 
-    async def run(**settings: Any) -> Engine:
+    async def run(clock: Clock | None = None, **settings: Any) -> Engine:
         config = Config(jobs=JobsConfig(**{"concurrency": 4, **settings}))
-        engine = Engine(Home.at(tmp_path / "home"), config, boot=f"boot-{len(engines)}")
+        boot = f"boot-{len(engines)}"
+        engine = Engine(Home.at(tmp_path / "home"), config, boot=boot, clock=clock)
         engines.append(engine)
         engine.supervisor.start()
         return engine

@@ -12,12 +12,14 @@ from typing import Any
 
 from regend.errors import Failed, Retryable
 from regend.worker.runtime import Runtime
+from tests.jobs.effects import fragile_effect
 from tests.jobs.hostile import run as hostile
 
 __all__ = [
     "approve",
     "chatter",
     "count",
+    "fragile_effect",
     "hostile",
     "pay",
     "silent",
