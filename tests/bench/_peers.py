@@ -4,6 +4,9 @@ Run by `jobs` in an environment that has them: `python _peers.py NAME COUNT FOLD
 per second. Each engine runs as its own documentation sets it up on SQLite.
 """
 
+# mypy: ignore-errors
+# What it imports lives in another environment, which the check does not have.
+
 from __future__ import annotations
 
 import os

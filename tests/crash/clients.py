@@ -26,6 +26,7 @@ class Clients:
         self._traces = traces
         self._numbers = itertools.count()
         self._stopped = threading.Event()
+        self._abandoned = threading.Event()
         self._threads = ThreadPoolExecutor(count)
         self._running = [self._threads.submit(self._run, index) for index in range(count)]
 
@@ -34,6 +35,12 @@ class Clients:
         self._stopped.set()
         for running in self._running:
             running.result(120)
+        self._threads.shutdown()
+
+    def abandon(self) -> None:
+        """End the threads whatever they wait for."""
+        self._stopped.set()
+        self._abandoned.set()
         self._threads.shutdown()
 
     def _run(self, index: int) -> None:
@@ -53,7 +60,7 @@ class Clients:
         if chance.random() < 0.6:
             options["ballast"] = key * (_LARGE_CHARACTERS // len(key))
         body = {"type": "count", "input": options}
-        while True:
+        while not self._abandoned.is_set():
             try:
                 job = self._house.call("POST", "/jobs", body, key)
             except Down:
@@ -65,6 +72,8 @@ class Clients:
     def _look(self, chance: random.Random) -> None:
         """Read the history of some job, as a client that watches it does."""
         known = list(self._oracle.acknowledged.values())
+        if not known:
+            return
         try:
             page = self._house.call("GET", f"/jobs/{chance.choice(known)}/events?limit=1000")
         except Down:
