@@ -20,7 +20,7 @@ from regend import __version__
 from regend.agents import AGENTS
 from regend.api.access import Access
 from regend.api.access_calls import AccessCalls
-from regend.api.guard import Guard, umask_private
+from regend.api.guard import Guard
 from regend.api.hub import Hub
 from regend.api.jobs import JobCalls
 from regend.api.limiter import RateLimiter
@@ -32,7 +32,6 @@ from regend.api.submission import Submissions
 from regend.api.websocket import Streams
 from regend.clock import Clock, SystemClock, new_id, rfc3339
 from regend.config import Config, Home, load_config
-from regend.errors import RegendError
 from regend.jobs.inputs import INPUT_TYPES, InputType
 from regend.jobs.service import Jobs
 from regend.jobs.supervisor import Supervisor
@@ -180,7 +179,7 @@ def main(
     Raises:
         RegendError: it cannot start; nothing was changed.
     """
-    umask_private()
+    os.umask(0o077)  # every file that this process creates is private to its owner
     config = load_config(home.config_file)
     server = replace(
         config.server,
@@ -208,9 +207,6 @@ async def _run(daemon: Daemon) -> None:
         log.info("regend %s serves %s", __version__, url)
         await asked.wait()
         log.info("stopping")
-    except RegendError as error:
-        log.error("%s", error.message)
-        raise
     finally:
         await daemon.stop()
 
