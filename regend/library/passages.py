@@ -21,10 +21,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from regend.library.sentences import Span, sentences
+from regend.library.sentences import Span, sentences, trimmed
 from regend.limits import MAX_PASSAGE_CHARACTERS
-
-__all__ = ["HEADING_SEPARATOR", "Kind", "Passage", "Span", "sentences", "split"]
 
 Kind = Literal["prose", "code", "table"]
 
@@ -209,13 +207,13 @@ def _plain(heading: str) -> str:
 
 def _within_bound(text: str, kind: Kind, start: int, end: int) -> Iterator[Span]:
     """Cut a stretch into pieces no longer than the bound, at the best places that it offers."""
-    start, end = _trimmed(text, start, end)
+    start, end = trimmed(text, start, end)
     while end - start > MAX_PASSAGE_CHARACTERS:
         cut = _cut(text, kind, start)
-        low, high = _trimmed(text, start, cut)
+        low, high = trimmed(text, start, cut)
         if low < high:
             yield low, high
-        start, end = _trimmed(text, cut, end)
+        start, end = trimmed(text, cut, end)
     if start < end:
         yield start, end
 
@@ -234,12 +232,3 @@ def _cut(text: str, kind: Kind, start: int) -> int:
         return line + 1
     blank = max(text.rfind(" ", half, bound), text.rfind("\t", half, bound))
     return blank + 1 if blank >= 0 else bound
-
-
-def _trimmed(text: str, start: int, end: int) -> Span:
-    """Return a span without the blanks at its ends."""
-    while start < end and text[start].isspace():
-        start += 1
-    while end > start and text[end - 1].isspace():
-        end -= 1
-    return start, end

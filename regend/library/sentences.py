@@ -55,7 +55,7 @@ def sentences(text: str) -> list[Span]:
     for start, end, is_prose in _units(text):
         parts = _split(text, start, end) if is_prose else [(start, end)]
         for low, high in parts:
-            low, high = _trimmed(text, low, high)
+            low, high = trimmed(text, low, high)
             if any(map(str.isalnum, text[low:high])):
                 spans.append((low, high))
     return spans
@@ -148,7 +148,10 @@ def _is_full_stop(text: str, start: int, point: int, stop: int, end: int) -> boo
     return word not in _ABBREVIATIONS and not is_initial
 
 
-def _trimmed(text: str, start: int, end: int) -> Span:
-    """Return the span without the blanks at its ends."""
-    piece = text[start:end]
-    return start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())
+def trimmed(text: str, start: int, end: int) -> Span:
+    """Return a span without the blanks at its ends."""
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return start, end

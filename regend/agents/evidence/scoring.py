@@ -9,7 +9,6 @@ document leaves the question unanswered, however much else fits.
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,8 @@ from operator import mul
 from regend.agents.evidence.kinds import kind_fit
 from regend.agents.evidence.question import Question, Term
 from regend.agents.evidence.units import Unit, units
-from regend.agents.evidence.words import alike, is_stop_word, stem, term_set, terms, words
+from regend.agents.evidence.words import alike, telling, term_set, terms
+from regend.library.ranking import rarity
 
 # What a term is worth where it does not stand as asked.
 RELATED_WORTH = 0.55
@@ -197,12 +197,9 @@ def _weights(question: Question, reads: Sequence[_Read]) -> tuple[float, ...]:
     for read in reads:
         for unit_terms in read.unit_terms:
             counts.update(stems & unit_terms)
-    rarest = math.log(1 + (number + 0.5) / 0.5)
+    rarest = rarity(0, number)
     return tuple(
-        term.weight
-        * math.log(1 + (number - counts[term.stem] + 0.5) / (counts[term.stem] + 0.5))
-        / rarest
-        for term in question.terms
+        term.weight * rarity(counts[term.stem], number) / rarest for term in question.terms
     )
 
 
@@ -296,8 +293,4 @@ def named_share(question: Question, title: str, source: str) -> float:
 def name_words(title: str, source: str) -> tuple[frozenset[str], frozenset[str]]:
     """Return the stems of a document's title and of the last part of its source."""
     last = _EXTENSION.sub("", source.rstrip("/").replace("\\", "/").rsplit("/", 1)[-1])
-    return _telling(title), _telling(last)
-
-
-def _telling(name: str) -> frozenset[str]:
-    return frozenset(stem(word.text) for word in words(name) if not is_stop_word(word.text))
+    return telling(title), telling(last)

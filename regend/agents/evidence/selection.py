@@ -15,7 +15,7 @@ from typing import Any
 from regend.agents.evidence.question import Question
 from regend.agents.evidence.scoring import Candidate, named_share
 from regend.agents.evidence.units import Unit
-from regend.agents.evidence.words import is_stop_word, stem, words
+from regend.agents.evidence.words import telling
 
 MIN_COVERAGE = 0.56  # share of the question that a quote must speak of; below, no answer
 MIN_COVERAGE_NAMED = 0.44  # … of a document that the question names
@@ -126,15 +126,11 @@ def _take(span: _Span, spans: list[_Span], limit: int) -> None:
             if units[last].end - units[first].start <= MAX_QUOTE_CHARACTERS:
                 other.first, other.last = first, last
             return
-        mine, theirs = _meaning(span.text), _meaning(other.text)
+        mine, theirs = telling(span.text), telling(other.text)
         if len(mine & theirs) >= DUPLICATE_SHARE * min(len(mine), len(theirs)):
             return
     if len(spans) < limit:
         spans.append(span)
-
-
-def _meaning(text: str) -> frozenset[str]:
-    return frozenset(stem(word.text) for word in words(text) if not is_stop_word(word.text))
 
 
 def _quote(span: _Span) -> Quote:

@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from regend.library.passages import HEADING_SEPARATOR, sentences
+from regend.library.passages import HEADING_SEPARATOR
+from regend.library.sentences import sentences
 
 MAX_ITEM_CHARACTERS = 400  # a longer list item is cut into sentences
 MAX_CODE_CHARACTERS = 900  # a quote shows the first lines of a longer block

@@ -79,6 +79,11 @@ def term_set(text: str) -> frozenset[str]:
     return frozenset(term for term, _ in terms(text))
 
 
+def telling(text: str) -> frozenset[str]:
+    """Return the stems of a text's words that carry meaning of their own."""
+    return frozenset(stem(word.text) for word in words(text) if not is_stop_word(word.text))
+
+
 _FORM_ENDINGS = frozenset(
     [
         "r",
