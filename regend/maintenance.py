@@ -13,8 +13,7 @@ from regend.config import EventsConfig
 from regend.errors import RegendError
 from regend.jobs import history
 from regend.store import Store
-from regend.store.backup import PAYLOAD_COLUMNS
-from regend.store.blobs import reference
+from regend.store.blobs import references
 
 log = logging.getLogger("regend.maintenance")
 
@@ -65,7 +64,7 @@ class Maintenance:
         # when writes succeed, and those that waited had the time to, is what has no reference old.
         await self._store.write(history.floor)
         await asyncio.sleep(_REFERENCES_SETTLE_S)
-        referenced = await self._store.query(_references)
+        referenced = await self._store.query(references)
         removed = await asyncio.to_thread(self._store.blobs.sweep, referenced)
         if removed:
             log.info("swept %d payloads without a reference", removed)
@@ -101,14 +100,3 @@ class Maintenance:
                 await drop_revoked()
             except (RegendError, sqlite3.Error) as error:
                 log.warning("streams of revoked tokens wait: %s", error)
-
-
-def _references(connection: sqlite3.Connection) -> set[str]:
-    """Return the digest of every blob that a row refers to."""
-    found = {
-        row[0] for row in connection.execute("SELECT slot FROM checkpoints WHERE slot IS NOT NULL")
-    }
-    for table, column in PAYLOAD_COLUMNS:
-        rows = connection.execute(f"SELECT {column} FROM {table} WHERE {column} LIKE '@%'")
-        found |= {digest for row in rows if (digest := reference(row[0]))}
-    return found

@@ -19,6 +19,7 @@ from typing import Any
 
 from regend.errors import BadInput
 from regend.limits import MIB
+from regend.store.files import private
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -137,7 +138,7 @@ def copy_file(source: Path, target: Path) -> dict[str, Any]:
     """
     digest = hashlib.sha256()
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with source.open("rb") as reader, open(target, "xb", opener=_private) as writer:
+    with source.open("rb") as reader, open(target, "xb", opener=private) as writer:
         while piece := reader.read(MIB):
             digest.update(piece)
             writer.write(piece)
@@ -145,15 +146,6 @@ def copy_file(source: Path, target: Path) -> dict[str, Any]:
         os.fsync(writer.fileno())
         size_bytes = writer.tell()
     return {"sha256": digest.hexdigest(), "size_bytes": size_bytes}
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a private file durably."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(path, "wb", opener=_private) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def entry_of(path: Path) -> dict[str, Any]:
@@ -185,27 +177,3 @@ def summary(path: Path, manifest: dict[str, Any], aside: Path | None = None) -> 
 
 def _no_backup(path: Path, why: str) -> BadInput:
     return BadInput("not_a_backup", f"{path} is no backup of regend: {why}.")
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def sync_file(path: Path) -> None:
-    """Make a file's content durable."""
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a folder's names durable."""
-    if os.name == "nt":
-        return  # Windows makes renames durable by itself and cannot open folders
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

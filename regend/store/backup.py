@@ -17,7 +17,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from regend import __version__
 from regend.clock import SystemClock, rfc3339
@@ -34,23 +34,10 @@ from regend.store.archive import (
     entry_of,
     pack,
     summary,
-    sync_file,
-    sync_folder,
-    write,
 )
-from regend.store.blobs import Blobs, reference
+from regend.store.blobs import Blobs, reference, references
 from regend.store.connection import open_reader
-
-# Columns that hold a payload or refer to one; the sweep of old blobs goes by the same.
-PAYLOAD_COLUMNS: Final = (
-    ("jobs", "input"),
-    ("jobs", "result"),
-    ("jobs", "error"),
-    ("jobs", "waiting"),
-    ("steps", "result"),
-    ("checkpoints", "data"),
-    ("approvals", "preview"),
-)
+from regend.store.files import sync_file, sync_folder, write
 
 _PAGES_AT_ONCE = 2048  # of the copy, about 8 MB
 
@@ -163,7 +150,7 @@ def _settle_references(database: Path, blobs: Blobs) -> set[str]:
             if any(not blobs.path(one).exists() for one in (reference(row[1]), row[2]) if one)
         ]
         connection.executemany("DELETE FROM checkpoints WHERE job = ?", [(job,) for job in gone])
-        digests = _references(connection)
+        digests = references(connection)
     missing = sorted(digest for digest in digests if not blobs.path(digest).exists())
     if missing:
         raise Failed(
@@ -173,18 +160,6 @@ def _settle_references(database: Path, blobs: Blobs) -> set[str]:
             hint="Look closer: regend doctor",
         )
     return digests
-
-
-def _references(connection: sqlite3.Connection) -> set[str]:
-    """Return every digest that a payload or a saved model state refers to."""
-    rows = connection.execute("SELECT slot FROM checkpoints WHERE slot IS NOT NULL")
-    found = {str(row[0]) for row in rows}
-    for table, column in PAYLOAD_COLUMNS:
-        rows = connection.execute(
-            f"SELECT {column} FROM {table} WHERE substr({column}, 1, 1) = '@'"
-        )
-        found |= {digest for row in rows if (digest := reference(row[0]))}
-    return found
 
 
 def _copy_blob(blobs: Blobs, digest: str, target: Path) -> dict[str, Any]:

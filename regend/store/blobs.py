@@ -14,16 +14,29 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import sqlite3
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
 from regend.errors import Failed
 from regend.limits import INLINE_PAYLOAD_BYTES
+from regend.store.files import private, sync_folder
 from regend.store.writer import Probe, disk_refusal, no_probe
 
+# Columns that hold a payload, or refer to one.
+_PAYLOAD_COLUMNS: Final = (
+    ("jobs", "input"),
+    ("jobs", "result"),
+    ("jobs", "error"),
+    ("jobs", "waiting"),
+    ("steps", "result"),
+    ("checkpoints", "data"),
+    ("approvals", "preview"),
+)
 _REFERENCE_MARK = "@"  # no JSON text begins with it
 _SWEEP_AGE_S = 3600.0  # a younger file may belong to a reference that is not committed yet
 
@@ -54,7 +67,7 @@ class Blobs:
             return digest
         temporary = self._temporary()
         try:
-            with open(temporary, "xb", opener=_private) as file:
+            with open(temporary, "xb", opener=private) as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -177,8 +190,8 @@ class Blobs:
         self._probe("blob:before-rename")
         target.parent.mkdir(mode=0o700, exist_ok=True)
         os.replace(temporary, target)
-        _sync_folder(target.parent)
-        _sync_folder(self._folder)
+        sync_folder(target.parent)
+        sync_folder(self._folder)
         self._probe("blob:after-rename")
 
 
@@ -189,22 +202,20 @@ def reference(column: str | None) -> str | None:
     return None
 
 
+def references(connection: sqlite3.Connection) -> set[str]:
+    """Return the digest of every blob that a payload or a saved model state refers to."""
+    rows = connection.execute("SELECT slot FROM checkpoints WHERE slot IS NOT NULL")
+    found = {str(row[0]) for row in rows}
+    for table, column in _PAYLOAD_COLUMNS:
+        rows = connection.execute(
+            f"SELECT {column} FROM {table} WHERE substr({column}, 1, 1) = '{_REFERENCE_MARK}'"
+        )
+        found |= {digest for row in rows if (digest := reference(row[0]))}
+    return found
+
+
 def _changed_s(file: Path, otherwise: float) -> float:
     try:
         return file.stat().st_mtime
     except FileNotFoundError:
         return otherwise
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows makes renames durable by itself and cannot open folders
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -30,11 +30,9 @@ from regend.store.archive import (
     copy_file,
     read_manifest,
     summary,
-    sync_file,
-    sync_folder,
     unpacked,
-    write,
 )
+from regend.store.files import sync_file, sync_folder, write
 from regend.store.lock import HomeLock
 from regend.store.writer import disk_refusal
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlite_utils import Database, Migrations
 
 from regend.errors import Refused
-from regend.store.archive import sync_file, sync_folder
+from regend.store.files import sync_file, sync_folder
 from regend.store.migrations.access import access_tables
 from regend.store.migrations.jobs import job_tables
 from regend.store.migrations.library import library_tables

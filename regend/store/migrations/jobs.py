@@ -1,6 +1,6 @@
 """Tables of the job engine.
 
-Payload columns (`input`, `result`, `error`, `data`) hold JSON text, or `@` and the digest of a
+Payload columns (`input`, `result`, `data`, `preview`) hold JSON text, or `@` and the digest of a
 blob. Times are milliseconds since the Unix epoch.
 """
 

@@ -1,0 +1,40 @@
+"""Files that only their owner may read and that outlast a power cut."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def private(path: str, flags: int) -> int:
+    """Open a file for its owner alone: an `opener` for `open`."""
+    return os.open(path, flags, 0o600)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a private file durably."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(path, "wb", opener=private) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_file(path: Path) -> None:
+    """Make a file's content durable."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a folder's names durable."""
+    if os.name == "nt":
+        return  # Windows makes renames durable by itself and cannot open folders
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
