@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-import types
 import typing
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -16,8 +15,23 @@ from typing import Any
 
 from regend.errors import BadInput
 from regend.home import Home as Home  # where `config.toml` lies belongs to what it says
+from regend.limits import HEARTBEAT_INTERVAL_S
+from regend.logs import LEVELS
 
 DEFAULT_PORT = 7867
+
+# What a number must lie between, where it is not simply from 0 on.
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "server.port": (0, 65_535),
+    "jobs.concurrency": (1, 1000),
+    "jobs.heartbeat_timeout_s": (2 * HEARTBEAT_INTERVAL_S, 86_400),
+    "jobs.max_attempts": (1, 100),
+    "jobs.max_worker_deaths": (1, 100),
+    "models.slots": (1, 64),
+    "models.threads": (0, 1024),
+    "library.max_upload_mb": (1, 4096),
+}
+_LARGEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -124,6 +138,8 @@ def load_config(path: Path) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise BadInput("config_invalid", f"{path} is not valid TOML: {error}.") from error
     config: Config = _build(Config, table, "", path)
+    if config.log.level not in LEVELS:
+        raise _wrong(path, "log.level", f"one of {', '.join(LEVELS)}", config.log.level)
     return config
 
 
@@ -164,8 +180,9 @@ def _convert(hint: Any, value: Any, key: str, path: Path) -> Any:
         number = value if isinstance(value, int) else 0
     else:
         raise _wrong(path, key, _TYPE_NAMES.get(hint, str(hint)), value)
-    if number < 0 or number != number or number > 1e12:
-        raise _wrong(path, key, "a number from 0 on", value)
+    low, high = _BOUNDS.get(key, (0, _LARGEST))
+    if not low <= number <= high and type(value) in (int, float):
+        raise _wrong(path, key, f"a number from {low:g} to {high:g}", value)
     return number if hint is float else value
 
 
@@ -174,7 +191,6 @@ _TYPE_NAMES: dict[Any, str] = {
     float: "a number",
     str: "a text",
     bool: "true or false",
-    types.NoneType: "nothing",
 }
 
 

@@ -7,6 +7,7 @@ settings, whose dataclasses take longer to import than such a command takes to r
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ class Home:
     Attributes:
         config_dir: holds `config.toml` and `keys/`.
         data_dir: holds the database, blobs and models.
-        runtime_dir: holds `daemon.json` and the sockets of this run.
+        runtime_dir: holds `daemon.json` of this run.
     """
 
     config_dir: Path
@@ -129,3 +130,41 @@ class Home:
                     f"The folder {folder} is not writable.",
                     hint="Make it writable, or set REGEND_HOME to a folder that is.",
                 )
+
+
+def is_served(home: Home) -> bool:
+    """Tell whether a daemon holds this home right now.
+
+    A daemon that was killed leaves `daemon.json` behind, and another program may have its port
+    since: who goes by the file must ask here first, or the owner's token goes to a stranger.
+    """
+    try:
+        file = os.open(home.lock_file, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _could_lock(file)
+    finally:
+        os.close(file)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _could_lock(file: int) -> bool:
+        try:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
+        return True
+
+else:
+    import fcntl
+
+    def _could_lock(file: int) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True

@@ -66,8 +66,6 @@ class Writer:
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
-        self.batches = 0
-        self.operations = 0
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -138,8 +136,6 @@ class Writer:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
             return [_Outcome(item.future, None, refusal(error)) for item in batch]
-        self.batches += 1
-        self.operations += len(batch)
         return outcomes
 
     def _apply(self, item: _Item) -> _Outcome:
