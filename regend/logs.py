@@ -28,7 +28,11 @@ class _Lines(logging.Formatter):
         extras = "".join(
             f" {name}={getattr(record, name)}" for name in _EXTRAS if hasattr(record, name)
         )
-        line = f"{when} {record.levelname.lower():7} {record.name}: {record.getMessage()}{extras}"
+        # A message may quote what a stranger sent: it must not look like lines of its own.
+        message = "".join(
+            c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in record.getMessage()
+        )
+        line = f"{when} {record.levelname.lower():7} {record.name}: {message}{extras}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line
@@ -59,7 +63,8 @@ def start_logging(level: str, *, as_json: bool) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines() if as_json else _Lines())
-    root = logging.getLogger("regend")
-    root.handlers = [handler]
-    root.setLevel(LEVELS.get(level, logging.INFO))
-    root.propagate = False
+    for name, least in (("regend", logging.DEBUG), ("asyncio", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(max(least, LEVELS.get(level, logging.INFO)))
+        logger.propagate = False
