@@ -59,6 +59,8 @@ class House:
         )
         while self.alive and not self.home.daemon_file.exists():
             time.sleep(0.02)
+        if not point:
+            assert self.alive, self.last_words()
 
     @property
     def alive(self) -> bool:
@@ -67,6 +69,10 @@ class House:
     @property
     def exit_code(self) -> int | None:
         return None if self._process is None else self._process.returncode
+
+    def last_words(self) -> str:
+        """Return the end of what the daemons of this home logged."""
+        return Path(self._log.name).read_text(encoding="utf-8", errors="replace")[-2000:]
 
     def kill(self) -> None:
         """Kill the daemon and wait until nothing that it started is left."""

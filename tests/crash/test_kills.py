@@ -67,7 +67,7 @@ class Siege:
             self._house.kill()
         else:
             self._house.wait_for_death()
-            assert self._house.exit_code == -signal.SIGKILL
+            assert self._house.exit_code == -signal.SIGKILL, self._house.last_words()
             self.reached.add(point)
         self.kills += 1
         self._oracle.after_a_death()
