@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 _CONFIG = """
 [jobs]
 concurrency = 4
-max_worker_deaths = 1000
+max_worker_deaths = 100
 max_attempts = 100
 [limits]
 requests_per_minute = 0

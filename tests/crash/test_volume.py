@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,16 @@ def chunks(house: House, job: str) -> list[dict[str, Any]]:
     return [json.loads(row[0]) for row in rows]
 
 
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    house = House(tmp_path / "home")
+    try:
+        house.start()
+        yield house
+    finally:
+        house.stop()
+
+
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("count", "size"),
@@ -52,10 +63,8 @@ def chunks(house: House, job: str) -> list[dict[str, Any]]:
     ],
 )
 def test_output_of_any_size_is_kept_whole_within_bounded_memory(
-    tmp_path: Path, count: int, size: int
+    house: House, count: int, size: int
 ) -> None:
-    house = House(tmp_path / "home")
-    house.start()
     job = say(house, chunks=count, size=size, text="x")
     daemon = json.loads(house.home.daemon_file.read_text(encoding="utf-8"))["pid"]
     assert memory_of(daemon) < _BOUND_MIB
@@ -64,4 +73,3 @@ def test_output_of_any_size_is_kept_whole_within_bounded_memory(
     assert sum(chunk["tokens"] for chunk in shown) == count
     offsets = [chunk["offset"] for chunk in shown]
     assert offsets == sorted(offsets)
-    house.stop()
