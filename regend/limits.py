@@ -46,6 +46,7 @@ TAIL_EVENTS = 8192  # newest events kept in memory for clients at the live end
 TAIL_BYTES = 8 * MIB
 CLIENT_BUFFER_BYTES = 4 * MIB  # unread by a client: it is caught up later, or closed
 CLIENT_STALL_S = 5.0
+STREAM_JOBS = 1500  # single jobs that one stream follows: as many as fit into a hello
 CLIENT_FRAME_BYTES = 64 * KIB  # from a client; commands are small
 CATCH_UP_PAGE_LENGTH = 500
 EVENTS_PAGE_BYTES = 1 * MIB  # events are read, framed and sent about so many at a time

@@ -27,7 +27,12 @@ from regend.jobs.lifecycle import PENDING
 from regend.jobs.service import Jobs
 from regend.jobs.view import job_object
 from regend.jsontext import dumps, loads
-from regend.limits import CLIENT_COMMANDS_BURST, CLIENT_COMMANDS_PER_S, CLIENT_FRAME_BYTES
+from regend.limits import (
+    CLIENT_COMMANDS_BURST,
+    CLIENT_COMMANDS_PER_S,
+    CLIENT_FRAME_BYTES,
+    STREAM_JOBS,
+)
 from regend.store import Store
 
 log = logging.getLogger("regend.api")
@@ -39,6 +44,7 @@ CLOSE_BAD_HELLO = 4400
 
 _HELLO_TIMEOUT_S = 10.0
 _SNAPSHOT_JOBS = 500  # the pending ones and the newest ended ones; the rest is a page of REST
+_ID_CHARACTERS = 36  # a UUID in its text form
 _LINGER_S = 1.0  # a client that is closed gets this long to read why
 _FLOOD_WAIT_S = 1.0  # least: one command more would be one too many again
 _REASON_BYTES = 120  # of a close frame, RFC 6455 section 5.5
@@ -261,7 +267,7 @@ class _Session:
         assert connection is not None
         present = connection.filter.jobs
         if command["op"] == "subscribe":
-            jobs = None if present is None else present | named
+            jobs = None if present is None else _bounded(present | named)
         elif present is None:
             raise BadInput("follows_all", "This stream follows all jobs and cannot leave some out.")
         else:
@@ -294,4 +300,18 @@ def _parse_hello(hello: Any) -> tuple[int | None, str | None, frozenset[str] | N
 def _job_ids(value: Any) -> frozenset[str]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise BadInput("invalid_field", "“jobs” must be a list of job ids.", field="jobs")
-    return frozenset(value)
+    if any(len(item) > _ID_CHARACTERS for item in value):
+        raise BadInput("invalid_field", "“jobs” holds what is no id of a job.", field="jobs")
+    return _bounded(frozenset(value))
+
+
+def _bounded(jobs: frozenset[str]) -> frozenset[str]:
+    """Return the set if it is one that a stream may follow: each change of it is work for all."""
+    if len(jobs) > STREAM_JOBS:
+        raise BadInput(
+            "too_many_jobs",
+            f"A stream follows at most {STREAM_JOBS} single jobs.",
+            hint="Follow all of yours: “jobs”: null.",
+            field="jobs",
+        )
+    return jobs

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from regend.cli.failure import not_running
 from regend.cli.wire import Dropped, Exchange, Place, Unreachable, parse_place
 from regend.errors import Failed, NotAuthenticated, RegendError
-from regend.home import Home
+from regend.home import Home, is_served
 from regend.limits import MAX_PAGE_LENGTH
 
 API = "/api/v1"
@@ -153,6 +153,8 @@ class Daemon:
         except (OSError, ValueError) as error:
             raise not_running() from error
         if not isinstance(value, dict) or not isinstance(value.get("url"), str):
+            raise not_running()
+        if not is_served(self.home):
             raise not_running()
         return value
 

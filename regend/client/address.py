@@ -13,8 +13,8 @@ from ipaddress import ip_address
 
 from yarl import URL
 
-from regend.config import Home
 from regend.errors import BadInput, Busy, NotAuthenticated, RegendError
+from regend.home import Home, is_served
 
 
 class RefusedConnection(Exception):
@@ -86,7 +86,7 @@ class Address:
         except (OSError, ValueError) as error:
             raise not_running() from error
         url = value.get("url") if isinstance(value, dict) else None
-        if not isinstance(url, str):
+        if not isinstance(url, str) or not is_served(self.home):
             raise not_running()
         return url
 

@@ -11,9 +11,13 @@ import errno
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 from regend.errors import BadInput, Conflict
+
+_TRIES = 5
+_PAUSE_S = 0.02
 
 
 class HomeLock:
@@ -32,7 +36,7 @@ class HomeLock:
         except OSError as error:
             raise _unusable(path, error) from error
         try:
-            _lock(file)
+            _lock_patiently(file)
         except OSError as error:
             os.close(file)
             if error.errno not in (errno.EAGAIN, errno.EACCES):
@@ -53,6 +57,15 @@ class HomeLock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _lock_patiently(file: int) -> None:
+    """Take the lock, beside clients that touch it for a moment to see whether a daemon holds it."""
+    for _ in range(_TRIES):
+        with contextlib.suppress(OSError):
+            return _lock(file)
+        time.sleep(_PAUSE_S)
+    return _lock(file)
 
 
 def _unusable(path: Path, error: OSError) -> BadInput:

@@ -16,6 +16,7 @@ from regend.cli.stream import events
 from regend.cli.wire import Dropped, Exchange, Place, Unreachable, parse_place
 from regend.errors import Busy, Failed, NotFound
 from regend.home import Home
+from regend.store.lock import HomeLock
 
 
 class Server:
@@ -64,6 +65,7 @@ def _read_request(connection: socket.socket) -> bytes:
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., tuple[Server, Daemon]]]:
     servers: list[Server] = []
+    lock = HomeLock(Home.at(tmp_path).lock_file)
 
     def start(*answers: bytes) -> tuple[Server, Daemon]:
         server = Server(list(answers))
@@ -74,6 +76,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., tuple[Server, Daemon]]]:
         return server, Daemon(home)
 
     yield start
+    lock.release()
     for server in servers:
         server.close()
 

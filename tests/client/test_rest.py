@@ -26,6 +26,7 @@ from regend.errors import (
     TooLarge,
     WrongMediaType,
 )
+from regend.store.lock import HomeLock
 
 
 class Daemon:
@@ -222,12 +223,27 @@ async def test_a_redirect_is_not_followed(daemon: Daemon, client: Client) -> Non
 async def test_health_needs_no_token(daemon: Daemon, tmp_path: Path) -> None:
     home = Home.at(tmp_path)
     home.daemon_file.write_text(json.dumps({"url": daemon.url}))
+    lock = HomeLock(home.lock_file)
     daemon.answer = web.json_response({"status": "ok"})
     async with Client(home=home) as client:
         assert (await client.health())["status"] == "ok"
         assert "Authorization" not in daemon.headers
         with pytest.raises(NotAuthenticated, match="cannot be read"):
             await client.jobs.get("j1")
+    lock.release()
+
+
+async def test_the_token_does_not_go_to_whoever_has_the_port_of_a_daemon_that_died(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    home = Home.at(tmp_path)
+    home.token_file.write_text("secret")
+    home.daemon_file.write_text(json.dumps({"url": daemon.url}))
+    HomeLock(home.lock_file).release()
+    async with Client(home=home) as client:
+        with pytest.raises(Busy):
+            await client.jobs.get("j1")
+    assert daemon.calls == []
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", '{"url": 7}'])

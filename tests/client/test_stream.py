@@ -14,6 +14,7 @@ from regend.client import Backoff, Client, Restarted, Snapshot, Stream, StreamEv
 from regend.config import Home
 from regend.errors import Failed, NotAuthenticated, NotFound, Retryable
 from regend.limits import STREAM_BUFFER_BYTES
+from regend.store.lock import HomeLock
 from tests.client.chaos import Seen, assert_each_once, assert_exact, rage
 from tests.client.hostile_server import TOKEN, Faults, History, HostileServer
 
@@ -279,6 +280,7 @@ async def test_subscriptions_change_and_survive_a_lost_connection(
 async def test_the_daemon_is_found_anew_when_it_comes_back_on_another_port(tmp_path: Path) -> None:
     home = Home.at(tmp_path)
     home.token_file.write_text(TOKEN)
+    lock = HomeLock(home.lock_file)
     first, second = HostileServer(), HostileServer()
     first.history = second.history = History()
     await first.start()
@@ -294,3 +296,4 @@ async def test_the_daemon_is_found_anew_when_it_comes_back_on_another_port(tmp_p
         await second.append(1)
         assert (await anext(stream)).seq == second.history.seq
     await second.stop()
+    lock.release()
