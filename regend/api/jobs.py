@@ -173,7 +173,7 @@ class JobCalls:
     async def retry(self, call: Call) -> dict[str, Any]:
         """Let a failed job try again."""
         await call.object(optional=True)
-        return await self._jobs.retry(call.user, call.path("job_id"))
+        return await self._jobs.retry(call.user, await self._startable(call))
 
     async def fork(self, call: Call) -> dict[str, Any]:
         """Begin a new job at a checkpoint of this one."""
@@ -182,7 +182,14 @@ class JobCalls:
         if step is not None and (type(step) is not int or not 0 <= step <= MAX_STEPS):
             raise BadInput("invalid_field", "“step” must be the number of a step.", field="step")
         key = call.header("Idempotency-Key")
-        return await self._jobs.fork(call.user, call.path("job_id"), step, key)
+        return await self._jobs.fork(call.user, await self._startable(call), step, key)
+
+    async def _startable(self, call: Call) -> str:
+        """Return the id of the job if the caller may start jobs of its type."""
+        job = await self._jobs.show(call.user, call.path("job_id"))
+        self._submissions.require(call.grant, job["type"])
+        job_id: str = job["id"]
+        return job_id
 
     async def steps(self, call: Call) -> dict[str, Any]:
         """Return the finished steps."""

@@ -1,4 +1,4 @@
-"""Handing in a job, the same over REST and WebSocket: its pace, and what is counted."""
+"""Handing in a job, the same over REST and WebSocket: who may, its pace, and what is counted."""
 
 from __future__ import annotations
 
@@ -17,6 +17,18 @@ class Submissions:
         self._jobs = jobs
         self._research = research
 
+    def require(self, grant: Grant, type_name: Any) -> None:
+        """Refuse a caller whose token may not do what jobs of this type do.
+
+        A type that does not exist needs nothing: whoever takes the job says that.
+
+        Raises:
+            NotAllowed: the token lacks the scope of the type.
+        """
+        kind = self._jobs.types.get(type_name) if isinstance(type_name, str) else None
+        if kind is not None:
+            grant.require(kind.scope)
+
     async def submit(self, grant: Grant, body: Any, key: Any) -> dict[str, Any]:
         """Return the job once it is durable.
 
@@ -28,6 +40,7 @@ class Submissions:
             key: idempotency key, as it was sent.
 
         Raises:
+            NotAllowed: the token lacks the scope that jobs of this type need.
             RateLimited: too much research was started.
             RegendError: what `Jobs.submit` raises.
         """
@@ -35,7 +48,9 @@ class Submissions:
             raise BadInput(
                 "invalid_field", "“idempotency_key” must be a text.", field="idempotency_key"
             )
-        paced = isinstance(body, dict) and body.get("type") == "research"
+        type_name = body.get("type") if isinstance(body, dict) else None
+        self.require(grant, type_name)
+        paced = type_name == "research"
         if not paced or await self._jobs.was_submitted(grant.user, key):
             return await self._jobs.submit(grant.user, body, key)
         self._research.take(grant.token_id, "research jobs")

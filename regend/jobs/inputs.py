@@ -35,12 +35,15 @@ class InputType:
     Attributes:
         fields: by name.
         one_of: names of which exactly one must be given, where not empty.
+        scope: what a token needs besides `jobs:write`, since the job does for its user what that
+            scope names.
         title: makes a title from a checked input.
     """
 
     fields: Mapping[str, Field]
     title: Callable[[dict[str, Any]], str]
     one_of: tuple[str, ...] = ()
+    scope: str = "jobs:write"
 
     def check(self, value: Any) -> dict[str, Any]:
         """Return the input if it fits.
@@ -196,8 +199,13 @@ INPUT_TYPES: dict[str, InputType] = {
             "seed": number(0, MAX_INTEGER, whole=True),
         },
         lambda value: str(value["question"]),
+        scope="library:read",
     ),
-    "pull": InputType({"name": text(300, required=True)}, lambda value: f"Pull {value['name']}"),
+    "pull": InputType(
+        {"name": text(300, required=True)},
+        lambda value: f"Pull {value['name']}",
+        scope="models:write",
+    ),
 }
 
 

@@ -15,6 +15,7 @@ from regend.api.websocket import SUBPROTOCOL
 from regend.config import Home, ServerConfig
 from regend.errors import BadInput, Failed, NotAllowed
 from tests.api.conftest import API, Answer, Running, Start
+from tests.api.rawstream import RawStream
 
 JOBS = f"{API}/jobs"
 PROTECTED = [
@@ -127,6 +128,26 @@ async def test_a_scope_lets_do_what_it_names_and_nothing_else(running: Running) 
         answer = await running.call(method, path, token=reader)
         assert answer.status == 403, path
     assert (await running.call("POST", JOBS, token=reader)).error["code"] == "scope"
+
+
+async def test_a_job_needs_the_scope_of_what_it_does(running: Running) -> None:
+    pull: dict[str, Any] = {"type": "pull", "input": {"name": "/nonexistent/model.gguf"}}
+    research: dict[str, Any] = {"type": "research", "input": {"question": "?"}}
+    writer = await running.user("owner", "jobs:write", "jobs:read")
+    for body, scope in ((pull, "models:write"), (research, "library:read")):
+        refused = await running.call("POST", JOBS, token=writer, as_json=body)
+        assert (refused.status, refused.error["code"]) == (403, "scope")
+        assert scope in refused.error["message"]
+        async with RawStream(running, writer) as stream:
+            await stream.greet()
+            assert (await stream.ask("start", **body))["error"]["code"] == "scope"
+        job = await running.submit(body["type"], **body["input"])
+        for verb in ("retry", "fork"):
+            refused = await running.call("POST", f"{JOBS}/{job}/{verb}", token=writer)
+            assert (refused.status, refused.error["code"]) == (403, "scope"), verb
+        allowed = await running.user("guest", "jobs:write", scope)
+        assert (await running.call("POST", JOBS, token=allowed, as_json=body)).status == 202
+    assert (await running.call("POST", JOBS, token=writer, as_json={"type": "?"})).status == 400
 
 
 async def test_what_is_anothers_does_not_exist(running: Running) -> None:
