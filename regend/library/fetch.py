@@ -37,6 +37,7 @@ _NEVER: Final = tuple(
     for text in (
         *("0.0.0.0/8", "169.254.0.0/16", "192.0.0.0/24", "192.88.99.0/24", "224.0.0.0/3"),
         *("::/128", "fe80::/10", "fec0::/10", "ff00::/8", "100::/64"),
+        *("::ffff:0:0:0/96", "5f00::/16"),  # translated IPv4; segments of a route
     )
 )
 _TYPES: Final = ("text/", "application/xhtml+xml", "application/pdf")

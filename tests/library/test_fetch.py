@@ -84,7 +84,7 @@ async def code_of(url: str, *, allow_private: bool = True, **bounds: float) -> s
         *("0.0.0.0", "224.0.0.1", "255.255.255.255", "240.0.0.1", "192.0.2.1", "198.18.0.1"),
         *("::1", "::", "fe80::1", "fc00::1", "fec0::1", "ff02::1", "::ffff:10.0.0.1", "::7f00:1"),
         *("2002:7f00:1::", "64:ff9b::a00:1", "64:ff9b:1::a00:1", "2001:db8::1", "100::1"),
-        "2001:0:4136:e378:8000:63bf:80ff:fffe",
+        *("2001:0:4136:e378:8000:63bf:80ff:fffe", "::ffff:0:7f00:1", "5f00::1"),
     ],
 )
 def test_an_address_that_is_not_public_is_refused(text: str) -> None:
@@ -97,7 +97,11 @@ def test_a_public_address_is_allowed(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["169.254.169.254", "fe80::1", "224.0.0.1", "0.0.0.0", "::ffff:169.254.169.254"]
+    "text",
+    [
+        *("169.254.169.254", "fe80::1", "224.0.0.1", "0.0.0.0", "::ffff:169.254.169.254"),
+        *("::ffff:0:a9fe:a9fe", "5f00::1"),
+    ],
 )
 def test_link_local_addresses_stay_refused_where_private_ones_are_allowed(text: str) -> None:
     assert not is_allowed(ipaddress.ip_address(text), allow_private=True)
