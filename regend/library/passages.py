@@ -32,8 +32,9 @@ _HEADING_CHARACTERS = 160  # of one heading in a path; longer “headings” are
 _HEADING_LINE_CHARACTERS = 1000  # a longer line is no heading, and keeps the patterns quick
 
 # Lines that open with a word (after an indent or a list mark) can be nothing but text, so a run of
-# them is read at once; every other line is looked at by itself.
-_LINES = re.compile(r"(?:[ \t]*(?:[-*+] )?[^\W_][^\n\f]*\n)+|[^\n]*\n|[^\n]+")
+# them is read at once; every other line is looked at by itself. Nothing is given back once it is
+# matched: a match holds the interpreter, and a file of blanks would be walked again and again.
+_LINES = re.compile(r"(?:[ \t]*+(?:[-*+] )?+[^\W_][^\n\f]*+\n)++|[^\n]*+\n|[^\n]++")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
 _UNDERLINE = re.compile(r"([=\-~^\"'*+#`])\1{2,}[ \t]*$")

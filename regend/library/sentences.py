@@ -21,6 +21,7 @@ from regend.library.stopwords import word_set
 
 Span = tuple[int, int]
 
+_BLANKS = re.compile(r"\s*+")
 
 # Never the end of a sentence.
 _ABBREVIATIONS: Final = word_set(
@@ -150,8 +151,8 @@ def _is_full_stop(text: str, start: int, point: int, stop: int, end: int) -> boo
 
 def trimmed(text: str, start: int, end: int) -> Span:
     """Return a span without the blanks at its ends."""
-    while start < end and text[start].isspace():
-        start += 1
-    while end > start and text[end - 1].isspace():
-        end -= 1
+    blanks = _BLANKS.match(text, start, end)
+    start = blanks.end() if blanks else start
+    if start < end and text[end - 1].isspace():  # else spare the copy, which may be long
+        end = start + len(text[start:end].rstrip())
     return start, end

@@ -113,6 +113,14 @@ def test_a_text_of_blanks_has_no_passages() -> None:
     assert split(" \n\t\f\n ") == []
 
 
+def test_blanks_without_end_around_a_word_are_no_part_of_its_passage() -> None:
+    for blank in (" ", "\t", "\u3000", "- ", "\n", " \n"):
+        text = blank * 200_000 + "word" + blank.strip("-") * 200_000
+        words = [piece for piece in texts_of(text) if "word" in piece]
+        assert [piece.split()[-1] for piece in words] == ["word"], repr(blank)
+        assert words[0] == words[0].strip()
+
+
 def test_one_line_of_five_million_characters_is_cut_to_the_bound() -> None:
     passages = split("x" * 5_000_000)
     assert passages[-1].end == 5_000_000
