@@ -59,6 +59,7 @@ _HTML_OPENING = re.compile(
     rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
 )
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff]")
+_WORD_CHARACTER = re.compile(r"[^\W_]")
 _TITLE_SAMPLE_CHARACTERS = 8000
 
 
@@ -95,13 +96,9 @@ async def extract(data: bytes, *, name: str, media_type: str = "") -> Extracted:
     if kind in _KINDS:
         title, text = await _by_child(_KINDS[kind], data)
     else:
-        plain = decoded(data)
+        plain = await asyncio.to_thread(decoded, data)
         title, text = await _by_child("text", data) if plain is None else ("", plain)
-    text = await asyncio.to_thread(_cleaned, text)
-    if len(text) > MAX_DOCUMENT_CHARACTERS:
-        raise too_large(f"Its text has more than {MAX_DOCUMENT_CHARACTERS:,} characters.")
-    if not any(map(str.isalnum, text)):
-        raise BadInput("document_empty", "There is no text in this document.", hint=_EMPTY[kind])
+    text = await asyncio.to_thread(_readable, text, kind)
     title = one_line(title) or _own_title(text, kind) or _name_title(name)
     return Extracted(text, title, kind, guess_language(text))
 
@@ -183,6 +180,21 @@ def _cleaned(text: str) -> str:
     return _UNWANTED.sub("\ufffd", text).replace("\ufeff", "") if _UNWANTED.search(text) else text
 
 
+def _readable(text: str, kind: str) -> str:
+    """Return a text cleaned; takes a while for a long one.
+
+    Raises:
+        BadInput: there is neither a letter nor a digit in it.
+        TooLarge: it is longer than the bound.
+    """
+    text = _cleaned(text)
+    if len(text) > MAX_DOCUMENT_CHARACTERS:
+        raise too_large(f"Its text has more than {MAX_DOCUMENT_CHARACTERS:,} characters.")
+    if not _WORD_CHARACTER.search(text):
+        raise BadInput("document_empty", "There is no text in this document.", hint=_EMPTY[kind])
+    return text
+
+
 def one_line(title: str) -> str:
     """Return a title as one line of bounded length, free of control characters."""
     words = _UNWANTED.sub("", title[: 10 * MAX_TITLE_CHARACTERS]).split()
@@ -225,7 +237,7 @@ async def _by_child(kind: str, data: bytes) -> tuple[str, str]:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    return _answer(answer)
+    return await asyncio.to_thread(_answer, answer)
 
 
 async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
