@@ -90,7 +90,8 @@ class Importer:
         """Import one file: by its path, or its bytes as they were uploaded.
 
         Args:
-            name: the file's name, for its type and title; of a path, its own name where empty.
+            name: the file's name, for its type and title; of a path, its own name where empty. Of
+                an upload, an absolute path names a place: a changed file takes its old self's.
             media_type: as declared by who uploaded it, if so.
 
         Raises:
@@ -114,8 +115,8 @@ class Importer:
                 hint="Split it, or raise library.max_upload_mb in config.toml.",
             )
         extracted = await extract(data, name=name, media_type=media_type)
-        document = _document(extracted, data, source=name, untrusted=False)
-        return await self._add(document, user)
+        document = await asyncio.to_thread(_document, extracted, data, source=name, untrusted=False)
+        return await self._add(document, user, takes_place=Path(name).is_absolute())
 
     async def import_folder(
         self,
@@ -160,7 +161,9 @@ class Importer:
         page = await fetch(url, allow_private=self._config.allow_private_addresses)
         async with self._on_record(user, page.url):
             extracted = await extract(page.data, name=page.url, media_type=page.media_type)
-            document = _document(extracted, page.data, source=page.url, untrusted=True)
+            document = await asyncio.to_thread(
+                _document, extracted, page.data, source=page.url, untrusted=True
+            )
             return await self._add(document, user, takes_place=True)
 
     async def import_capture(
@@ -187,7 +190,9 @@ class Importer:
         data = content.replace("\0", "\ufffd").encode("utf-8", errors="replace")
         kind = HTML if html is not None else PLAIN
         extracted = await extract(data, name=title or source, media_type=kind)
-        document = _document(extracted, data, source=source, untrusted=True, title=title)
+        document = await asyncio.to_thread(
+            _document, extracted, data, source=source, untrusted=True, title=title
+        )
         return await self._add(document, user)
 
     async def remove(self, user: str, id: str) -> None:
@@ -223,7 +228,9 @@ class Importer:
         if present is not None and present.source == source:
             return index.Added(present, False)  # spares extracting the same again
         extracted = await extract(data, name=name)
-        document = _document(extracted, data, source=source, untrusted=False)
+        document = await asyncio.to_thread(
+            _document, extracted, data, source=source, untrusted=False
+        )
         return await self._add(document, user, takes_place=True)
 
     async def _add(

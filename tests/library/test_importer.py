@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -87,6 +90,42 @@ async def test_uploads_of_one_name_stay_apart(importer: Importer, store: Store) 
     await importer.import_file(b"First words.", "note.md", "owner")
     await importer.import_file(b"Other words.", "note.md", "owner")
     assert await titles(store) == ["note", "note"]
+
+
+async def test_a_changed_upload_from_a_named_place_takes_the_place_of_its_old_self(
+    importer: Importer, store: Store
+) -> None:
+    await importer.import_file(b"The colour is red.", "/notes/note.md", "owner")
+    await importer.import_file(b"The colour is green.", "/notes/other.md", "owner")
+    await importer.import_file(b"The colour is blue.", "/notes/note.md", "owner")
+    assert await titles(store) == ["note", "other"]
+    assert await found(store, "red") == []
+    assert await found(store, "blue") == ["note"]
+
+
+async def test_bytes_are_hashed_and_decoded_away_from_the_event_loop(
+    importer: Importer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    threads: list[threading.Thread] = []
+
+    class Watched(bytes):
+        def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+            threads.append(threading.current_thread())
+            return super().decode(encoding, errors)
+
+    def watched(data: bytes) -> Any:
+        threads.append(threading.current_thread())
+        return sha256(data)
+
+    sha256 = hashlib.sha256
+    monkeypatch.setattr(hashlib, "sha256", watched)
+    file = tmp_path / "a.md"
+    file.write_bytes(b"One word.")
+    await importer.import_file(Watched(b"Two words."), "b.md", "owner")
+    await importer.import_file(file, "", "owner")
+    await importer.import_capture(title="c", source="c", user="owner", text="Three words.")
+    assert len(threads) >= 4
+    assert threading.current_thread() not in threads
 
 
 async def test_fifty_imports_of_the_same_bytes_at_once_make_one_document(
