@@ -314,3 +314,11 @@ def test_what_is_no_longer_large_is_not_excused() -> None:
 def test_every_module_says_what_it_is_for(module: str) -> None:
     said = ast.get_docstring(tree(module))
     assert said and len(said) > 10
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_child_imports_from_the_folder_it_happens_to_start_in(module: str) -> None:
+    source = (ROOT / module).read_text(encoding="utf-8")
+    started = re.findall(r"sys\.executable,\s*([^,\s]+)", source)
+    assert set(started) <= {'"-P"'}
+    assert source.count("sys.executable") == len(started), "arguments that this test cannot read"

@@ -130,7 +130,7 @@ def _start_behind(host: str | None, port: int | None, log_level: str | None) -> 
 def _arguments(host: str | None, port: int | None, log_level: str | None) -> list[str]:
     given = {"--host": host, "--port": port, "--log-level": log_level}
     options = [f"{name}={value}" for name, value in given.items() if value is not None]
-    return [sys.executable, "-m", "regend", "serve", *options]
+    return [sys.executable, "-P", "-m", "regend", "serve", *options]
 
 
 def _spawn(arguments: list[str], log: Path) -> subprocess.Popen[bytes]:

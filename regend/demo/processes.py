@@ -64,6 +64,7 @@ async def start_daemon(home: Home) -> DaemonProcess:
     with log.open("ab") as sink:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",
             "-m",
             "regend",
             "serve",

