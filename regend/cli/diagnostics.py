@@ -33,7 +33,9 @@ _LOG_BYTES = 2 * MIB
 _SECRET = re.compile(r"key|secret|password|token", re.I)
 # A JWT, whatever stands around it; a bearer value; a hex key; what follows a secret's name.
 _SECRETS_IN_TEXT = re.compile(
-    r"eyJ[\w-]{4,}\.[\w-]+(?:\.[\w-]*)?"
+    r"(?<=://)[^/\s@\"]+@"  # whoever an address names before its host
+    r"|(?<=\?)[^\s\"]+"  # and what it asks there
+    r"|eyJ[\w-]{4,}\.[\w-]+(?:\.[\w-]*)?"
     r"|(?i:bearer\s+\S+)"
     r"|\b[0-9a-fA-F]{32,}\b"
     r"|(?i:\b(?:api_?key|token|secret|password|ticket|code)\b[=:]\s*\S+)"

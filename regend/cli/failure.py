@@ -41,9 +41,10 @@ def exit_code(error: RegendError) -> int:
 def report(error: RegendError) -> None:
     """Say on stderr what happened and what to do about it."""
     from regend.cli.terminal import paint, say
+    from regend.cli.text import line
 
-    say(f"{paint('regend:', 'red', sys.stderr)} {error.message}")
-    hint = error.hint
+    say(f"{paint('regend:', 'red', sys.stderr)} {line(error.message)}")
+    hint = line(error.hint)
     if error.retry_after_s is not None and not hint:
         hint = f"Try again in {max(1, round(error.retry_after_s))} s."
     if hint:

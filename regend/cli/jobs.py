@@ -11,7 +11,7 @@ from regend.cli.command import Group, as_json, job_id
 from regend.cli.daemon import Daemon, quote
 from regend.cli.table import Cell, Column, print_table
 from regend.cli.terminal import out, out_json, paint, say
-from regend.cli.text import duration, line
+from regend.cli.text import duration, escaped, line
 from regend.cli.view import age_of, lasted_s, short_id, short_ids, state_cell
 
 _STATES = (
@@ -141,7 +141,7 @@ def _print_head(job: dict[str, Any]) -> None:
         ("id", job["id"]),
         ("state", paint(cell.text, cell.style) + progress),
         ("type", job["type"]),
-        ("model", job["model"] or "–"),
+        ("model", line(job["model"]) or "–"),
         ("device", job["device"] or "–"),
         ("created", f"{job['created_at']} ({age_of(job['created_at'])})"),
         ("took" if job["finished_at"] else "for", duration(lasted_s(job))),
@@ -208,7 +208,8 @@ def logs(job: str, follow: bool, json_output: bool) -> int:
 
     def tell(event: dict[str, Any]) -> None:
         if json_output:
-            print(json.dumps(event, ensure_ascii=False, separators=(",", ":")), flush=follow)
+            told = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+            print(escaped(told), flush=follow)
         else:
             print(event_line(event), flush=follow)
 

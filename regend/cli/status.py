@@ -12,6 +12,7 @@ from regend.cli.terminal import out, out_json, paint
 from regend.cli.text import count, duration, size
 from regend.cli.view import STATES
 from regend.errors import NotAllowed, NotFound
+from regend.home import Home
 
 
 @click.command(
@@ -26,7 +27,7 @@ def status(json_output: bool) -> None:
     daemon = Daemon()
     health = daemon.health()
     known = {
-        "daemon": {**daemon.announced(), **health},
+        "daemon": {**daemon.announced(), **health, **_places(daemon.home)},
         "jobs": _part(daemon, "/analytics/summary").get("by_state", {}),
         "models": _part(daemon, "/models/running").get("models", []),
         "library": _library(daemon),
@@ -35,6 +36,10 @@ def status(json_output: bool) -> None:
         out_json(known)
     else:
         _print(known)
+
+
+def _places(home: Home) -> dict[str, str]:
+    return {"home": str(home.data_dir), "token_file": str(home.token_file)}
 
 
 def _part(daemon: Daemon, path: str) -> dict[str, Any]:
@@ -66,6 +71,8 @@ def _print(known: dict[str, Any]) -> None:
     rows = [
         ("daemon", f"{mark} {word} for {duration(daemon['uptime'])} · {daemon['version']}"),
         ("address", f"{daemon['url']} · process {daemon['pid']}"),
+        ("home", str(daemon["home"])),
+        ("token", str(daemon["token_file"])),
         ("jobs", _jobs(known["jobs"])),
         ("models", ", ".join(model["name"] for model in known["models"]) or "none loaded"),
         ("library", _documents(known["library"])),

@@ -7,6 +7,8 @@ import os
 import sys
 from typing import Any, Final, TextIO
 
+from regend.cli.text import escaped
+
 # The sixteen colours of the terminal's own theme, so that both dark and light ones stay readable.
 _CODES: Final = {
     "bold": "1",
@@ -65,7 +67,7 @@ def out(text: str) -> None:
 
 def out_json(value: Any) -> None:
     """Print a value as JSON, readable and with stable keys."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    print(escaped(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def say(text: str) -> None:

@@ -24,6 +24,14 @@ def plain(text: str) -> str:
     return _UNSAFE.sub("", text)
 
 
+def escaped(json_text: str) -> str:
+    """Return JSON text in which what could steer a terminal is written as an escape.
+
+    The value stays the same; line breaks between its parts stay too.
+    """
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", json_text)
+
+
 def line(text: str) -> str:
     """Return the text as one safe line."""
     return " ".join(plain(text).split())

@@ -43,7 +43,7 @@ class Watcher:
         self._in_text = False
         self._notes: list[str] = []
         self._documents: set[str] = set()
-        self._passages = 0
+        self._passages: set[tuple[str, int]] = set()
         self._chosen = 0
         self.wrote_text = False
 
@@ -88,12 +88,12 @@ class Watcher:
         if tokens:
             self._notes.append(count(tokens, "token"))
         if self._passages:
-            passages = count(self._passages, "passage")
+            passages = count(len(self._passages), "passage")
             documents = count(len(self._documents), "document")
             self._notes.append(f"{passages} in {documents}")
         if self._chosen:
             self._notes.append(f"{count(self._chosen, 'quote')} chosen")
-        self._passages = self._chosen = 0
+        self._passages, self._chosen = set(), 0
 
     def _progress(self, data: dict[str, Any]) -> None:
         if self._in_text:
@@ -109,7 +109,8 @@ class Watcher:
         if data.get("chosen"):
             self._chosen += len(hits)
             return
-        self._passages += len(hits)
+        for hit in hits:
+            self._passages.add((str(hit.get("document_id")), int((hit.get("span") or [0])[0])))
         self._documents |= {str(hit.get("document_id")) for hit in hits}
         if hits:
             self._line.show(f"◐ found: {hits[0].get('title', '')}", "dim")
@@ -124,6 +125,8 @@ class Watcher:
         if offset < reached:
             self._end_text()
             self._tell(f"  written again from token {offset} on", "dim")
+        if self._text_to == "stderr" and not self._in_text and offset == 0:
+            self._tell("  the model drafts; only what its quotes support is kept:", "dim")
         text = plain(data["text"])
         target = _stream(self._text_to)
         styled = paint(text, "dim", target) if self._text_to == "stderr" else text

@@ -36,6 +36,7 @@ from regend.store import Store
 Command = Callable[[sqlite3.Connection, sqlite3.Row, int], None]
 
 _EVENTS_BYTES = 16 * MIB  # in one page of events
+_MODEL_CHARACTERS = 300
 _SEED_BITS = 31  # what model hosts take
 _FIELDS = ("type", "input", "title", "model", "priority", "max_attempts")
 
@@ -294,7 +295,7 @@ class Jobs:
             type=str(type_name),
             title=" ".join(title.split())[:MAX_TITLE_CHARACTERS],
             input=self._store.blobs.pack(text),
-            model=_text(body, "model") or self._config.models.default,
+            model=_model(body) or self._config.models.default,
             priority=_whole(body, "priority", 0, -100, 100),
             max_attempts=_whole(body, "max_attempts", self._config.jobs.max_attempts, 1, 100),
             seed=secrets.randbits(_SEED_BITS),
@@ -334,6 +335,18 @@ def _text(body: dict[str, Any], name: str) -> str | None:
     if not isinstance(value, str) or not value.strip():
         raise BadInput("invalid_field", f"“{name}” must be a text that is not empty.", field=name)
     return value
+
+
+def _model(body: dict[str, Any]) -> str | None:
+    model = _text(body, "model")
+    if model is not None and (len(model) > _MODEL_CHARACTERS or not model.isprintable()):
+        raise BadInput(
+            "invalid_field",
+            f"“model” must be a name of at most {_MODEL_CHARACTERS} printable characters.",
+            hint="See: regend models list",
+            field="model",
+        )
+    return model
 
 
 def _whole(body: dict[str, Any], name: str, default: int, low: int, high: int) -> int:

@@ -39,6 +39,7 @@ from regend.store.blobs import Blobs, reference, references
 from regend.store.connection import open_reader
 from regend.store.files import sync_file, sync_folder, write
 
+_OTHER_ARCHIVES = (".bz2", ".gz", ".tgz", ".xz", ".zip", ".zst")
 _PAGES_AT_ONCE = 2048  # of the copy, about 8 MB
 
 
@@ -62,6 +63,12 @@ def back_up(
         Failed: the database or a blob is damaged.
     """
     target = target.expanduser().absolute()
+    if target.suffix in _OTHER_ARCHIVES:
+        raise BadInput(
+            "backup_kind",
+            f"A backup is a folder or a .tar file, not a {target.suffix} file.",
+            hint=f"Give a name like {target.name.split('.')[0]}.tar.",
+        )
     if not home.database.is_file():
         raise NotFound("nothing_to_back_up", f"There is no database at {home.database}.")
     if target.exists() or target.is_symlink():
