@@ -14,6 +14,9 @@ INLINE_PAYLOAD_BYTES = 32 * KIB  # larger payloads become blob files: rows stay 
 WRITE_QUEUE_LENGTH = 20_000  # operations waiting for the writer; about 3 s of work at full speed
 WRITE_BATCH_LENGTH = 512  # operations to one COMMIT: bounds how long the first of them waits
 VOLATILE_FLUSH_S = 0.03  # streamed tokens wait this long at most for a COMMIT of their own
+SCHEMA_BYTES = 64 * KIB  # of a JSON Schema that a model is to follow
+SCHEMA_NODES = 1000
+SCHEMA_REPETITIONS = 2000  # each is a rule of a grammar in the model host's memory
 MAX_JSON_DEPTH = 100  # deeper input is refused before a recursive parser meets it
 MAX_INTEGER = 2**63 - 1  # SQLite's and most clients' largest
 
@@ -34,6 +37,7 @@ KEEP_ALIVE_S = 75.0  # for the next whole head on a connection that served one
 MAX_STEPS = 10_000  # a job that runs more is looping
 MAX_STEP_RESULT_BYTES = 64 * MIB
 MAX_EVENT_DATA_BYTES = 256 * KIB  # a longer chunk is split, a longer payload becomes a blob
+MAX_SHOWN_BYTES = 8 * MIB  # of an unfinished step's text, told to the next attempt at it
 MAX_OPEN_CALLS = 64  # of one worker to the daemon's services; it is read no further meanwhile
 MAX_FRAME_BYTES = 80 * MIB  # worker frames: a step result and its envelope
 HEARTBEAT_INTERVAL_S = 5.0

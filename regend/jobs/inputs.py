@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from regend.errors import BadInput
+from regend.jobs.schemas import check_schema
 from regend.limits import MAX_INTEGER
 
 Check = Callable[[Any, str], None]
@@ -140,6 +141,7 @@ def schema_object() -> Field:
     def check(value: Any, name: str) -> None:
         if not isinstance(value, dict):
             raise _unfit(name, "must be a JSON Schema object")
+        check_schema(value, name)
 
     return Field(check, {"type": "object"})
 

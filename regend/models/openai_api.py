@@ -19,6 +19,7 @@ from aiohttp import web
 
 from regend import jsontext
 from regend.errors import BadInput, Busy, RegendError
+from regend.jobs.schemas import check_schema
 from regend.models import catalogue
 from regend.models.lease import Lease
 from regend.models.pool import ModelPool
@@ -97,6 +98,7 @@ class _Api:
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await _read_body(request)
+        _require_small_schemas(body)
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:
             raise BadInput("messages_invalid", "There is no message.", field="messages")
@@ -179,6 +181,14 @@ def _require_abilities(body: dict[str, Any], lease: Lease) -> dict[str, Any]:
         return body
     # With a free choice, a model that cannot call tools chooses not to.
     return {key: value for key, value in body.items() if key not in ("tools", "tool_choice")}
+
+
+def _require_small_schemas(body: dict[str, Any]) -> None:
+    """Check what the host makes a grammar of: the form of the answer, and of a tool's call."""
+    check_schema(body.get("response_format"), "response_format")
+    tools = body.get("tools")
+    for number, tool in enumerate(tools if isinstance(tools, list) else ()):
+        check_schema(tool, f"tools[{number}]")
 
 
 def _require_text(messages: list[Any]) -> None:

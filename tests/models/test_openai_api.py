@@ -74,6 +74,10 @@ async def test_a_schema_is_followed(client: Client) -> None:
     assert set(json.loads(answer["choices"][0]["message"]["content"])) == {"n"}
 
 
+UNBOUNDED = {
+    "type": "json_schema",
+    "json_schema": {"name": "a", "schema": {"type": "array", "maxItems": 10**8}},
+}
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 
 
@@ -119,6 +123,8 @@ async def test_tools_that_the_model_need_not_use_are_left_out(client: Client) ->
             400,
             "messages_invalid",
         ),
+        ("chat/completions", {**HI, "response_format": UNBOUNDED}, 400, "schema_too_large"),
+        ("chat/completions", {**HI, "tools": [UNBOUNDED]}, 400, "schema_too_large"),
         ("completions", {"prompt": ["a", "b"]}, 400, "prompt_invalid"),
         ("completions", {"prompt": "word " * 9000}, 400, "context_length_exceeded"),
         ("embeddings", {"input": "text"}, 400, "model_cannot"),
