@@ -1,8 +1,8 @@
 """From bytes to the plain text of a document.
 
 Markdown and plain text are decoded in process. HTML, PDF and text of an unknown encoding go through
-a child process (`extractor`), one document to a child, bounded in time, memory and output: the
-daemon neither loads a parser of foreign formats nor dies with one.
+a child process (`extractor`), one document to a child, bounded in number, time, memory and output:
+the daemon neither loads a parser of foreign formats nor dies with one.
 
 Every refusal has a code: `document_empty`, `document_encrypted`, `document_broken`,
 `document_too_large`, `media_type_unknown`.
@@ -18,6 +18,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from regend.errors import BadInput, RegendError, TooLarge, WrongMediaType
 from regend.library.passages import HEADING_SEPARATOR, split
@@ -61,6 +62,8 @@ _HTML_OPENING = re.compile(
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff]")
 _WORD_CHARACTER = re.compile(r"[^\W_]")
 _TITLE_SAMPLE_CHARACTERS = 8000
+_CHILDREN = 2  # at once: each may take its whole bound of memory
+_ROOMS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +217,27 @@ def _name_title(name: str) -> str:
     return one_line(path.stem or name) or "Untitled"
 
 
+def _room() -> asyncio.Semaphore:
+    """Return the running loop's places for children; a semaphore serves one loop only."""
+    return _ROOMS.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_CHILDREN))
+
+
 async def _by_child(kind: str, data: bytes) -> tuple[str, str]:
-    """Return title and text of a document, extracted in a child process.
+    """Return title and text of a document, extracted in a child process when there is room for one.
 
     Raises:
         RegendError: whatever the child found, or that it died or took too long.
+    """
+    async with _room():
+        answer = await _answer_of_child(kind, data)
+    return await asyncio.to_thread(_answer, answer)
+
+
+async def _answer_of_child(kind: str, data: bytes) -> bytes:
+    """Return what a child process writes about a document.
+
+    Raises:
+        TooLarge: it took too long, or wrote too much.
     """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-W", "ignore", "-m", "regend.library.extractor"),
@@ -237,7 +256,7 @@ async def _by_child(kind: str, data: bytes) -> tuple[str, str]:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    return await asyncio.to_thread(_answer, answer)
+    return answer
 
 
 async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+from typing import Any
 
 import pypdf
 import pytest
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
 from regend.errors import RegendError
-from regend.library.extract import extract
+from regend.library.extract import Extracted, extract
 
 PAGE = b"""<!doctype html><html><head><title>My  page</title><script>alert('evil')</script>
 <style>.x{}</style></head><body><nav><a href="/">Home</a></nav><article><h1>The daemon</h1>
@@ -154,3 +155,25 @@ async def test_a_cancelled_extraction_leaves_no_child() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+def test_a_crowd_of_documents_is_read_by_two_children_at_a_time_in_every_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    children: list[asyncio.subprocess.Process] = []
+    at_once: list[int] = []
+    start = asyncio.create_subprocess_exec
+
+    async def counted(*command: str, **pipes: Any) -> asyncio.subprocess.Process:
+        children.append(await start(*command, **pipes))
+        at_once.append(sum(child.returncode is None for child in children))
+        return children[-1]
+
+    async def crowd() -> list[Extracted]:
+        return await asyncio.gather(*(extract(PAGE, name="page.html") for _ in range(4)))
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", counted)
+    for _ in range(2):
+        assert [one.title for one in asyncio.run(crowd())] == ["My page"] * 4
+    assert len(children) == 8
+    assert max(at_once) == 2
