@@ -19,6 +19,7 @@ from regend.store import Store
 
 _LIMIT = ("limit", whole(1, MAX_PAGE_LENGTH))
 _QUESTION_CHARACTERS = 4000
+_NAME_CHARACTERS = 4096
 _CAPTURE_FIELDS = ("url", "title", "html", "text", "source")
 
 
@@ -176,7 +177,7 @@ class LibraryCalls:
                 "The multipart body is broken.",
                 hint="Send multipart/form-data with one part named “file”.",
             ) from error
-        name = part.filename or "document"
+        name = (part.filename or "document").encode(errors="replace").decode()[:_NAME_CHARACTERS]
         media_type = part.headers.get("Content-Type", "")
         return await self._importer.import_file(
             content, name, call.user, media_type=media_type.partition(";")[0]
