@@ -21,6 +21,7 @@ from regend.jobs.history import Draft, append, insert
 from regend.jobs.lifecycle import TERMINAL
 from regend.jobs.repository import touch
 from regend.jsontext import dumps
+from regend.limits import MAX_SHOWN_BYTES
 
 
 class Step(NamedTuple):
@@ -116,12 +117,17 @@ class ShownText(NamedTuple):
 
 
 def shown_text(connection: sqlite3.Connection, job: int, ordinal: int) -> ShownText:
-    """Return what clients have been shown of a step, from its chunk events."""
-    rows = connection.execute(
-        "SELECT data FROM events WHERE job = ? AND type = ? AND json_extract(data, '$.step') = ? "
-        "ORDER BY job_seq",
-        (job, events.MODEL_CHUNK, ordinal),
-    )
+    """Return what clients have been shown of a step, from its chunk events.
+
+    More than a model writes, `MAX_SHOWN_BYTES`, counts as nothing shown: the step says it again,
+    and a chunk replaces what stood from its offset on.
+    """
+    chunks = "FROM events WHERE job = ? AND type = ? AND json_extract(data, '$.step') = ?"
+    which = (job, events.MODEL_CHUNK, ordinal)
+    size_bytes = connection.execute(f"SELECT total(length(data)) {chunks}", which).fetchone()[0]
+    if size_bytes > MAX_SHOWN_BYTES:
+        return ShownText("", 0)
+    rows = connection.execute(f"SELECT data {chunks} ORDER BY job_seq", which)
     return join_chunks(json.loads(row[0]) for row in rows)
 
 

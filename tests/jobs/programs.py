@@ -55,8 +55,11 @@ def _work(number: int, options: dict[str, Any]) -> int:
 
 
 def _happened(options: dict[str, Any], name: str) -> bool:
+    return _marked(Path(f"{options['trace']}.{name}"))
+
+
+def _marked(marker: Path) -> bool:
     """Tell whether this happened before, and note that it has now."""
-    marker = Path(f"{options['trace']}.{name}")
     if marker.exists():
         return True
     marker.touch()
@@ -92,6 +95,9 @@ def chatter(context: Runtime) -> dict[str, Any]:
         for number in range(chunks):
             text = context.input.get("text", "x") * size
             context.emit("model:chunk:v1", {"step": 1, "offset": number, "tokens": 1, "text": text})
+        if context.input.get("die_after") and not _marked(Path(context.input["die_after"])):
+            time.sleep(1)  # what was said becomes durable
+            os.kill(os.getpid(), signal.SIGKILL)
         return chunks
 
     return {"said": context.step("say", say)}

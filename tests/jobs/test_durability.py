@@ -191,6 +191,18 @@ async def test_a_machine_that_can_start_no_worker_costs_no_job(
     assert (await engine.until(job, "completed"))["attempt"] == 1
 
 
+async def test_a_step_that_said_too_much_before_it_died_is_said_again_in_bounded_memory(
+    engine: Engine, tmp_path: Path
+) -> None:
+    marker = tmp_path / "died"
+    job = await engine.submit("chatter", chunks=400, size=30_000, die_after=str(marker))
+    done = await engine.until(job, "completed", timeout_s=90)
+    assert done["attempt"] == 2
+    events = [e for e in await engine.events(job) if e["type"] == "model:chunk:v1"]
+    shown = sum(len(e["data"]["text"]) for e in events)
+    assert shown >= 400 * 30_000
+
+
 async def test_an_id_that_is_no_text_of_ours_is_simply_not_found(engine: Engine) -> None:
     for odd in ("\ud800", "\x00", "नमस्ते", "%", "x" * 100_000):
         with pytest.raises(Exception) as refused:
