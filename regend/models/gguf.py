@@ -1,8 +1,8 @@
 """Reads the header of a GGUF file: enough to refuse what is not one, and to plan its memory.
 
 Rules: nothing in the file is trusted; every count and length is bounded before it is used, and
-only the keys that are asked for are kept. Tensors are never read. The format is the GGUF
-specification of the ggml project, versions 2 and 3, little-endian.
+only the keys that are asked for are kept, in bounded length. Tensors are never read. The format is
+the GGUF specification of the ggml project, versions 2 and 3, little-endian.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from regend.errors import Refused
+from regend.limits import KIB, MIB
 
 _MAGIC = b"GGUF"
 _MAX_KEYS = 100_000
 _MAX_TENSORS = 1_000_000
-_MAX_STRING_BYTES = 16 * 1024 * 1024
+_MAX_HEADER_BYTES = 64 * MIB
+_MAX_NAME_BYTES = 256
+_MAX_KEPT_BYTES = 64 * KIB
+_MAX_TEMPLATE_BYTES = 1 * MIB
 _MAX_ARRAY_LENGTH = 10_000_000
 _SCALARS = {
     0: "<B",
@@ -35,6 +39,15 @@ _SCALARS = {
 _STRING = 8
 _ARRAY = 9
 _KEPT_ARRAY_LENGTH = 1024  # per-layer values; vocabularies are longer and are skipped
+_TEMPLATE = "tokenizer.chat_template"
+_KEPT = frozenset({"general.architecture", "general.name", "general.license", _TEMPLATE})
+# Of an architecture, after its name, which the file may give after these.
+_KEPT_ENDINGS = (
+    *(".context_length", ".block_count", ".embedding_length", ".pooling_type"),
+    *(".attention.head_count", ".attention.head_count_kv"),
+    *(".attention.key_length", ".attention.value_length"),
+)
+_MAX_KEPT = 1000
 
 
 @dataclass(frozen=True)
@@ -95,9 +108,15 @@ def _read_values(file: BinaryIO, path: Path) -> dict[str, Any]:
         raise ValueError("it is shorter than its header says")
     values = {}
     for _ in range(keys):
-        name = _read_string(file)
+        name = _read_string(file, _MAX_NAME_BYTES)
         (kind,) = _unpack(file, "<I")
-        values[name] = _read_value(file, kind)
+        if name in _KEPT or name.endswith(_KEPT_ENDINGS):
+            longest = _MAX_TEMPLATE_BYTES if name == _TEMPLATE else _MAX_KEPT_BYTES
+            values[name] = _read_value(file, kind, longest)
+        else:
+            _skip_value(file, kind)
+        if file.tell() > _MAX_HEADER_BYTES or len(values) > _MAX_KEPT:
+            raise ValueError("its header is too large")
     return values
 
 
@@ -105,21 +124,21 @@ def _unpack(file: BinaryIO, layout: str) -> tuple[Any, ...]:
     return struct.unpack(layout, file.read(struct.calcsize(layout)))
 
 
-def _read_string(file: BinaryIO) -> str:
+def _read_string(file: BinaryIO, longest_bytes: int) -> str:
     (length,) = _unpack(file, "<Q")
-    if length > _MAX_STRING_BYTES:
-        raise ValueError("its header is damaged")
+    if length > longest_bytes:
+        raise ValueError("its header holds a text that is too long")
     raw = file.read(length)
     if len(raw) != length:
         raise EOFError
     return raw.decode("utf-8", errors="replace")
 
 
-def _read_value(file: BinaryIO, kind: int) -> Any:
+def _read_value(file: BinaryIO, kind: int, longest_bytes: int) -> Any:
     if kind in _SCALARS:
         return _unpack(file, _SCALARS[kind])[0]
     if kind == _STRING:
-        return _read_string(file)
+        return _read_string(file, longest_bytes)
     if kind == _ARRAY:
         return _read_array(file)
     raise ValueError("its header is damaged")
@@ -128,21 +147,33 @@ def _read_value(file: BinaryIO, kind: int) -> Any:
 def _read_array(file: BinaryIO) -> list[Any] | None:
     """Return a short array of scalars; skip any other."""
     item, length = _unpack(file, "<IQ")
+    if item in _SCALARS and length <= _KEPT_ARRAY_LENGTH:
+        return [_unpack(file, _SCALARS[item])[0] for _ in range(length)]
+    _skip_items(file, item, length)
+    return None
+
+
+def _skip_value(file: BinaryIO, kind: int) -> None:
+    item, length = _unpack(file, "<IQ") if kind == _ARRAY else (kind, 1)
+    _skip_items(file, item, length)
+
+
+def _skip_items(file: BinaryIO, item: int, length: int) -> None:
     if length > _MAX_ARRAY_LENGTH:
         raise ValueError("its header is damaged")
     if item in _SCALARS:
-        if length <= _KEPT_ARRAY_LENGTH:
-            return [_unpack(file, _SCALARS[item])[0] for _ in range(length)]
-        file.seek(length * struct.calcsize(_SCALARS[item]), 1)
-        return None
-    if item != _STRING:
+        _skip(file, length * struct.calcsize(_SCALARS[item]))
+    elif item == _STRING:
+        for _ in range(length):
+            _skip(file, _unpack(file, "<Q")[0])
+    else:
         raise ValueError("its header is damaged")
-    for _ in range(length):
-        (size,) = _unpack(file, "<Q")
-        if size > _MAX_STRING_BYTES:
-            raise ValueError("its header is damaged")
-        file.seek(size, 1)
-    return None
+
+
+def _skip(file: BinaryIO, size_bytes: int) -> None:
+    if size_bytes > _MAX_HEADER_BYTES - file.tell():
+        raise ValueError("its header is too large")
+    file.seek(size_bytes, 1)
 
 
 def _number(value: Any) -> int:
@@ -171,5 +202,5 @@ def _interpret(values: dict[str, Any], path: Path) -> GgufHeader:
         context_tokens=of("context_length"),
         cache_bytes_per_token=of("block_count") * cache_heads * per_head * 2,
         embeds=f"{architecture}.pooling_type" in values,
-        has_chat_template=bool(values.get("tokenizer.chat_template")),
+        has_chat_template=bool(values.get(_TEMPLATE)),
     )
