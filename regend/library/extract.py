@@ -15,6 +15,7 @@ import codecs
 import json
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -61,6 +62,7 @@ _HTML_OPENING = re.compile(
 )
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff]")
 _WORD_CHARACTER = re.compile(r"[^\W_]")
+_STRETCH_CHARACTERS = 1 << 18  # a search holds the interpreter: others get it in between
 _TITLE_SAMPLE_CHARACTERS = 8000
 _CHILDREN = 2  # at once: each may take its whole bound of memory
 _ROOMS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]] = WeakKeyDictionary()
@@ -180,7 +182,20 @@ def _cleaned(text: str) -> str:
     """Return text with `\\n` line ends and without control characters and lone surrogates."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _UNWANTED.sub("\ufffd", text).replace("\ufeff", "") if _UNWANTED.search(text) else text
+    if not _holds(text, _UNWANTED):
+        return text
+    cleaned = (_UNWANTED.sub("\ufffd", text[low:high]) for low, high in _stretches(text))
+    return "".join(cleaned).replace("\ufeff", "")
+
+
+def _holds(text: str, character: re.Pattern[str]) -> bool:
+    """Tell whether there is a character of a class in a text."""
+    return any(character.search(text, low, high) for low, high in _stretches(text))
+
+
+def _stretches(text: str) -> Iterator[tuple[int, int]]:
+    for low in range(0, len(text), _STRETCH_CHARACTERS):
+        yield low, low + _STRETCH_CHARACTERS
 
 
 def _readable(text: str, kind: str) -> str:
@@ -193,7 +208,7 @@ def _readable(text: str, kind: str) -> str:
     text = _cleaned(text)
     if len(text) > MAX_DOCUMENT_CHARACTERS:
         raise too_large(f"Its text has more than {MAX_DOCUMENT_CHARACTERS:,} characters.")
-    if not _WORD_CHARACTER.search(text):
+    if not _holds(text, _WORD_CHARACTER):
         raise BadInput("document_empty", "There is no text in this document.", hint=_EMPTY[kind])
     return text
 

@@ -78,6 +78,12 @@ async def test_line_ends_become_newlines_and_controls_are_replaced() -> None:
     assert found.text.startswith("a\nb\nc\ufffd \ufffd[31m")
 
 
+async def test_a_long_text_is_cleaned_and_looked_through_to_its_end() -> None:
+    blanks = " " * 1_000_000
+    long = await extract((blanks + "\x01" + blanks + "end\x02").encode(), name="a.txt")
+    assert long.text == blanks + "\ufffd" + blanks + "end\ufffd"
+
+
 async def test_the_title_is_the_first_heading_or_the_name() -> None:
     assert (await extract(b"# My *own* title\n\ntext", name="x.md")).title == "My own title"
     assert (await extract(b"just text", name="folder/report.final.txt")).title == "report.final"
