@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regend.library.passages import sentences
+from regend.library.sentences import sentences
 
 
 def texts_of(text: str) -> list[str]:
