@@ -1,10 +1,11 @@
 """The clients of the stream benchmark, in a process of their own.
 
-    python -m tests.bench._stream_client URL TOKEN CLIENTS HELLO STALLED
+    python -m tests.bench._stream_client URL TOKEN CLIENTS HELLO
 
 Connects, says `ready`, and waits for lines on its input. `begin` starts a measurement, `end`
-prints it as JSON: latencies in milliseconds from the time in an event's text to its arrival, and
-how many events came. The reading is as cheap as Python allows, so that what is measured is the
+prints it as JSON once nothing more comes: latencies in milliseconds from the time in an event's
+text to its arrival, and how many events came. `stall` adds a client that does not read, `release`
+takes those away. The reading is as cheap as Python allows, so that what is measured is the
 server: frames are cut out of the byte stream and only their newest event's time is looked at.
 """
 
@@ -17,6 +18,7 @@ import sys
 import time
 from urllib.parse import urlsplit
 
+_QUIET_S = 0.5
 _MARK = b'"text":"'
 
 
@@ -112,7 +114,7 @@ def masked(payload: bytes) -> bytes:
     return bytes((0x81, 0x80 | len(payload), 0, 0, 0, 0)) + payload
 
 
-async def _main(url: str, token: str, clients: int, hello: str, stalled: int) -> None:
+async def _main(url: str, token: str, clients: int, hello: str) -> None:
     place = urlsplit(url)
     host, port = place.hostname or "", place.port or 0
     request = (
@@ -121,7 +123,7 @@ async def _main(url: str, token: str, clients: int, hello: str, stalled: int) ->
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     ).encode()
     loop, measure = asyncio.get_running_loop(), Measure()
-    silent = [_stall(host, port, request, hello) for _ in range(stalled)]
+    silent: list[socket.socket] = []
     for first in range(0, clients, 50):
         await asyncio.gather(
             *(
@@ -137,9 +139,16 @@ async def _main(url: str, token: str, clients: int, hello: str, stalled: int) ->
         if line.strip() == "begin":
             measure.begin()
         elif line.strip() == "end":
+            seen = -1
+            while seen != measure.events:
+                seen = measure.events
+                await asyncio.sleep(_QUIET_S)
             print(json.dumps(measure.result()), flush=True)
-    for one in silent:
-        one.close()
+        elif line.strip() == "stall":
+            silent.append(_stall(host, port, request, hello))
+        elif line.strip() == "release":
+            while silent:
+                silent.pop().close()
 
 
 def _stall(host: str, port: int, request: bytes, hello: str) -> socket.socket:
@@ -152,4 +161,4 @@ def _stall(host: str, port: int, request: bytes, hello: str) -> socket.socket:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], int(sys.argv[5])))
+    asyncio.run(_main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]))
