@@ -118,7 +118,8 @@ async def test_commands_that_race_leave_a_job_in_a_state_that_somebody_asked_for
         if shown["state"] == "paused":
             await engine.jobs.resume(USER, job)
             await engine.until(job, "completed", "cancelled")
-        ran = [int(n) for n in (tmp_path / f"trace-{number}").read_text().split()]
+        trace = tmp_path / f"trace-{number}"  # a job cancelled in the queue ran no step at all
+        ran = [int(n) for n in trace.read_text().split()] if trace.exists() else []
         assert ran == sorted(set(ran))
 
 
