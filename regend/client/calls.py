@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import quote
@@ -100,16 +100,24 @@ class Jobs:
         """Ask it to stop at its next checkpoint; Conflict where it cannot."""
         return await self._steer(job_id, "pause")
 
-    async def resume(self, job_id: str) -> Job:
-        """Let it go on from its last checkpoint; Conflict where it cannot."""
-        return await self._steer(job_id, "resume")
+    async def resume(self, job_id: str, choice: str | None = None) -> Job:
+        """Let it go on from its last checkpoint; Conflict where it cannot.
+
+        Args:
+            choice: for a job that waits for one: one of the `choices` in its `waiting`.
+        """
+        return await self._steer(job_id, "resume", {} if choice is None else {"choice": choice})
 
     async def retry(self, job_id: str) -> Job:
         """Try a failed job again; Conflict where it cannot."""
         return await self._steer(job_id, "retry")
 
-    async def fork(self, job_id: str, step: str | None = None) -> Job:
-        """Return a new job that starts from a step of this one; None for its last."""
+    async def fork(self, job_id: str, step: int | None = None) -> Job:
+        """Return a new job that shares the steps of this one.
+
+        Args:
+            step: ordinal of the last that is shared, 0 for none; None for all that are finished.
+        """
         return await self._steer(job_id, "fork", {} if step is None else {"step": step})
 
     async def steps(self, job_id: str) -> Rows:
@@ -250,12 +258,17 @@ class Tokens:
         return rows(await self._request("GET", f"{_API}/tokens"), "tokens")
 
     async def create(
-        self, user: str, *, scope: str | None = None, expires: str | None = None
+        self, user: str, scopes: Sequence[str], *, expires_s: float | None = None, name: str = ""
     ) -> Json:
-        """Create a token; its secret is in the answer and nowhere else."""
-        body = {"user": user, "scope": scope, "expires": expires}
-        given = {name: value for name, value in body.items() if value is not None}
-        token: Json = await self._request("POST", f"{_API}/tokens", body=given)
+        """Create a token; its secret is in the answer and nowhere else.
+
+        Args:
+            scopes: what it allows, such as `jobs:read`; `*` for everything.
+            expires_s: its life in seconds; None for until it is revoked.
+            name: what it is for.
+        """
+        body = {"user": user, "scope": list(scopes), "expires_s": expires_s, "name": name}
+        token: Json = await self._request("POST", f"{_API}/tokens", body=body)
         return token
 
     async def revoke(self, token_id: str) -> None:

@@ -113,11 +113,9 @@ async def test_each_call_goes_where_the_contract_says(
     for verb in ("cancel", "pause", "resume", "retry", "fork"):
         called = await call(getattr(client.jobs, verb)("j1"))
         assert called == ("POST", f"{api}/jobs/j1/{verb}", {})
-    assert await call(client.jobs.fork("j1", "plan")) == (
-        "POST",
-        f"{api}/jobs/j1/fork",
-        {"step": "plan"},
-    )
+    assert await call(client.jobs.fork("j1", 2)) == ("POST", f"{api}/jobs/j1/fork", {"step": 2})
+    chosen = await call(client.jobs.resume("j1", "again"))
+    assert chosen == ("POST", f"{api}/jobs/j1/resume", {"choice": "again"})
     assert await call(client.jobs.steps("j1")) == ("GET", f"{api}/jobs/j1/steps", None)
     assert await call(client.jobs.checkpoints("j1")) == ("GET", f"{api}/jobs/j1/checkpoints", None)
     assert await call(client.jobs.events("j1", after_seq=4)) == (
@@ -158,7 +156,9 @@ async def test_each_call_goes_where_the_contract_says(
     assert await call(client.models.pull("m")) == ("POST", f"{api}/models/pull", {"name": "m"})
     assert await call(client.models.remove("m")) == ("DELETE", f"{api}/models/m", None)
     assert await call(client.tokens.list()) == ("GET", f"{api}/tokens", None)
-    assert await call(client.tokens.create("me")) == ("POST", f"{api}/tokens", {"user": "me"})
+    asked = {"user": "me", "scope": ["jobs:read"], "expires_s": 60, "name": ""}
+    created = await call(client.tokens.create("me", ["jobs:read"], expires_s=60))
+    assert created == ("POST", f"{api}/tokens", asked)
     assert await call(client.tokens.revoke("t1")) == ("DELETE", f"{api}/tokens/t1", None)
 
 
