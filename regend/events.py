@@ -34,6 +34,8 @@ EVENT_TYPES: Final = frozenset(
     value for name, value in list(globals().items()) if name.isupper() and isinstance(value, str)
 )
 
+JOB_ENDINGS: Final = (JOB_COMPLETED, JOB_FAILED, JOB_CANCELLED)
+
 # What an agent in a worker may emit itself; the rest is the engine's to say.
 WORKER_EVENT_TYPES: Final = frozenset(
     {MODEL_CHUNK, MODEL_COMPLETE, SEARCH_RESULT, TOOL_CALL, TOOL_RESULT, JOB_PROGRESS, JOB_RESUMED}

@@ -11,17 +11,14 @@ import contextlib
 
 from aiohttp import web
 
-from regend import events
 from regend.api.access import Access
 from regend.api.call import Call
 from regend.api.tokens import Grant
 from regend.errors import BadInput
-from regend.events import Event
+from regend.events import JOB_ENDINGS, Event
 from regend.jobs.service import Jobs
 from regend.limits import CATCH_UP_PAGE_LENGTH, CLIENT_STALL_S, HEARTBEAT_COMMENT_S
 from regend.store import Store
-
-_ENDINGS = (events.JOB_COMPLETED, events.JOB_FAILED, events.JOB_CANCELLED)
 
 
 class EventStream:
@@ -71,7 +68,7 @@ class EventStream:
                 await self._store.bell.wait(HEARTBEAT_COMMENT_S - quiet_s, rung)
                 continue
             written_s = now_s()
-            if page and page[-1].type in _ENDINGS and await self._is_over(grant, job_id, cursor):
+            if page and page[-1].type in JOB_ENDINGS and await self._is_over(grant, job_id, cursor):
                 break
         await response.write_eof()
 

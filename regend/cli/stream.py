@@ -20,10 +20,8 @@ from regend.cli.failure import NOT_RUNNING_CODE
 from regend.cli.terminal import say
 from regend.cli.wire import Dropped, Exchange, Unreachable
 from regend.errors import RegendError
-from regend.events import JOB_CANCELLED, JOB_COMPLETED, JOB_FAILED
+from regend.events import JOB_ENDINGS
 from regend.limits import HEARTBEAT_COMMENT_S, STREAM_BACKOFF_FIRST_S
-
-ENDINGS = (JOB_COMPLETED, JOB_FAILED, JOB_CANCELLED)
 
 _SILENCE_S = 3 * HEARTBEAT_COMMENT_S  # the daemon says something at least every heartbeat
 _LONGEST_WAIT_S = 3.0  # a person is watching; STREAM_BACKOFF_LAST_S would feel like forever
@@ -52,7 +50,7 @@ def events(daemon: Daemon, job_id: str, after_seq: int = 0) -> Iterator[Event]:
                         continue
                     cursor = event["seq"]
                     yield event
-                    if event["type"] in ENDINGS and _is_over(daemon, job_id, cursor):
+                    if event["type"] in JOB_ENDINGS and _is_over(daemon, job_id, cursor):
                         return
             gone = False
         except Dropped:

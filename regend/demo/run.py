@@ -18,7 +18,6 @@ from regend.errors import Failed
 from regend.jobs.journal import join_chunks
 from regend.limits import MAX_PAGE_LENGTH
 
-_ENDINGS = (events.JOB_COMPLETED, events.JOB_FAILED, events.JOB_CANCELLED)
 DISTURB_AFTER_TOKENS = 40
 
 Disturbance = Callable[[str], Awaitable[None]]
@@ -114,7 +113,7 @@ async def follow(
                 run.shown_tokens = reached
                 disturbed_s = time.monotonic()
                 await disturb(run.job_id)
-            if item.type in _ENDINGS:
+            if item.type in events.JOB_ENDINGS:
                 break
     await _collect(client, run)
     if disturb is not None and disturbed_s is None:

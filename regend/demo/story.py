@@ -21,7 +21,6 @@ QUESTION = "What is trafilatura good for?"
 SOURCE = "trafilatura"
 FACTS = ("gather text", "web")
 SEED = 7
-_ENDINGS = (events.JOB_COMPLETED, events.JOB_FAILED, events.JOB_CANCELLED)
 
 
 async def tell(home: Home, screen: Screen) -> bool:
@@ -107,7 +106,7 @@ class _Stage:
                         continue
                     if item.type == events.JOB_PROGRESS:
                         bar.update(task, completed=size * item.data["progress"] / 100)
-                    if item.type in _ENDINGS:
+                    if item.type in events.JOB_ENDINGS:
                         break
             bar.update(task, completed=size)
         ended = await self._client.jobs.get(job["id"])
