@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -77,7 +76,3 @@ def _load(program: str) -> Callable[[GeneratingRuntime], Any]:
         raise Failed("no_program", "This daemon has no agent for this type of job.")
     found: Callable[[GeneratingRuntime], Any] = getattr(importlib.import_module(module), name)
     return found
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

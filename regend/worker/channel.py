@@ -38,14 +38,12 @@ class Channel:
         self._last_id = 0
         self.begun: queue.SimpleQueue[Frame] = queue.SimpleQueue()
         self.stop_reason: str | None = None
-        self.activity = 0
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
         threading.Thread(target=self._beat, name="beat", daemon=True).start()
 
     def send(self, frame: Frame) -> None:
         """Send a frame; ends the process where the daemon is gone."""
         wire = memoryview(encode(frame))
-        self.activity += 1
         with self._lock:
             try:
                 while wire:
@@ -98,7 +96,7 @@ class Channel:
     def _beat(self) -> None:
         pause = threading.Event()
         while not pause.wait(HEARTBEAT_INTERVAL_S):
-            self.send({"op": "beat", "progress": self.activity})
+            self.send({"op": "beat"})
 
 
 def die_with_parent() -> None:

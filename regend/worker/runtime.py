@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from regend.errors import Failed, RegendError
-from regend.events import MODEL_CHUNK
+from regend.events import JOB_PROGRESS, MODEL_CHUNK
 from regend.jobs.frames import Frame
 from regend.jobs.reports import split_chunk
 from regend.jsontext import digest, dumps
@@ -55,7 +55,6 @@ class Runtime:
         self.model: str = begin["model"]
         self.seed: int = int(self.input.get("seed", begin["seed"]))
         self.channel = channel
-        self.begin = begin
         self._recorded = {step[0]: step for step in begin["steps"]}
         self._ordinal = 0
         self._inside: str | None = None
@@ -97,7 +96,7 @@ class Runtime:
 
     def progress(self, percent: float, step: str) -> None:
         """Show how far the job is."""
-        self.emit("job:progress:v1", {"progress": percent, "step": step})
+        self.emit(JOB_PROGRESS, {"progress": percent, "step": step})
 
     def call(self, service: str, **arguments: Any) -> Any:
         """Call a service of the daemon and return its value.
