@@ -1,8 +1,8 @@
 """The `regend` command: a client of the daemon like any other.
 
 Rules
-1. It speaks HTTP to the daemon and never opens the database; `backup` and `restore` alone work on
-   the files, through `store.backup`.
+1. It speaks HTTP to the daemon. The files themselves are read by `backup`, `doctor` and
+   `diagnostics` alone, and written by `restore` alone, while no daemon runs.
 2. Data goes to stdout, messages to stderr; colours and moving lines only to a terminal.
 3. What a person meets is a plain sentence and a remedy, never a traceback.
 4. A short command is over before it is noticed: nothing is imported that it does not use. That is

@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 
 from regend import __version__
 from regend.cli.daemon import Daemon
+from regend.cli.failure import NOT_RUNNING_CODE
 from regend.cli.text import size
 from regend.cli.wire import Dropped, Exchange, Unreachable, parse_place
 from regend.config import Config, load_config
@@ -145,7 +146,7 @@ def check_daemon(home: Home) -> Finding:
         health = daemon.health()
         daemon.get("/jobs", {"limit": 1})
     except RegendError as error:
-        level: Level = "warn" if error.code == "daemon_not_running" else "fail"
+        level: Level = "warn" if error.code == NOT_RUNNING_CODE else "fail"
         return Finding("daemon", level, error.message, error.hint)
     if health["status"] != "ok":
         message = f"It says: {health.get('fault') or health['status']}."

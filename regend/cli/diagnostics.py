@@ -153,7 +153,7 @@ def _without_secrets(value: Any) -> Any:
 
 
 def _tables(database: Path) -> Any:
-    """Return how many rows each table has, and which steps of the schema were applied."""
+    """Return how many rows each table has."""
     if not database.exists():
         return {}
     try:

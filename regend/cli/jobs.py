@@ -12,18 +12,8 @@ from regend.cli.daemon import Daemon, quote
 from regend.cli.table import Cell, Column, print_table
 from regend.cli.terminal import out, out_json, paint, say
 from regend.cli.text import duration, escaped, line
-from regend.cli.view import age_of, lasted_s, short_id, short_ids, state_cell
+from regend.cli.view import STATES, age_of, lasted_s, short_id, short_ids, state_cell
 
-_STATES = (
-    "pending",
-    "created",
-    "running",
-    "waiting",
-    "paused",
-    "completed",
-    "failed",
-    "cancelled",
-)
 _PAGE = 200
 
 
@@ -51,7 +41,7 @@ def jobs() -> None:
 @jobs.command(
     "list", examples=["regend jobs list", "regend jobs list --state pending --type research --json"]
 )
-@click.option("--state", type=click.Choice(_STATES), help="Only jobs in this state.")
+@click.option("--state", type=click.Choice(("pending", *STATES)), help="Only jobs in this state.")
 @click.option("--type", "job_type", help="Only jobs of this type.")
 @click.option("-q", "--query", help="Only jobs whose title contains this.")
 @click.option("-n", "--limit", type=click.IntRange(1, 1000), default=20, help="How many at most.")

@@ -25,7 +25,7 @@ class LiveLine:
 
     def show(self, text: str, style: str = "") -> None:
         """Draw a state in place of the last one."""
-        self._draw(text, style)
+        self._write(paint(fit(line(text), columns(sys.stderr) - 1), style, sys.stderr))
 
     def bar(self, share: float, text: str) -> None:
         """Draw how much is done, from 0 to 1, with a word on what."""
@@ -43,9 +43,6 @@ class LiveLine:
             sys.stderr.write("\r\x1b[2K")
             sys.stderr.flush()
             self._shown = ""
-
-    def _draw(self, text: str, style: str) -> None:
-        self._write(paint(fit(line(text), columns(sys.stderr) - 1), style, sys.stderr))
 
     def _write(self, drawn: str) -> None:
         if not self._moving or drawn == self._shown:
