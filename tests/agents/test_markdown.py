@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -25,6 +25,8 @@ def _shown(markdown: str) -> str:
     return html
 
 
+@example("0.")
+@example("12) x")
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
 def test_an_escaped_text_is_shown_as_it_is(text: str) -> None:
     assert _shown(escaped(text)).strip() == visible(text).strip()

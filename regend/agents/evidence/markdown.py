@@ -40,7 +40,8 @@ _DRESS = (
 )
 _CODE_SPAN = re.compile(r"(?<!`)(`{1,2})(?!`)([^`\n]{1,300}(?:\n[^`\n]{1,300})?)(?<!`)\1(?![`\w_])")
 _SPECIAL = re.compile(r"[\\`*\[\]<>~|&]|(?<![^\W_])_|_(?![^\W_])")
-_LINE_START = re.compile(r"^(\s*)([#+=-]|\d{1,9}(?=[.)]))")
+# Of a number in a list it is the point that is escaped: a backslash before a digit would be shown.
+_LINE_START = re.compile(r"^(\s*(?:\d{1,9}(?=[.)]))?)([#+=-]|(?<=\d)[.)])")
 
 
 def visible(text: str) -> str:
