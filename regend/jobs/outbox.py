@@ -95,10 +95,11 @@ class Outbox:
 
             try:
                 return await self.patiently(lambda: self._store.write(write))
-            except RegendError:
-                # The operation was refused and took what was to be shown before it along.
+            except (RegendError, sqlite3.Error, OverflowError):
+                # The operation was refused and took what was to be written before it along.
                 self._drafts = drafts + self._drafts
                 self._bytes += sum(len(draft.data) for draft in drafts)
+                self._progress = self._progress or progress
                 raise
 
     async def patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
