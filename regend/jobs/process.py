@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+from regend.environment import for_child
 from regend.jobs.frames import Frame, FrameReader, encode
 from regend.limits import KIB, MAX_WORKER_STDERR_BYTES
 
@@ -31,7 +32,7 @@ class WorkerProcess:
 
     @staticmethod
     async def start(environment: Mapping[str, str]) -> WorkerProcess:
-        """Start a worker that waits for its `begin`."""
+        """Start a worker that waits for its `begin`; of the environment it gets what it needs."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",  # the folder that the daemon was started in has no say in what is imported
@@ -42,7 +43,7 @@ class WorkerProcess:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=dict(environment),
+            env=for_child(environment),
             start_new_session=os.name != "nt",
         )
         return WorkerProcess(process)

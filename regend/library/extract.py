@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+from regend.environment import for_child
 from regend.errors import BadInput, RegendError, TooLarge, WrongMediaType
 from regend.library.passages import HEADING_SEPARATOR, split
 from regend.library.words import guess_language
@@ -260,6 +262,7 @@ async def _answer_of_child(kind: str, data: bytes) -> bytes:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
+        env=for_child(os.environ),
     )
     try:
         async with asyncio.timeout(EXTRACT_TIMEOUT_S):

@@ -25,6 +25,7 @@ import aiohttp
 from yarl import URL
 
 from regend import limits
+from regend.environment import for_pip
 from regend.errors import Failed, Refused, Retryable
 
 BytesProgress = Callable[[int, int], None]
@@ -59,7 +60,7 @@ async def fetch_wheel(requirement: str, folder: Path, on_bytes: BytesProgress) -
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"},
+        env={**for_pip(os.environ), "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"},
         start_new_session=True,
     )
     try:

@@ -11,8 +11,11 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from regend import limits
+from regend.environment import for_child
 from regend.errors import Failed, RegendError, Retryable
 from regend.models.catalogue import EMBEDDINGS
 from regend.models.planning import HostPlan
@@ -91,7 +94,8 @@ class HostProcess:
         """Start the process and wait until it serves.
 
         Raises:
-            Failed: `model_load_failed`; llama.cpp cannot load the file.
+            Failed: `model_load_failed`; llama.cpp cannot load the file. `model_host_broken`; what
+                was started is no model host.
             Retryable: `model_host_died` or `model_host_slow`.
         """
         model = self.plan.model
@@ -101,7 +105,7 @@ class HostProcess:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
-            env={**_PATIENT_THREADS, **os.environ},
+            env={**_PATIENT_THREADS, **for_child(os.environ)},
         )
         self._watcher = asyncio.create_task(self._watch(process), name=f"watch {model.name}")
         try:
@@ -123,21 +127,33 @@ class HostProcess:
         with contextlib.suppress(ConnectionError):  # it died; the answer below will tell
             process.stdin.write(self._settings())
             await process.stdin.drain()
-        line = await process.stdout.readline()
-        if not line:
-            await self.wait()
-            raise Retryable(
-                "model_host_died",
-                f"The host of the model “{self.plan.model.name}” died while loading "
-                f"(exit {process.returncode}). {self.last_words()}".strip(),
-                hint="The file may be damaged or too large for the memory: pull it again, or use "
-                "a smaller model.",
-            )
-        answer = json.loads(line)
-        if "error" in answer:
-            error = RegendError.from_dict(answer["error"])
-            raise error if isinstance(error, Failed) else Failed(error.code, error.message)
-        return _Ready(answer["port"], answer["build"], answer["machine"])
+        try:
+            line = await process.stdout.readline()
+            if not line:
+                raise await self._died_while_loading(process)
+            return _read_introduction(line)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise await self._is_no_host() from error
+
+    async def _died_while_loading(self, process: asyncio.subprocess.Process) -> Retryable:
+        await self.wait()
+        return Retryable(
+            "model_host_died",
+            f"The host of the model “{self.plan.model.name}” died while loading "
+            f"(exit {process.returncode}). {self.last_words()}".strip(),
+            hint="The file may be damaged or too large for the memory: pull it again, or use "
+            "a smaller model.",
+        )
+
+    async def _is_no_host(self) -> Failed:
+        self.kill()
+        await self.wait()
+        return Failed(
+            "model_host_broken",
+            f"What was started for the model “{self.plan.model.name}” is no model host. "
+            f"{self.last_words()}".strip(),
+            hint="Install regend anew: its model host does not start as it should.",
+        )
 
     def _settings(self) -> bytes:
         model = self.plan.model
@@ -183,3 +199,43 @@ class HostProcess:
         """Wait until the process is gone and its death was told."""
         if self._watcher is not None:
             await asyncio.shield(self._watcher)
+
+    def held_bytes(self) -> int:
+        """Return the memory that the process holds now; 0 where the system does not tell."""
+        try:
+            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        except (OSError, ValueError, IndexError):
+            return 0
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    async def answers(self) -> bool:
+        """Return whether it serves; others may learn of its death before we do."""
+        health = await self._exchange("GET /health HTTP/1.0\r\n\r\n")
+        return b" 200 " in health[:15]
+
+    async def is_idle(self) -> bool:
+        """Return whether no slot computes; a host deep in a batch does not even answer."""
+        request = f"GET /slots HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self.api_key}"
+        answer = await self._exchange(request + "\r\nConnection: close\r\n\r\n")
+        return b" 200 " in answer[:15] and b'"is_processing":true' not in answer
+
+    async def _exchange(self, request: str) -> bytes:
+        """Send a request and return the beginning of its answer; empty where none comes."""
+        parts = urlsplit(self.url)
+        try:
+            async with asyncio.timeout(limits.HOST_CONNECT_TIMEOUT_S):
+                reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+                with contextlib.closing(writer):
+                    writer.write(request.encode())
+                    return await reader.read(limits.HOST_ANSWER_BYTES)
+        except (OSError, TimeoutError):
+            return b""
+
+
+def _read_introduction(line: bytes) -> _Ready:
+    """Return what a host's first line says, or raise the error that it tells."""
+    answer = json.loads(line)
+    if "error" in answer:
+        error = RegendError.from_dict(answer["error"])
+        raise error if isinstance(error, Failed) else Failed(error.code, error.message)
+    return _Ready(int(answer["port"]), str(answer["build"]), str(answer["machine"]))
