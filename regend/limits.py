@@ -32,6 +32,9 @@ HEAD_TIMEOUT_S = 15.0  # from connecting to the end of the first request's head
 MAX_LINE_BYTES = 64 * KIB  # of a request: 4000 characters of Hindi in a query are 36 KB
 BODY_TIMEOUT_S = 60.0  # for a JSON body, and between two pieces of an upload
 KEEP_ALIVE_S = 75.0  # for the next whole head on a connection that served one
+ANSWER_STALL_S = 30.0  # a connection that takes nothing for so long is cut
+LARGE_ANSWER_BYTES = 1 * MIB  # larger ones are counted while they wait for their readers
+WAITING_ANSWERS_BYTES = 128 * MIB  # about two of the longest documents
 
 # Jobs
 MAX_STEPS = 10_000  # a job that runs more is looping
@@ -82,6 +85,10 @@ PROVIDER_ANSWER_BYTES = 4 * MIB
 PROVIDER_MODELS = 1000  # of one connected server
 SLOT_STOP_S = 1.0  # a slot whose stream was closed stops at the end of its batch
 HOST_ANSWER_BYTES = 64 * KIB
+HOST_MEMORY_LOOK_S = 2.0  # between two looks at what a model host holds; a look takes microseconds
+HOST_MEMORY_MUCH = 1.5  # times its plan, and the margin: it leaks, and ends when nobody uses it
+HOST_MEMORY_MARGIN_BYTES = 512 * MIB  # plans of small models are estimates of little
+HOST_MEMORY_MOST = 3.0  # times its plan: it ends at once, before the machine swaps
 HOST_CONNECT_TIMEOUT_S = 5.0  # a model host on loopback that does not accept is dead
 DOWNLOAD_CHUNK_BYTES = 1 * MIB
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +27,9 @@ CHAT = "chat"
 JSON_SCHEMA = "json_schema"
 TOOLS = "tools"
 EMBEDDINGS = "embeddings"
+
+# For a model of which nothing is known: what Ollama does with one.
+USUAL_SAMPLING: Mapping[str, float] = {"temperature": 0.8, "top_p": 0.9, "repeat_penalty": 1.1}
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Entry:
         quality: how far its own words may be trusted: `small`, `medium` or `large`.
         template: family of the chat template.
         description: one sentence for listings.
+        sampling: what its makers advise, as `Lease.sampling`.
     """
 
     name: str
@@ -87,6 +91,7 @@ class Entry:
     quality: str
     template: str
     description: str = ""
+    sampling: Mapping[str, float] = field(default_factory=lambda: USUAL_SAMPLING)
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,8 @@ EMBEDDED = (
         quality="small",
         template="chatml",
         description="SmolLM2 135M Instruct: runs anywhere, writes simple English.",
+        # Its card's, and a penalty: without, a model of this size soon says the same for ever.
+        sampling={"temperature": 0.2, "top_p": 0.9, "repeat_penalty": 1.1},
     ),
 )
 
@@ -192,6 +199,12 @@ def find_installed(name: str, home: Home) -> InstalledModel | None:
     """
     record = _find_record(home, name)
     return record if record is not None and record.path.is_file() else None
+
+
+def sampling_of(name: str) -> dict[str, float]:
+    """Return how the next token of a model is chosen where a request does not say."""
+    advised = (entry.sampling for entry in EMBEDDED if entry.name == name)
+    return dict(next(advised, USUAL_SAMPLING))
 
 
 def listing(home: Home) -> list[dict[str, Any]]:

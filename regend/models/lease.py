@@ -26,6 +26,8 @@ class Lease:
         capabilities: of `chat`, `json_schema`, `tools`, `embeddings`.
         host_id: this life of the model host; empty for a connected server.
         quality: `small`, `medium` or `large`: how far the model's own words may be trusted.
+        sampling: what suits the model where a request does not say: `temperature`, `top_p`,
+            `repeat_penalty`; empty for a connected server, which knows best itself.
     """
 
     id: str
@@ -42,6 +44,7 @@ class Lease:
     capabilities: tuple[str, ...]
     host_id: str
     quality: str
+    sampling: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the lease as plain values for a frame."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,10 @@ from regend import limits
 from regend.clock import Clock
 from regend.config import ModelsConfig, ProviderConfig
 from regend.errors import NotFound
+from regend.models.lease import Lease
+
+# What such a server is asked for; it answers with an error where a model of it cannot.
+CAPABILITIES = ("chat", "json_schema", "tools", "embeddings")
 
 USUAL_ADDRESSES = (
     ("ollama", "http://127.0.0.1:11434"),
@@ -41,6 +46,26 @@ class Provider:
     url: str
     api_key: str
     models: tuple[str, ...]
+
+    def lease(self, model: str) -> Lease:
+        """Return the right to ask this server for a model; it needs no giving back."""
+        return Lease(
+            id=secrets.token_hex(8),
+            kind="openai",
+            model=model,
+            url=self.url,
+            api_key=self.api_key,
+            slot=-1,
+            context_tokens=0,
+            digest="",
+            build="",
+            machine="",
+            slots_dir="",
+            capabilities=CAPABILITIES,
+            host_id="",
+            quality="medium",
+            sampling={},
+        )
 
 
 class Providers:
@@ -132,10 +157,6 @@ class Providers:
         async with aiohttp.ClientSession(timeout=timeout) as session:
             answers = await asyncio.gather(*(_ask(session, one) for one in self._configured))
         return tuple(answer for answer in answers if answer is not None)
-
-
-# What such a server is asked for; it answers with an error where a model of it cannot.
-CAPABILITIES = ("chat", "json_schema", "tools", "embeddings")
 
 
 def _normal(config: ProviderConfig) -> ProviderConfig:

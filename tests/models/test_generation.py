@@ -211,4 +211,5 @@ def nowhere() -> Lease:
         capabilities=(),
         host_id="",
         quality="small",
+        sampling={},
     )

@@ -11,10 +11,11 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from regend import limits
 from regend.clock import SystemClock
 from regend.config import Home
 from regend.errors import Busy, NotFound, Refused, RegendError
-from regend.models import catalogue, pull
+from regend.models import catalogue, planning, pull
 from regend.models.lease import Lease
 from regend.models.pool import ModelPool
 from tests.models.attempts import kill_host
@@ -43,13 +44,17 @@ async def test_a_lease_survives_its_way_to_a_worker(pool: ModelPool) -> None:
     pool.release(lease)
 
 
-async def test_the_host_is_recognisable_and_shows_no_secret_in_ps(pool: ModelPool) -> None:
+async def test_the_host_is_recognisable_and_holds_no_secret_that_others_could_read(
+    pool: ModelPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "of another service")
     lease = await pool.acquire(MODEL, owner="job-1")
     (row,) = pool.running()
     arguments = Path(f"/proc/{row['pid']}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     environment = Path(f"/proc/{row['pid']}/environ").read_bytes().decode()
     assert f"regend model {MODEL}" in arguments
     assert lease.api_key not in arguments + environment
+    assert "SOME_API_KEY" not in environment and "PATH=" in environment
     assert row["users"] == ["job-1"] and row["busy_slots"] == 1 and row["state"] == "ready"
     pool.release(lease)
 
@@ -89,22 +94,79 @@ async def test_a_waiter_that_gives_up_takes_no_slot_with_it(pool: ModelPool) -> 
     assert pool.running()[0]["busy_slots"] == 0
 
 
-async def test_a_dead_host_is_noticed_and_its_leases_are_lost(model_home: Home) -> None:
-    lost: list[Lease] = []
-    pool = ModelPool(model_home, small_config(), SystemClock(), on_lost=lost.append)
+async def until_no_host_runs(pool: ModelPool) -> None:
+    async with asyncio.timeout(20):
+        while pool.running():
+            await asyncio.sleep(0.02)
+
+
+async def test_a_dead_host_is_noticed_and_its_leases_are_void(pool: ModelPool) -> None:
     lease = await pool.acquire("")
-    assert not pool.is_lost(lease)
     kill_host(pool)
-    async with asyncio.timeout(10):
-        while not lost:
-            await asyncio.sleep(0.01)
-    assert lost == [lease] and pool.is_lost(lease)
+    await until_no_host_runs(pool)
     fresh = await pool.acquire("")
     assert fresh.host_id != lease.host_id
     pool.release(lease)
-    assert not pool.is_lost(fresh)
+    assert pool.running()[0]["busy_slots"] == 1, "a void lease takes nothing from its successor"
     pool.release(fresh)
-    await pool.close()
+
+
+async def test_a_child_that_is_no_model_host_fails_all_who_wait_and_its_words_are_told(
+    pool: ModelPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = tmp_path / "python"
+    monkeypatch.setattr(sys, "executable", str(child))
+    for said in ("Hello, how are you?", "{}", "[]", '{"port": null}', "x" * 100_000, r"\377"):
+        child.write_text(f"#!/bin/sh\necho 'wrong door' >&2; printf '{said}\\n'; exec sleep 60\n")
+        child.chmod(0o700)
+        async with asyncio.timeout(20):
+            results = await asyncio.gather(
+                pool.acquire(""), pool.acquire(""), return_exceptions=True
+            )
+        for result in results:
+            assert isinstance(result, RegendError) and result.code == "model_host_broken"
+            assert "wrong door" in result.message
+        assert pool.running() == []
+
+
+def plan_little(monkeypatch: pytest.MonkeyPatch, planned_bytes: int) -> None:
+    """Make hosts take more than was planned for them, as one that leaks does."""
+    monkeypatch.setattr(limits, "HOST_MEMORY_LOOK_S", 0.05)
+    monkeypatch.setattr(limits, "HOST_MEMORY_MARGIN_BYTES", 0)
+    monkeypatch.setattr(planning, "plan_memory", lambda *_: planned_bytes)
+
+
+async def test_a_host_that_holds_beyond_all_measure_is_ended_under_its_users(
+    pool: ModelPool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan_little(monkeypatch, limits.MIB)
+    lease = await pool.acquire("")
+    await until_no_host_runs(pool)
+    assert "ends at once" in caplog.text
+    pool.release(lease)
+
+
+async def test_a_host_that_holds_too_much_is_lent_no_more_and_ends_with_its_last_lease(
+    pool: ModelPool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lease = await pool.acquire("")
+    held = int(Path(f"/proc/{pool.running()[0]['pid']}/statm").read_text().split()[1])
+    kill_host(pool)
+    await until_no_host_runs(pool)
+    plan_little(monkeypatch, held * os.sysconf("SC_PAGE_SIZE") // 2)
+
+    lease = await pool.acquire("")
+    async with asyncio.timeout(20):
+        while "ends when nobody uses it" not in caplog.text:
+            await asyncio.sleep(0.02)
+    waiting = asyncio.create_task(pool.acquire(""))
+    await asyncio.sleep(0.3)
+    assert not waiting.done() and pool.running()[0]["busy_slots"] == 1
+    pool.release(lease)
+    async with asyncio.timeout(20):
+        fresh = await waiting
+    assert fresh.host_id != lease.host_id
+    pool.release(fresh)
 
 
 async def test_a_frozen_host_is_replaced(pool: ModelPool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,6 +132,7 @@ def lease_of(url: str) -> Lease:
         capabilities=CAPABILITIES,
         host_id="",
         quality="medium",
+        sampling={},
     )
 
 

@@ -1,0 +1,292 @@
+"""The lives of model hosts: started by need, lent slot by slot, watched, ended.
+
+Invariants:
+1. A slot belongs to at most one lease; those of a host that died belong to nobody.
+2. A host that nobody uses ends after a while, and at once where somebody else needs its memory.
+3. A host that holds far more memory than was planned for it is lent no more, and ends with its last
+   lease; one that holds beyond all measure ends at once. Its jobs go on in the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from regend import limits
+from regend.clock import Clock, rfc3339
+from regend.errors import Busy, RegendError
+from regend.models import catalogue
+from regend.models.hosting import HostProcess
+from regend.models.lease import Lease
+from regend.models.planning import HostPlan
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Host:
+    """A host and who uses it.
+
+    Attributes:
+        leases: by slot.
+        owners: of the leases, by their ids.
+        swollen: it holds far more memory than was planned for it.
+    """
+
+    process: HostProcess
+    started_at: str
+    leases: dict[int, Lease] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+    idle_since_s: float = 0.0
+    idle_timer: asyncio.TimerHandle | None = None
+    swollen: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of its model."""
+        return self.process.plan.model.name
+
+    @property
+    def idle(self) -> bool:
+        """Whether it serves and nobody uses it."""
+        return self.process.ready and not self.leases
+
+    def free_slot(self) -> int | None:
+        """Return the lowest slot that may be lent; None where there is none."""
+        if self.swollen or not self.process.ready:
+            return None
+        free = (slot for slot in range(self.process.plan.slots) if slot not in self.leases)
+        return next(free, None)
+
+    def lend(self, slot: int, owner: str) -> Lease:
+        """Give a free slot away; the host is idle no more."""
+        process, model = self.process, self.process.plan.model
+        lease = Lease(
+            id=secrets.token_hex(8),
+            kind="embedded",
+            model=model.name,
+            url=process.url,
+            api_key=process.api_key,
+            slot=slot,
+            context_tokens=process.plan.context_tokens,
+            digest=model.sha256,
+            build=process.build,
+            machine=process.machine,
+            slots_dir=str(process.plan.slots_dir),
+            capabilities=model.capabilities,
+            host_id=process.id,
+            quality=model.quality,
+            sampling=catalogue.sampling_of(model.name),
+        )
+        self.leases[slot] = lease
+        self.owners[lease.id] = owner
+        self.stop_idling()
+        return lease
+
+    def take_back(self, lease: Lease) -> bool:
+        """Free the slot of a lease; False where it is another's by now."""
+        if self.leases.get(lease.slot) != lease:
+            return False
+        del self.leases[lease.slot]
+        del self.owners[lease.id]
+        return True
+
+    def stop_idling(self) -> None:
+        """Let it live, or be dead, without a timer."""
+        if self.idle_timer is not None:
+            self.idle_timer.cancel()
+            self.idle_timer = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the host as a JSON object for `GET /models/running`."""
+        plan = self.process.plan
+        return {
+            "name": self.name,
+            "pid": self.process.pid,
+            "state": "ready" if self.process.ready else "loading",
+            "slots": plan.slots,
+            "busy_slots": len(self.leases),
+            "users": sorted(owner for owner in self.owners.values() if owner),
+            "context_tokens": plan.context_tokens,
+            "memory_bytes": plan.memory_bytes,
+            "started_at": self.started_at,
+        }
+
+
+class Hosts:
+    """The hosts of a daemon, at most one to a model. Belongs to one event loop.
+
+    Args:
+        idle_unload_s: how long one that nobody uses stays.
+        changed: called when one became ready, is gone, or has a slot free again.
+        failed: called with a model's name and the reason when its host could not be started.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        idle_unload_s: float,
+        changed: Callable[[], None],
+        failed: Callable[[str, RegendError], None],
+    ) -> None:
+        self._clock = clock
+        self._idle_unload_s = idle_unload_s
+        self._changed = changed
+        self._failed = failed
+        self._hosts: dict[str, Host] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def __iter__(self) -> Iterator[Host]:
+        """Iterate over those that there are now."""
+        return iter(list(self._hosts.values()))
+
+    def get(self, model_name: str) -> Host | None:
+        """Return the host of a model, which may still be loading; None where there is none."""
+        return self._hosts.get(model_name)
+
+    def of(self, lease: Lease) -> Host | None:
+        """Return the living host of a lease; None for a connected server too."""
+        host = self._hosts.get(lease.model)
+        return host if host is not None and host.process.id == lease.host_id else None
+
+    def start(self, plan: HostPlan) -> None:
+        """Start a host; `changed` or `failed` tells what became of it."""
+        process = HostProcess(plan, self._on_death)
+        host = Host(process, rfc3339(self._clock.wall_ms()))
+        self._hosts[host.name] = host
+        self._spawn(self._live(host), f"host of {host.name}")
+
+    def release(self, lease: Lease) -> None:
+        """Take a lease back; safe to repeat, and after its host died."""
+        host = self.of(lease)
+        if host is not None and host.take_back(lease):
+            if not host.leases:
+                self._start_idling(host)
+            self._changed()
+
+    def interrupt(self, lease: Lease) -> None:
+        """Kill the host of a lease if it is still busy in a while, with nobody on it."""
+        host = self.of(lease)
+        if host is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(limits.SLOT_STOP_S, self._look_after, host)
+
+    def make_room(self, missing_bytes: int) -> None:
+        """End idle hosts, longest idle first, until so much memory comes free or none is left."""
+        idle = [host for host in self if host.idle]
+        for host in sorted(idle, key=lambda host: host.idle_since_s):
+            if missing_bytes <= 0:
+                break
+            host.process.kill()  # `changed` tells when it is gone
+            missing_bytes -= host.process.plan.memory_bytes
+
+    async def end(self, model_name: str) -> None:
+        """End the host of a model whoever uses it, and wait until it is gone."""
+        host = self.get(model_name)
+        if host is not None:
+            host.process.kill()
+            await host.process.wait()
+
+    async def close(self) -> None:
+        """End all hosts; returns when nothing of them runs."""
+        self._closed = True
+        for host in self:
+            host.process.kill()
+        for host in self:
+            await host.process.wait()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _live(self, host: Host) -> None:
+        """Bring a host up, and keep an eye on it until it is gone."""
+        try:
+            await host.process.start()
+        except (RegendError, OSError) as error:
+            reason = error if isinstance(error, RegendError) else _cannot_start(host.name, error)
+            self._failed(host.name, reason)
+            await host.process.wait()
+            self._forget(host)
+            self._changed()
+            return
+        if self._closed:
+            host.process.kill()
+        self._start_idling(host)
+        self._changed()
+        while host.process.alive:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limits.HOST_MEMORY_LOOK_S):
+                    await host.process.wait()
+            self._weigh(host)
+
+    def _weigh(self, host: Host) -> None:
+        """See to it that a host which leaks does not take the machine's memory."""
+        planned, held = host.process.plan.memory_bytes, host.process.held_bytes()
+        if held > planned * limits.HOST_MEMORY_MOST:
+            self._say_swollen(host, held, "it ends at once")
+            host.process.kill()
+        elif held > planned * limits.HOST_MEMORY_MUCH + limits.HOST_MEMORY_MARGIN_BYTES:
+            if not host.swollen:
+                self._say_swollen(host, held, "it ends when nobody uses it")
+            host.swollen = True
+            if not host.leases:
+                host.process.kill()
+
+    def _say_swollen(self, host: Host, held_bytes: int, fate: str) -> None:
+        held, planned = held_bytes // limits.MIB, host.process.plan.memory_bytes // limits.MIB
+        log.warning("model host of %s holds %d MB of %d: %s", host.name, held, planned, fate)
+
+    def _start_idling(self, host: Host) -> None:
+        host.idle_since_s = self._clock.monotonic_s()
+        wait_s = 0.0 if host.swollen else self._idle_unload_s
+        host.idle_timer = asyncio.get_running_loop().call_later(wait_s, self._unload, host)
+
+    def _unload(self, host: Host) -> None:
+        if not host.leases:
+            host.process.kill()
+
+    def _look_after(self, host: Host) -> None:
+        if host.process.ready and not self._closed:
+            self._spawn(self._kill_if_stuck(host), f"look after {host.name}")
+
+    async def _kill_if_stuck(self, host: Host) -> None:
+        stuck = not host.leases and not await host.process.is_idle()
+        if stuck and not host.leases:  # nobody came while we asked
+            host.process.kill()
+
+    def _on_death(self, process: HostProcess) -> None:
+        host = self._hosts.get(process.plan.model.name)
+        if host is None or host.process is not process or not process.served:
+            return  # one that never served is `_live`'s to settle
+        self._forget(host)
+        if host.leases:
+            log.warning(
+                "model host of %s died with %d leases. %s",
+                host.name,
+                len(host.leases),
+                process.last_words(),
+            )
+        self._changed()
+
+    def _forget(self, host: Host) -> None:
+        host.stop_idling()
+        if self._hosts.get(host.name) is host:
+            del self._hosts[host.name]
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _cannot_start(name: str, error: OSError) -> Busy:
+    return Busy(
+        "model_host_not_started",
+        f"The host of the model “{name}” cannot be started: {error.strerror or error}.",
+        hint="The machine may be short of memory or of processes.",
+    )
