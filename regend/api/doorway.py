@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from regend.api.guard import failure
+from regend.api.outflow import Outflow
 from regend.clock import Clock, new_id
 from regend.errors import BadInput
 from regend.limits import HEAD_TIMEOUT_S, KEEP_ALIVE_S, MAX_LINE_BYTES
@@ -27,11 +28,13 @@ class Doorway:
     """Makes the server's connections and waits for the first request of each.
 
     Args:
+        outflow: watches how each connection is read.
         timeout_s: from connecting to the end of the first request's head.
     """
 
-    def __init__(self, clock: Clock, timeout_s: float = HEAD_TIMEOUT_S) -> None:
+    def __init__(self, clock: Clock, outflow: Outflow, timeout_s: float = HEAD_TIMEOUT_S) -> None:
         self._clock = clock
+        self._outflow = outflow
         self._timeout_s = timeout_s
         self._waiting: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
 
@@ -47,7 +50,7 @@ class Doorway:
                 access_log=None,  # type: ignore[arg-type]
                 max_line_size=MAX_LINE_BYTES,
             )
-            connection.clock = self._clock
+            connection.clock, connection.outflow = self._clock, self._outflow
             self._waiting[connection] = loop.call_later(self._timeout_s, self._time_out, connection)
             return connection
 
@@ -73,11 +76,24 @@ class Doorway:
 
 
 class _Connection(web.RequestHandler):
-    """aiohttp's connection, with its own words for what is no HTTP."""
+    """aiohttp's connection, watched, and with its own words for what is no HTTP."""
 
-    __slots__ = ("clock",)
+    __slots__ = ("clock", "outflow")
 
     clock: Clock
+    outflow: Outflow
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, and be watched."""
+        super().connection_made(transport)
+        assert self.transport is not None
+        self.outflow.watch(self.transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End."""
+        if self.transport is not None:
+            self.outflow.forget(self.transport)
+        super().connection_lost(exc)
 
     def handle_error(
         self,

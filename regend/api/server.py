@@ -16,6 +16,7 @@ from regend.api.call import Call
 from regend.api.doorway import Doorway
 from regend.api.endpoints import API, Endpoint, route
 from regend.api.guard import GRANT, Guard, is_loopback
+from regend.api.outflow import Outflow
 from regend.api.tokens import Grant
 from regend.api.websocket import Streams
 from regend.config import ServerConfig
@@ -49,9 +50,10 @@ class Server:
         self._access = access
         self._streams = streams
         self._document = openapi.document(endpoints, types)
-        self._doorway = Doorway(guard.clock)
+        self._outflow = Outflow()
+        self._doorway = Doorway(guard.clock, self._outflow)
         self._app = web.Application(
-            middlewares=[self._doorway.middleware, guard.middleware],
+            middlewares=[self._doorway.middleware, guard.middleware, self._outflow.middleware],
             client_max_size=MAX_BODY_BYTES,
         )
         self._app.on_response_prepare.append(guard.mark)
@@ -100,6 +102,7 @@ class Server:
         self._doorway.close()
         await self._streams.close()
         await self._runner.cleanup()
+        self._outflow.close()
 
     async def _openapi(self, call: Call) -> dict[str, Any]:
         return self._document
