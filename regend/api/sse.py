@@ -16,6 +16,7 @@ from regend.api.call import Call
 from regend.api.tokens import Grant
 from regend.errors import BadInput
 from regend.events import JOB_ENDINGS, Event
+from regend.jobs import history
 from regend.jobs.service import Jobs
 from regend.limits import CATCH_UP_PAGE_LENGTH, CLIENT_STALL_S, HEARTBEAT_COMMENT_S
 from regend.store import Store
@@ -34,6 +35,8 @@ class EventStream:
         job_id = call.path("job_id")
         cursor = _position(call)
         job = await self._jobs.show(call.user, job_id)
+        if cursor > await self._store.query(history.newest_seq):
+            raise _unknown_position()  # of another history: a backup was restored since
         if job["finished_at"] is not None and cursor >= job["last_seq"]:
             return web.Response(status=204)
         response = web.StreamResponse(
@@ -97,8 +100,16 @@ def _position(call: Call) -> int:
     if last is None:
         return call.after_seq()
     if not (last.isascii() and last.isdigit() and len(last) < 19):
-        raise BadInput("invalid_position", "Last-Event-ID is none that this stream gave.")
+        raise _unknown_position()
     return int(last)
+
+
+def _unknown_position() -> BadInput:
+    return BadInput(
+        "invalid_position",
+        "This stream gave no such position.",
+        hint="Read from the beginning, without a position.",
+    )
 
 
 def _record(event: Event) -> bytes:
