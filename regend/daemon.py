@@ -116,7 +116,7 @@ class Daemon:
     def _make_server(self, types: dict[str, InputType]) -> Server:
         config, clock, store = self._config, self._clock, self._store
         research = RateLimiter(clock, config.limits.research_per_minute)
-        submissions = Submissions(self._jobs, research)
+        submissions = Submissions(self._jobs, research, self._services.require_model)
         requests = RateLimiter(clock, config.limits.requests_per_minute)
         guard = Guard(self._access, config.server, clock, requests, self._metrics)
         self._streams = Streams(store, clock, self._hub, self._jobs, self._access, submissions)

@@ -74,6 +74,14 @@ class Services:
             ModelCalls(self._home, self._pool, jobs),
         )
 
+    async def require_model(self, name: str) -> None:
+        """Check that there is a model of this name.
+
+        Raises:
+            NotFound: nobody knows it.
+        """
+        await self._pool.require(name)
+
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Return the OpenAI-compatible routes."""
         return openai_api.routes(self._pool)

@@ -1,21 +1,34 @@
-"""Handing in a job, the same over REST and WebSocket: who may, its pace, and what is counted."""
+"""Handing in a job and letting it go on, the same over REST and WebSocket: who may, and its pace."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from regend.api.limiter import RateLimiter
 from regend.api.tokens import Grant
-from regend.errors import BadInput, RegendError
+from regend.errors import RegendError
+from regend.jobs import keys
 from regend.jobs.service import Jobs
 
 
 class Submissions:
-    """Takes jobs; research no faster than `research` allows to a token."""
+    """Takes jobs; research no faster than `research` allows to a token.
 
-    def __init__(self, jobs: Jobs, research: RateLimiter) -> None:
+    Args:
+        require_model: raises NotFound for the name of a model that nobody knows.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        research: RateLimiter,
+        require_model: Callable[[str], Awaitable[None]],
+    ) -> None:
         self._jobs = jobs
         self._research = research
+        self._require_model = require_model
 
     def require(self, grant: Grant, type_name: Any) -> None:
         """Refuse a caller whose token may not do what jobs of this type do.
@@ -29,6 +42,24 @@ class Submissions:
         if kind is not None:
             grant.require(kind.scope)
 
+    async def require_for_job(self, grant: Grant, job_id: str) -> None:
+        """Refuse a caller who may not start what this job does: to let it go on is no less.
+
+        Raises:
+            NotAllowed: the token lacks the scope of the job's type.
+            NotFound: there is no such job, or it is another's.
+        """
+        self.require(grant, await self._jobs.type_of(grant.user, job_id))
+
+    async def require_for_approval(self, grant: Grant, approval_id: str) -> None:
+        """Refuse a caller who may not start what the job does that waits for this approval.
+
+        Raises:
+            NotAllowed: the token lacks the scope of the job's type.
+            NotFound: there is no such approval, or it is another's.
+        """
+        self.require(grant, await self._jobs.type_that_asks(grant.user, approval_id))
+
     async def submit(self, grant: Grant, body: Any, key: Any) -> dict[str, Any]:
         """Return the job once it is durable.
 
@@ -41,21 +72,28 @@ class Submissions:
 
         Raises:
             NotAllowed: the token lacks the scope that jobs of this type need.
+            NotFound: there is no model of that name.
             RateLimited: too much research was started.
             RegendError: what `Jobs.submit` raises.
         """
-        if key is not None and not isinstance(key, str):
-            raise BadInput(
-                "invalid_field", "“idempotency_key” must be a text.", field="idempotency_key"
-            )
-        type_name = body.get("type") if isinstance(body, dict) else None
-        self.require(grant, type_name)
-        paced = type_name == "research"
-        if not paced or await self._jobs.was_submitted(grant.user, key):
+        key = keys.checked(key)
+        said = body if isinstance(body, dict) else {}
+        self.require(grant, said.get("type"))
+        paced, model = said.get("type") == "research", said.get("model")
+        with contextlib.ExitStack() as checks:
+            if (paced or model) and not await self._jobs.was_submitted(grant.user, key):
+                if paced:
+                    checks.enter_context(self._at_pace(grant))
+                if isinstance(model, str) and model.strip():
+                    await self._require_model(model)
             return await self._jobs.submit(grant.user, body, key)
+
+    @contextlib.contextmanager
+    def _at_pace(self, grant: Grant) -> Iterator[None]:
+        """Count one start of research, unless what is done here fails."""
         self._research.take(grant.token_id, "research jobs")
         try:
-            return await self._jobs.submit(grant.user, body, key)
+            yield
         except RegendError:
             self._research.give_back(grant.token_id)
             raise

@@ -184,6 +184,16 @@ def resolve(reference: str, home: Home) -> Entry:
     raise unknown(reference, home)
 
 
+def require(name: str, home: Home) -> None:
+    """Check that a model of this name is known, whether or not it is on this device.
+
+    Raises:
+        NotFound: `model_unknown`, with the nearest known name as hint.
+    """
+    if all(entry.name != name for entry in EMBEDDED) and _find_record(home, name) is None:
+        raise unknown(name, home)
+
+
 def unknown(name: str, home: Home, others: Iterable[str] = ()) -> NotFound:
     """Return the error for a model name that nobody knows, naming the nearest that exists."""
     names = sorted({*(entry.name for entry in EMBEDDED), *others, *_recorded_names(home)})

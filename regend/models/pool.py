@@ -56,6 +56,17 @@ class ModelPool:
         for leftover in home.slots_dir.glob("*"):  # of an earlier daemon; no checkpoint names them
             leftover.unlink(missing_ok=True)
 
+    async def require(self, model_name: str) -> None:
+        """Check that somebody knows the model, though it may have to be pulled first.
+
+        Raises:
+            NotFound: `model_unknown`, `provider_unknown`, naming what there is.
+        """
+        if "/" in model_name:
+            await self.providers.find(model_name)
+        else:
+            await asyncio.to_thread(catalogue.require, model_name, self._home)
+
     # Leases
 
     async def acquire(self, model_name: str, *, priority: int = 0, owner: str = "") -> Lease:
@@ -154,7 +165,7 @@ class ModelPool:
     def _installed(self, name: str) -> InstalledModel:
         model = catalogue.find_installed(name, self._home)
         if model is None:
-            catalogue.resolve(name, self._home)  # raises where nobody knows the name
+            catalogue.require(name, self._home)
             raise NotFound(
                 "model_not_installed",
                 f"The model “{name}” is not on this device yet.",
