@@ -34,7 +34,7 @@ def run(context: Context) -> dict[str, Any]:
         "reply",
         messages=messages,
         max_tokens=given.get("max_tokens", DEFAULT_MAX_TOKENS),
-        temperature=given.get("temperature", 0.0),
+        temperature=given.get("temperature"),
         schema=given.get("schema"),
     )
     return {"text": reply.text, "finish_reason": reply.finish_reason, "usage": reply.usage}

@@ -97,7 +97,7 @@ class Context(Protocol):
         *,
         messages: list[dict[str, str]],
         max_tokens: int,
-        temperature: float = 0.0,
+        temperature: float | None = None,
         schema: dict[str, Any] | None = None,
         stop: Sequence[str] = (),
     ) -> Generated:
@@ -107,7 +107,7 @@ class Context(Protocol):
             name: of the step.
             messages: `{role, content}`, in order.
             max_tokens: most tokens to write.
-            temperature: 0 for the likeliest text.
+            temperature: 0 for the likeliest text; None for what suits the model.
             schema: JSON Schema that the text must fit.
             stop: texts at which writing ends.
 

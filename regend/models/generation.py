@@ -43,7 +43,7 @@ from regend.models.records import (
     Resumption,
     Shown,
 )
-from regend.models.segments import SAMPLING, SegmentedAnswer, longest_answer
+from regend.models.segments import SegmentedAnswer, longest_answer
 
 __all__ = [
     "Chunk",
@@ -232,7 +232,7 @@ class Generation:
             self._lease.slot,
         )
         seen = 0
-        with contextlib.closing(self._client.stream("/completion", {**body, **SAMPLING})) as events:
+        with contextlib.closing(self._client.stream("/completion", body)) as events:
             for event in events:
                 if event.get("stop"):
                     return "stop" if event["stop_type"] == "eos" else "length"

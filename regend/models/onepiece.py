@@ -10,6 +10,7 @@ from regend.models import prompting
 from regend.models.emitter import Emitter
 from regend.models.lease import Lease
 from regend.models.records import GenerationRequest
+from regend.models.segments import SAMPLING
 
 
 def grammar_request(
@@ -20,8 +21,9 @@ def grammar_request(
         "prompt": prompt,
         "json_schema": request.schema,
         "n_predict": longest,
-        "temperature": request.temperature,
-        "top_p": request.top_p,
+        **SAMPLING,
+        **request.sampling,
+        "repeat_penalty": 1.0,  # JSON repeats its quotes, braces and names
         "seed": request.seed & 0x7FFF_FFFF,
         "id_slot": slot,
         "cache_prompt": False,
@@ -37,8 +39,7 @@ def server_request(lease: Lease, request: GenerationRequest) -> tuple[str, dict[
     """
     body: dict[str, Any] = {
         "model": lease.model,
-        "temperature": request.temperature,
-        "top_p": request.top_p,
+        **request.sampling,
         "seed": request.seed & 0x7FFF_FFFF,
         "stream": True,
         "stream_options": {"include_usage": True},

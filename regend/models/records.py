@@ -15,12 +15,16 @@ ResumeMode = Literal["exact", "reevaluated", "restarted"]
 class GenerationRequest:
     """What a caller wants written. Either `messages` or `prompt`, never both.
 
+    How the next token is chosen may be left open (None): a connected server then does as it likes,
+    a model host as `segments.SAMPLING` says.
+
     Attributes:
         messages: a conversation, each with `role` and `content`.
         prompt: plain text to go on from; special tokens in it count as such.
         max_tokens: longest answer; None for what the context leaves.
         temperature: 0 for the likeliest token always.
         top_p: share of the probability that sampling chooses from.
+        repeat_penalty: over 1 makes tokens unlikelier that came lately, in prompt or answer.
         seed: the same seed gives the same text.
         stop: texts at which the answer ends; they are not part of it.
         schema: JSON Schema that the answer follows; None for free text.
@@ -29,11 +33,22 @@ class GenerationRequest:
     messages: Sequence[Mapping[str, str]] | None = None
     prompt: str | None = None
     max_tokens: int | None = None
-    temperature: float = 0.7
-    top_p: float = 0.95
+    temperature: float | None = None
+    top_p: float | None = None
+    repeat_penalty: float | None = None
     seed: int = 0
     stop: tuple[str, ...] = ()
     schema: Mapping[str, Any] | None = None
+
+    @property
+    def sampling(self) -> dict[str, float]:
+        """What is said of how the next token is chosen, by the names that servers know."""
+        said = {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "repeat_penalty": self.repeat_penalty,
+        }
+        return {name: value for name, value in said.items() if value is not None}
 
     def digest(self) -> str:
         """Return a hash of everything that the answer depends on besides the model."""

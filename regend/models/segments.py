@@ -31,8 +31,16 @@ from regend.models.records import (
 from regend.models.slotfile import read_tokens
 from regend.models.slots import Slot
 
-# Stated with each request, because a build's own defaults may change.
-SAMPLING = {"top_k": 40, "min_p": 0.05, "repeat_penalty": 1.0}
+# Stated with each request, because a build's own defaults may change. The penalty looks at the last
+# tokens of the prompt, which for a segment are those of the segments before it.
+SAMPLING = {
+    "temperature": 0.8,
+    "top_p": 0.95,
+    "top_k": 40,
+    "min_p": 0.05,
+    "repeat_penalty": 1.0,
+    "repeat_last_n": 64,
+}
 
 
 def segment_seed(seed: int, offset: int) -> int:
@@ -144,9 +152,8 @@ class SegmentedAnswer:
         body = {
             "prompt": self._prompt + self._tokens,
             "n_predict": length,
-            "temperature": self._request.temperature,
-            "top_p": self._request.top_p,
             **SAMPLING,
+            **self._request.sampling,
             "seed": segment_seed(self._request.seed, len(self._tokens)),
             "id_slot": self._lease.slot,
             "cache_prompt": self._warm,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from regend.models.generation import (
 )
 from regend.models.lease import Lease
 from regend.worker.channel import Channel
-from regend.worker.runtime import UNRECORDED, Runtime, Stopped
+from regend.worker.runtime import Runtime, Stopped
 
 _HOST_DEATHS = 3  # of model hosts under one generation; a model that kills more is at fault
 _SEED_BITS = 31
@@ -52,39 +52,33 @@ class GeneratingRuntime(Runtime):
         *,
         messages: list[dict[str, str]],
         max_tokens: int,
-        temperature: float = 0.0,
+        temperature: float | None = None,
         schema: dict[str, Any] | None = None,
         stop: Sequence[str] = (),
     ) -> Generated:
         """Let the model answer, as the context's contract says."""
         identity = [messages, max_tokens, temperature, schema, list(stop)]
-        ordinal, input_hash = self.next_step(name, identity)
-        recorded = self.recorded(ordinal, name, input_hash)
-        if recorded is not UNRECORDED:
-            return Generated(**recorded)
-        started_at, started = time.time_ns() // 1_000_000, time.monotonic()
-        request = GenerationRequest(
-            messages=messages,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            seed=int(digest([self.seed, ordinal])[:8], 16) >> (32 - _SEED_BITS),
-            stop=tuple(stop),
-            schema=schema,
-        )
-        result = self._run(ordinal, request)
-        shown = {
-            "step": ordinal,
-            "finish_reason": result.finish_reason,
-            "usage": result.usage,
-            "elapsed_s": round(time.monotonic() - started, 3),
-        }
-        self.emit(events.MODEL_COMPLETE, shown)
-        body: dict[str, Any] = {
-            "text": result.text,
-            "finish_reason": result.finish_reason,
-            "usage": result.usage,
-        }
-        return Generated(**self.record(ordinal, name, input_hash, body, started_at, started))
+
+        def write(ordinal: int, _input_hash: str) -> dict[str, Any]:
+            started = time.monotonic()
+            usual = self._leased().sampling
+            request = GenerationRequest(
+                messages=messages,
+                max_tokens=max_tokens,
+                seed=int(digest([self.seed, ordinal])[:8], 16) >> (32 - _SEED_BITS),
+                temperature=usual.get("temperature") if temperature is None else temperature,
+                top_p=usual.get("top_p"),
+                repeat_penalty=usual.get("repeat_penalty"),
+                stop=tuple(stop),
+                schema=schema,
+            )
+            result = self._run(ordinal, request)
+            ended = {"finish_reason": result.finish_reason, "usage": result.usage}
+            elapsed_s = round(time.monotonic() - started, 3)
+            self.emit(events.MODEL_COMPLETE, {"step": ordinal, **ended, "elapsed_s": elapsed_s})
+            return {"text": result.text, **ended}
+
+        return Generated(**self.once(name, identity, write))
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens the job's model sees in a text."""
@@ -92,7 +86,7 @@ class GeneratingRuntime(Runtime):
 
     def _run(self, ordinal: int, request: GenerationRequest) -> GenerationResult:
         """Generate to the end, taking the work up again where a model host dies."""
-        writer = _Writer(self.channel, ordinal)
+        writer = _Writer(self.channel, ordinal, self._say_that_it_writes)
         shown = self._shown if self._shown_ordinal == ordinal else Shown()
         place = self._place if self._place and self._place["ordinal"] == ordinal else None
         for deaths in range(_HOST_DEATHS):
@@ -120,6 +114,12 @@ class GeneratingRuntime(Runtime):
             return result
         raise AssertionError("the loop returns or raises")
 
+    def _say_that_it_writes(self) -> None:
+        """Correct what people are told is being done, once the model has read its prompt."""
+        percent, step = self._progress
+        if step != "the model writes":
+            self.progress(percent, "the model writes")
+
     def _leased(self) -> Lease:
         """Return the right to a model, taken once and held until the attempt ends."""
         if self._lease is None:
@@ -128,16 +128,23 @@ class GeneratingRuntime(Runtime):
 
 
 class _Writer:
-    """Shows and saves what a generation hands out, and keeps count of what was shown."""
+    """Shows and saves what a generation hands out, and keeps count of what was shown.
 
-    def __init__(self, channel: Channel, ordinal: int) -> None:
+    Args:
+        begun: called before each first piece of text.
+    """
+
+    def __init__(self, channel: Channel, ordinal: int, begun: Callable[[], None]) -> None:
         self._channel = channel
         self._ordinal = ordinal
+        self._begun = begun
         self._pieces: list[Chunk] = []
         self._void = False
 
     def on_chunk(self, chunk: Chunk) -> None:
         """Show a piece of text."""
+        if not self._pieces:
+            self._begun()
         self._pieces.append(chunk)
         self._emit(
             events.MODEL_CHUNK,

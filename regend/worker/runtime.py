@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from regend.errors import Failed, RegendError
 from regend.events import JOB_PROGRESS, MODEL_CHUNK
@@ -23,8 +23,6 @@ from regend.limits import MAX_EVENT_DATA_BYTES
 from regend.worker.channel import Channel
 
 T = TypeVar("T")
-
-UNRECORDED: Final = object()  # a recorded result may well be None
 
 
 class Stopped(BaseException):
@@ -58,6 +56,7 @@ class Runtime:
         self._recorded = {step[0]: step for step in begin["steps"]}
         self._ordinal = 0
         self._inside: str | None = None
+        self._progress = (0.0, "")
 
     def step(self, name: str, function: Callable[..., T], *args: Any) -> T:
         """Run `function(*args)` once in the life of the job and return its result.
@@ -70,18 +69,15 @@ class Runtime:
         Raises:
             RegendError: whatever the function raises; nothing is recorded then.
         """
-        ordinal, input_hash = self.next_step(name, [list(args)])
-        recorded = self.recorded(ordinal, name, input_hash)
-        if recorded is not UNRECORDED:
-            replayed: T = recorded
-            return replayed
-        started_at, started = time.time_ns() // 1_000_000, time.monotonic()
-        self._inside = name
-        try:
-            result = function(*args)
-        finally:
-            self._inside = None
-        return self.record(ordinal, name, input_hash, result, started_at, started)
+
+        def run(_ordinal: int, _input_hash: str) -> T:
+            self._inside = name
+            try:
+                return function(*args)
+            finally:
+                self._inside = None
+
+        return self.once(name, [list(args)], run)
 
     def emit(self, type: str, data: dict[str, Any]) -> None:
         """Show an event; it is volatile until the next durable write.
@@ -96,6 +92,7 @@ class Runtime:
 
     def progress(self, percent: float, step: str) -> None:
         """Show how far the job is."""
+        self._progress = (percent, step)
         self.emit(JOB_PROGRESS, {"progress": percent, "step": step})
 
     def call(self, service: str, **arguments: Any) -> Any:
@@ -111,23 +108,21 @@ class Runtime:
 
         The question is bound to the hash of exactly this action and preview.
         """
-        ordinal, action_hash = self.next_step("approve", [action, preview])
-        recorded = self.recorded(ordinal, "approve", action_hash)
-        if recorded is not UNRECORDED:
-            return bool(recorded)
-        started_at, started = time.time_ns() // 1_000_000, time.monotonic()
-        asked = self.channel.ask(
-            "approve",
-            ordinal=ordinal,
-            action=action,
-            action_hash=action_hash,
-            preview=dumps(preview),
-        )
-        if asked["decision"] is None:
-            message = f"“{action}” needs your approval."
-            raise Parked({"reason": "approval", "approval_id": asked["id"], "message": message})
-        answer = bool(asked["decision"] == "approved")
-        return self.record(ordinal, "approve", action_hash, answer, started_at, started)
+
+        def ask(ordinal: int, action_hash: str) -> bool:
+            asked = self.channel.ask(
+                "approve",
+                ordinal=ordinal,
+                action=action,
+                action_hash=action_hash,
+                preview=dumps(preview),
+            )
+            if asked["decision"] is None:
+                message = f"“{action}” needs your approval."
+                raise Parked({"reason": "approval", "approval_id": asked["id"], "message": message})
+            return bool(asked["decision"] == "approved")
+
+        return self.once("approve", [action, preview], ask)
 
     def effect(
         self,
@@ -147,42 +142,60 @@ class Runtime:
         After a crash between intent and receipt the other side is asked; where it cannot be
         asked, the job waits for a person. It is never repeated in silence.
         """
-        ordinal, input_hash = self.next_step(name, [arguments])
-        recorded = self.recorded(ordinal, name, input_hash)
-        if recorded is not UNRECORDED:
-            return recorded
-        started_at, started = time.time_ns() // 1_000_000, time.monotonic()
-        key = f"{self.job_id}:{ordinal}:{input_hash[:16]}"
-        known = self.channel.ask(
-            "intend", ordinal=ordinal, name=name, key=key, input_hash=input_hash
-        )
-        if known["state"] == "done":
-            receipt = json.loads(known["receipt"])
-        elif known["fresh"]:
-            receipt = perform(key)
-        else:
-            receipt = self._inquire(ordinal, name, known, inquire)
-        self._settle_effect(ordinal, "done", dumps(receipt))
-        return self.record(ordinal, name, input_hash, receipt, started_at, started)
 
-    def next_step(self, name: str, identity: list[Any]) -> tuple[int, str]:
-        """Return the ordinal and input hash of the step that begins; ends the attempt if asked."""
+        def settle(ordinal: int, input_hash: str) -> Any:
+            key = f"{self.job_id}:{ordinal}:{input_hash[:16]}"
+            known = self.channel.ask(
+                "intend", ordinal=ordinal, name=name, key=key, input_hash=input_hash
+            )
+            if known["state"] == "done":
+                receipt = json.loads(known["receipt"])
+            elif known["fresh"]:
+                receipt = perform(key)
+            else:
+                receipt = self._inquire(ordinal, name, known, inquire)
+            self._settle_effect(ordinal, "done", dumps(receipt))
+            return receipt
+
+        return self.once(name, [arguments], settle)
+
+    def once(self, name: str, identity: list[Any], work: Callable[[int, str], T]) -> T:
+        """Return the recorded result of the step that begins, or do its work and record it.
+
+        Args:
+            identity: what JSON can carry; with the name, it makes the step's input hash.
+            work: called with the step's ordinal and input hash; returns what JSON can carry.
+
+        Raises:
+            Stopped: the attempt was asked to end.
+            Parked: the program asks for another step than the one that was recorded here.
+        """
         if self._inside is not None:
             raise Failed("step_in_step", f"Step “{name}” was begun inside step “{self._inside}”.")
         if self.channel.stop_reason is not None:
             raise Stopped
         self._ordinal += 1
-        return self._ordinal, digest([name, *identity])
+        ordinal, input_hash = self._ordinal, digest([name, *identity])
+        if ordinal in self._recorded:
+            replayed: T = self._replayed(ordinal, name, input_hash)
+            return replayed
+        started_at, started = time.time_ns() // 1_000_000, time.monotonic()
+        text = dumps(work(ordinal, input_hash))
+        self.channel.ask(
+            "step",
+            ordinal=ordinal,
+            name=name,
+            input_hash=input_hash,
+            result=text,
+            started_at=started_at,
+            duration_ms=round((time.monotonic() - started) * 1000),
+        )
+        result: T = json.loads(text)  # as a replay would return it
+        return result
 
-    def recorded(self, ordinal: int, name: str, input_hash: str) -> Any:
-        """Return the recorded result of a step, `UNRECORDED` where it has yet to run.
-
-        Raises:
-            Parked: the program asks for another step than the one that was recorded here.
-        """
-        step = self._recorded.get(ordinal)
-        if step is None:
-            return UNRECORDED
+    def _replayed(self, ordinal: int, name: str, input_hash: str) -> Any:
+        """Return what is recorded of a step that must be this one."""
+        step = self._recorded[ordinal]
         if (step[1], step[2]) != (name, input_hash):
             raise Parked(
                 {
@@ -197,29 +210,6 @@ class Runtime:
         if result.startswith("@"):
             result = self.call("step.result", reference=result)
         return json.loads(result)
-
-    def record(
-        self,
-        ordinal: int,
-        name: str,
-        input_hash: str,
-        result: T,
-        started_at: int,
-        started: float,
-    ) -> T:
-        """Make a step's result durable and return it as a replay would."""
-        text = dumps(result)
-        self.channel.ask(
-            "step",
-            ordinal=ordinal,
-            name=name,
-            input_hash=input_hash,
-            result=text,
-            started_at=started_at,
-            duration_ms=round((time.monotonic() - started) * 1000),
-        )
-        replayed: T = json.loads(text)
-        return replayed
 
     def _inquire(
         self,

@@ -132,7 +132,7 @@ class InProcess:
         *,
         messages: list[dict[str, str]],
         max_tokens: int,
-        temperature: float = 0.0,
+        temperature: float | None = None,
         schema: dict[str, Any] | None = None,
         stop: Sequence[str] = (),
     ) -> Generated:

@@ -9,11 +9,16 @@ from dataclasses import replace
 import pytest
 
 from regend.errors import Retryable
+from regend.limits import SEGMENT_TOKENS
+from regend.models import prompting
 from regend.models.generation import GenerationCheckpoint, GenerationRequest
+from regend.models.hostclient import HostClient
 from regend.models.pool import ModelPool
+from regend.models.segments import SAMPLING
 from tests.models.attempts import STORY, Attempt, kill_host, run_undisturbed
 
 SAMPLED = replace(STORY, temperature=0.8, seed=11)
+PENALISED = replace(STORY, temperature=0.2, top_p=0.9, repeat_penalty=1.1, seed=7)
 
 
 class Neighbour:
@@ -62,7 +67,9 @@ async def kill_in_the_middle(
     return attempt
 
 
-@pytest.mark.parametrize("request_", [STORY, SAMPLED], ids=["greedy", "sampled"])
+@pytest.mark.parametrize(
+    "request_", [STORY, SAMPLED, PENALISED], ids=["greedy", "sampled", "penalised"]
+)
 async def test_a_killed_host_costs_no_token_also_beside_a_busy_slot(
     pool: ModelPool, request_: GenerationRequest
 ) -> None:
@@ -81,6 +88,28 @@ async def test_a_killed_host_costs_no_token_also_beside_a_busy_slot(
     assert result.text == undisturbed.text == attempt.text
     assert attempt.text.startswith(seen)
     attempt.assert_chunks_are_gapless()
+
+
+async def test_a_penalty_sees_what_came_before_its_segment_as_in_one_request(
+    pool: ModelPool,
+) -> None:
+    penalised = replace(STORY, repeat_penalty=1.2)
+    _, in_segments = await run_undisturbed(pool, penalised)
+    _, without_penalty = await run_undisturbed(pool, STORY)
+    lease = await pool.acquire("")
+    client = HostClient(lease)
+    body = {
+        **SAMPLING,
+        **penalised.sampling,
+        "prompt": prompting.prompt_tokens(client, penalised),
+        "n_predict": penalised.max_tokens,
+        "id_slot": lease.slot,
+        "cache_prompt": False,
+    }
+    in_one = await asyncio.to_thread(client.call, "/completion", body)
+    pool.release(lease)
+    assert in_one["tokens_predicted"] == in_segments.completion_tokens > 3 * SEGMENT_TOKENS
+    assert in_segments.text == in_one["content"] != without_penalty.text
 
 
 async def test_an_answer_goes_on_in_another_slot_of_a_living_host(pool: ModelPool) -> None:
