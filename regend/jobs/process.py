@@ -1,21 +1,23 @@
 """Worker processes: started ahead, spoken to in frames, ended with their whole process group.
 
-A worker dies with its daemon: its standard input ends, and on Linux the kernel kills it besides.
-One warm worker waits, so that a job does not pay for starting Python.
+A worker dies with its daemon, and so does what it started: its standard input ends, and on Linux
+the kernel ends the whole group besides. One warm worker waits, so that a job does not pay for
+starting Python.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from regend.environment import for_child
 from regend.jobs.frames import Frame, FrameReader, encode
+from regend.lifeline import Lifeline
 from regend.limits import KIB, MAX_WORKER_STDERR_BYTES
+from regend.processes import kill_group, terminate_group
 
 _READ_BYTES = 256 * KIB
 _DEATH_POLL_S = 0.005
@@ -25,15 +27,17 @@ _LAST_WORDS_S = 0.5
 class WorkerProcess:
     """One worker, from its start to its confirmed death."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, lifeline: Lifeline) -> None:
         self._process = process
+        self._lifeline = lifeline
         self._stderr = bytearray()
         self._stderr_task = asyncio.create_task(self._keep_stderr())
 
     @staticmethod
     async def start(environment: Mapping[str, str]) -> WorkerProcess:
         """Start a worker that waits for its `begin`; of the environment it gets what it needs."""
-        process = await asyncio.create_subprocess_exec(
+        lifeline = Lifeline()
+        process = await lifeline.start(
             sys.executable,
             "-P",  # the folder that the daemon was started in has no say in what is imported
             "-m",
@@ -44,9 +48,8 @@ class WorkerProcess:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=for_child(environment),
-            start_new_session=os.name != "nt",
         )
-        return WorkerProcess(process)
+        return WorkerProcess(process, lifeline)
 
     @property
     def pid(self) -> int:
@@ -83,11 +86,11 @@ class WorkerProcess:
 
     def terminate(self) -> None:
         """Ask the whole process group to end."""
-        self._signal(signal.SIGTERM)
+        terminate_group(self.pid)
 
     def kill(self) -> None:
         """End the whole process group."""
-        self._signal(signal.SIGKILL if os.name != "nt" else signal.SIGTERM)
+        kill_group(self.pid)
 
     async def death(self) -> str:
         """Wait until the worker is dead, end what it left behind, and say how it died."""
@@ -95,21 +98,13 @@ class WorkerProcess:
         while (code := self._process.returncode) is None:
             await asyncio.sleep(_DEATH_POLL_S)
         self.kill()
+        self._lifeline.cut()
         await asyncio.wait({self._stderr_task}, timeout=_LAST_WORDS_S)
         self._stderr_task.cancel()
         self._process._transport.close()  # type: ignore[attr-defined]  # no public way to the pipes
         last = bytes(self._stderr).decode(errors="replace").strip().splitlines()
         how = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
         return f"{how}: {last[-1]}" if last else how
-
-    def _signal(self, number: signal.Signals) -> None:
-        try:
-            if os.name == "nt":
-                self._process.kill()
-            else:
-                os.killpg(self._process.pid, number)
-        except (ProcessLookupError, PermissionError):
-            return  # gone; some systems say so of a group of the dead
 
     async def _keep_stderr(self) -> None:
         """Keep the end of what the worker complains about, bounded."""

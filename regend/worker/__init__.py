@@ -14,7 +14,7 @@ from typing import Any
 from regend.errors import Failed, RegendError
 from regend.jobs.frames import Frame
 from regend.jsontext import dumps
-from regend.worker.channel import Channel, die_with_parent, rename_argument
+from regend.worker.channel import Channel, rename_argument
 from regend.worker.generation import GeneratingRuntime
 from regend.worker.runtime import Parked, Stopped
 
@@ -25,7 +25,6 @@ def main(argv: list[str]) -> int:
     Args:
         argv: the placeholder that the job's id replaces in the list of processes.
     """
-    die_with_parent()
     channel = Channel()
     channel.send({"op": "hello", "pid": os.getpid()})
     begin = channel.begun.get()

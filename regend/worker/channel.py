@@ -1,7 +1,7 @@
 """The worker's end of the wire: frames out under a lock, frames in on a thread of its own.
 
 Standard output is the wire; what the agent prints goes to standard error. When the wire ends, the
-daemon is gone and so is the worker.
+daemon is gone, and so are the worker and whatever the agent started.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import ctypes
 import logging
 import os
 import queue
-import signal
 import sys
 import threading
 from typing import Any
@@ -18,9 +17,9 @@ from typing import Any
 from regend.errors import RegendError
 from regend.jobs.frames import Frame, FrameReader, encode
 from regend.limits import HEARTBEAT_INTERVAL_S, KIB
+from regend.processes import leave_with_group
 
 _READ_BYTES = 256 * KIB
-_PR_SET_PDEATHSIG = 1
 
 
 class Channel:
@@ -49,7 +48,7 @@ class Channel:
                 while wire:
                     wire = wire[os.write(self._write_to, wire) :]
             except OSError:
-                os._exit(0)
+                leave_with_group()
 
     def ask(self, op: str, **fields: Any) -> Any:
         """Send a frame and wait for its `ack`.
@@ -80,7 +79,7 @@ class Channel:
                     self._take(frame)
         except (OSError, RegendError, KeyError):
             logging.exception("the wire to the daemon broke")
-        os._exit(0)
+        leave_with_group()
 
     def _take(self, frame: Frame) -> None:
         match frame["op"]:
@@ -97,16 +96,6 @@ class Channel:
         pause = threading.Event()
         while not pause.wait(HEARTBEAT_INTERVAL_S):
             self.send({"op": "beat"})
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when the daemon dies. Linux only; see `Channel`."""
-    if sys.platform != "linux":
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
 
 
 def rename_argument(before: str, after: str) -> None:

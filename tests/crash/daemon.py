@@ -24,7 +24,7 @@ POINTS = (
     "attempt:ended",
     "attempt:settled",
 )
-AGENTS = ("count", "chatter")
+AGENTS = ("count", "chatter", "stubborn", "hostile")
 
 
 class AnyInput(InputType):

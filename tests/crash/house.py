@@ -122,8 +122,12 @@ class House:
     def kill_worker(self, index: int) -> None:
         """Kill one of the workers, if there are any."""
         if pids := sorted(self.workers()):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pids[index % len(pids)], signal.SIGKILL)
+            self.kill_process(pids[index % len(pids)])
+
+    def kill_process(self, pid: int) -> None:
+        """Kill one process of this home, if it still lives."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
     def call(self, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
         """Call the API once.

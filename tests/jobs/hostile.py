@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import queue
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +28,7 @@ _STEP: dict[str, Any] = {
     "duration_ms": 0,
 }
 _SLEEPER = "import time; time.sleep(20)"
+_STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
 
 
 def run(context: Runtime) -> Any:
@@ -150,6 +153,29 @@ def _escape(context: Runtime) -> dict[str, Any]:
     return {}
 
 
+def _grip(_pid: int) -> None:
+    ctypes.PyDLL(None).sleep(600)  # foreign code that lets no thread of this process run
+
+
+def _freeze(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+
+
+def _with_child(hang: Callable[[int], None]) -> Callable[[Runtime], None]:
+    """Return an agent that hangs, beside a child of its own that ignores TERM."""
+
+    def act(context: Runtime) -> None:
+        child = subprocess.Popen([sys.executable, "-S", "-c", _STUBBORN])
+
+        def wait() -> None:
+            Path(context.input["pids"]).write_text(f"{os.getpid()} {child.pid}", encoding="utf-8")
+            hang(os.getpid())
+
+        context.step("wait", wait)
+
+    return act
+
+
 def _raise_surrogate(_context: Runtime) -> None:
     raise ValueError("name \udcff")
 
@@ -161,6 +187,8 @@ _ACTIONS: dict[str, Callable[[Runtime], Any]] = {
     "call_flood": _call_flood,
     "call_broken": lambda context: context.call("broken"),
     "escape": _escape,
+    "grip": _with_child(_grip),
+    "freeze": _with_child(_freeze),
     "raise_surrogate": _raise_surrogate,
     "result_nan": lambda _context: {"x": float("nan")},
     "result_surrogate": lambda _context: "\ud800",
