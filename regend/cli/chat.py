@@ -26,7 +26,8 @@ Message = dict[str, str]
 )
 @click.option("--model", help="Model to talk with (see models list).")
 @click.option("--system", help="What the model is told before everything else.")
-def chat(model: str | None, system: str | None) -> int:
+@click.option("--max-tokens", type=click.IntRange(min=1), help="Longest answer.")
+def chat(model: str | None, system: str | None, max_tokens: int | None) -> int:
     """Talk with the model, turn by turn.
 
     The conversation is kept as long as this session lasts; each answer is a job that you find
@@ -49,14 +50,17 @@ def chat(model: str | None, system: str | None) -> int:
         elif said.startswith("/"):
             say(paint(_HELP, "dim", sys.stderr))
         elif said:
-            code = _turn(daemon, history, said, model)
+            code = _turn(daemon, history, said, model, max_tokens)
             if code:
                 return code
 
 
-def _turn(daemon: Daemon, history: list[Message], said: str, model: str | None) -> int:
+def _turn(
+    daemon: Daemon, history: list[Message], said: str, model: str | None, max_tokens: int | None
+) -> int:
     """Ask with the whole history; what fails is taken back, so that the talk can go on."""
     from regend.cli.failure import NOT_RUNNING_CODE, report
+    from regend.cli.results import say_if_cut
     from regend.cli.running import start
     from regend.cli.watching import DETACHED_CODE, Detached, Watcher, conclude, watch
 
@@ -64,6 +68,8 @@ def _turn(daemon: Daemon, history: list[Message], said: str, model: str | None) 
     body: dict[str, Any] = {"type": "chat", "input": {"messages": history}}
     if model is not None:
         body["model"] = model
+    if max_tokens is not None:
+        body["input"]["max_tokens"] = max_tokens
     watcher = Watcher("stdout")
     try:
         ended = watch(daemon, start(daemon, body), watcher)
@@ -82,6 +88,7 @@ def _turn(daemon: Daemon, history: list[Message], said: str, model: str | None) 
     text = ended["result"]["text"]
     if not watcher.wrote_text:
         out(plain(text))
+    say_if_cut(ended)
     if text.strip():
         history.append({"role": "assistant", "content": text})
     else:

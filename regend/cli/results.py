@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from regend.agents.chat import DEFAULT_MAX_TOKENS
 from regend.cli.daemon import Daemon
-from regend.cli.terminal import columns, is_terminal, out, out_json, paint
+from regend.cli.terminal import columns, is_terminal, out, out_json, paint, say
 from regend.cli.text import count, fit, line, plain
 from regend.cli.watching import DETACHED_CODE, Detached, Watcher, conclude, watch
 
@@ -28,9 +29,25 @@ def follow_to_result(
         return DETACHED_CODE
     if json_output:
         out_json(ended)
-    elif ended["state"] == "completed" and not (watcher.wrote_text and streams_answer(ended)):
-        print_result(ended)
+    elif ended["state"] == "completed":
+        if not (watcher.wrote_text and streams_answer(ended)):
+            print_result(ended)
+        say_if_cut(ended)
     return conclude(ended)
+
+
+def say_if_cut(job: dict[str, Any]) -> None:
+    """Tell of a chat's answer that ended only because it was as long as it may be."""
+    result = job["result"]
+    if not streams_answer(job) or result.get("finish_reason") != "length":
+        return
+    written = result["usage"].get("completion_tokens", 0)
+    allowed = job["input"].get("max_tokens", DEFAULT_MAX_TOKENS)
+    if 0 < written < allowed:
+        note = f"(stopped at {count(written, 'token')}: the model can hold no more)"
+    else:
+        note = f"(stopped at {count(allowed, 'token')}; --max-tokens N allows more)"
+    say(paint(note, "dim", sys.stderr))
 
 
 def text_target(job: dict[str, Any]) -> str:

@@ -71,6 +71,17 @@ def test_ask_prints_the_answer_alone(desk: Desk) -> None:
     assert (done.returncode, done.stdout) == (0, "नमस्ते दुनिया\n")
 
 
+def test_an_answer_that_was_cut_says_so_and_how_to_get_more(desk: Desk) -> None:
+    whole = desk.run("ask", "one two three")
+    assert "stopped" not in whole.stderr
+    cut = desk.run("ask", "one two three", "--max-tokens", "2")
+    assert cut.stdout == "one two\n"
+    assert "(stopped at 2 tokens; --max-tokens N allows more)" in cut.stderr
+    talk = desk.run("chat", "--max-tokens", "2", stdin="one two three\n")
+    assert talk.stdout == "one two\n"
+    assert "(stopped at 2 tokens; --max-tokens N allows more)" in talk.stderr
+
+
 def test_ask_takes_what_is_piped_in(desk: Desk) -> None:
     done = desk.run("ask", "Sum this up:", stdin="one two three")
     assert done.stdout == "Sum this up:\n\none two three\n"
