@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -169,6 +170,16 @@ async def test_a_connected_server_streams_its_answer() -> None:
     assert result.finish_reason == "length"
     assert (result.prompt_tokens, result.completion_tokens) == (7, 9)
     assert server.bodies[0]["model"] == "llama3" and server.bodies[0]["max_tokens"] == 9
+
+
+async def test_a_connected_server_chooses_its_tokens_as_it_likes_unless_it_is_told() -> None:
+    server = Scripted("one")
+    async with serving(server.answer) as url:
+        await Attempt().run(lease_of(url), ASK)
+        await Attempt().run(lease_of(url), replace(ASK, temperature=0.5))
+    silent, told = server.bodies
+    assert not {"temperature", "top_p", "repeat_penalty"} & set(silent)
+    assert told["temperature"] == 0.5 and "top_p" not in told
 
 
 async def test_an_answer_of_a_connected_server_is_written_again_from_its_start() -> None:
