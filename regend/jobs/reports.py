@@ -5,15 +5,14 @@ Pure. Whatever is refused here ends the attempt with a plain reason; nothing of 
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any, Final
 
 from regend import events
-from regend.errors import Failed
+from regend.errors import BadInput, Failed
 from regend.jobs.frames import Frame
 from regend.jobs.lifecycle import Outcome
-from regend.jsontext import dumps
+from regend.jsontext import check, dumps, loads
 from regend.limits import (
     INLINE_PAYLOAD_BYTES,
     MAX_EVENT_DATA_BYTES,
@@ -26,10 +25,10 @@ _OUTCOMES: Final = frozenset({"completed", "failed", "parked", "released"})
 
 
 def payload(frame: Frame, name: str) -> str:
-    """Return a field that must be JSON text within its bound.
+    """Return a field that must be JSON text within its bounds.
 
     Raises:
-        Failed: it is missing, too long, or no JSON.
+        Failed: it is missing, too long, or no JSON that clients can be shown.
     """
     text = frame.get(name)
     if not isinstance(text, str):
@@ -41,9 +40,9 @@ def payload(frame: Frame, name: str) -> str:
             hint=f"The bound is {MAX_STEP_RESULT_BYTES} bytes.",
         )
     try:
-        json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Failed("frame_invalid", f"The worker sent a {name} that is no JSON.") from error
+        loads(text)
+    except BadInput as error:
+        raise Failed("frame_invalid", f"The worker sent a {name}: {error.message}") from error
     return text
 
 
@@ -119,6 +118,7 @@ def event_texts(type_name: str, said: Any) -> list[str]:
     """
     if type_name not in events.WORKER_EVENT_TYPES or not isinstance(said, dict):
         raise Failed("event_unknown", f"A worker may not say “{str(type_name)[:80]}”.")
+    check(said)
     text = dumps(said)
     if type_name == events.MODEL_CHUNK:
         _check_chunk(said)

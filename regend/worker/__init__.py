@@ -13,7 +13,7 @@ from typing import Any
 
 from regend.errors import Failed, RegendError
 from regend.jobs.frames import Frame
-from regend.jsontext import dumps
+from regend.jsontext import dumps, loads
 from regend.worker.channel import Channel, rename_argument
 from regend.worker.generation import GeneratingRuntime
 from regend.worker.runtime import Parked, Stopped
@@ -38,7 +38,9 @@ def _attempt(channel: Channel, begin: Frame) -> dict[str, Any]:
     """Run the program and return how the attempt ended."""
     try:
         program = _load(begin["program"])
-        return {"kind": "completed", "result": dumps(program(GeneratingRuntime(channel, begin)))}
+        result = dumps(program(GeneratingRuntime(channel, begin)))
+        loads(result)  # what clients cannot be shown is refused
+        return {"kind": "completed", "result": result}
     except Stopped:
         return {"kind": "released"}
     except Parked as parked:

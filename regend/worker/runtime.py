@@ -18,7 +18,7 @@ from regend.errors import Failed, RegendError
 from regend.events import JOB_PROGRESS, MODEL_CHUNK
 from regend.jobs.frames import Frame
 from regend.jobs.reports import split_chunk
-from regend.jsontext import digest, dumps
+from regend.jsontext import check, digest, dumps, loads
 from regend.limits import MAX_EVENT_DATA_BYTES
 from regend.worker.channel import Channel
 
@@ -85,6 +85,7 @@ class Runtime:
         Raises:
             BadInput: it holds what JSON cannot carry.
         """
+        check(data)
         text = dumps(data)
         long = type == MODEL_CHUNK and len(text) > MAX_EVENT_DATA_BYTES // 4
         for part in split_chunk(data) if long else [data]:
@@ -181,6 +182,7 @@ class Runtime:
             return replayed
         started_at, started = time.time_ns() // 1_000_000, time.monotonic()
         text = dumps(work(ordinal, input_hash))
+        result: T = loads(text)  # as a replay returns it; what clients cannot be shown is refused
         self.channel.ask(
             "step",
             ordinal=ordinal,
@@ -190,7 +192,6 @@ class Runtime:
             started_at=started_at,
             duration_ms=round((time.monotonic() - started) * 1000),
         )
-        result: T = json.loads(text)  # as a replay would return it
         return result
 
     def _replayed(self, ordinal: int, name: str, input_hash: str) -> Any:

@@ -24,7 +24,7 @@ from regend.store import Store
 
 API = "/api/v1"
 REAL = SystemClock()
-PROGRAMS = ("count", "approve", "chatter")
+PROGRAMS = ("count", "approve", "chatter", "returns")
 
 
 class AnyInput(InputType):

@@ -14,6 +14,7 @@ from regend.errors import Failed, Retryable
 from regend.worker.runtime import Runtime
 from tests.jobs.effects import fragile_effect
 from tests.jobs.hostile import run as hostile
+from tests.jobs.oddities import returns
 
 __all__ = [
     "approve",
@@ -22,6 +23,7 @@ __all__ = [
     "fragile_effect",
     "hostile",
     "pay",
+    "returns",
     "silent",
     "stubborn",
     "versions",

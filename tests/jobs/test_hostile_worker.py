@@ -87,12 +87,13 @@ async def test_text_with_nul_and_every_script_is_kept_without_loss(engine: Engin
 async def test_a_result_nested_deeply_is_kept_or_refused_but_never_in_the_way(
     engine: Engine,
 ) -> None:
-    for depth in (90, 500):
-        done = await ended(engine, says="nested", depth=depth)
-        assert done["state"] == "completed"
-        assert len(await engine.jobs.steps(USER, done["id"])) == 1
-    refused = await ended(engine, says="nested", depth=100_000)
-    assert refused["state"] == "failed"
+    done = await ended(engine, says="nested", depth=90)
+    assert done["state"] == "completed"
+    assert len(await engine.jobs.steps(USER, done["id"])) == 1
+    for depth in (500, 100_000):
+        refused = await ended(engine, says="nested", depth=depth)
+        assert (refused["state"], refused["attempt"]) == ("failed", 1)
+        assert refused["error"]["code"] == "json_value"
 
 
 async def test_a_saved_state_that_is_gone_does_not_hold_the_job_up(engine: Engine) -> None:
