@@ -7,12 +7,10 @@ count. Nothing here decides whether the bytes are right: `pull` does, before the
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import os
 import re
 import shutil
-import signal
 import sys
 import threading
 import zipfile
@@ -27,6 +25,8 @@ from yarl import URL
 from regend import limits
 from regend.environment import for_pip
 from regend.errors import Failed, Refused, Retryable
+from regend.lifeline import Lifeline
+from regend.processes import kill_group
 
 BytesProgress = Callable[[int, int], None]
 
@@ -47,12 +47,14 @@ class Stopped(Exception):
 async def fetch_wheel(requirement: str, folder: Path, on_bytes: BytesProgress) -> Path:
     """Download exactly one wheel into `folder` with pip and return its path.
 
-    On cancellation pip and whatever it started are killed before this returns.
+    On cancellation pip and whatever it started are killed before this returns. On Linux they also
+    end with this process.
 
     Raises:
         Retryable: `model_download_failed`; pip could not get it.
     """
-    process = await asyncio.create_subprocess_exec(
+    lifeline = Lifeline()
+    process = await lifeline.start(
         *(sys.executable, "-P", "-m", "pip", "download", requirement),
         *("--no-deps", "--dest", str(folder)),
         *("--only-binary", ":all:", "--progress-bar", "raw", "--no-input", "--no-cache-dir"),
@@ -61,16 +63,15 @@ async def fetch_wheel(requirement: str, folder: Path, on_bytes: BytesProgress) -
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**for_pip(os.environ), "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"},
-        start_new_session=True,
     )
     try:
         complaint, _ = await asyncio.gather(_tail(process), _report(process, on_bytes))
         status = await process.wait()
     finally:
         if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+            kill_group(process.pid)
+        lifeline.cut()
+        await process.wait()
     wheels = list(folder.glob("*.whl"))
     if status != 0 or len(wheels) != 1:
         raise Retryable(

@@ -3,24 +3,21 @@
 Started as `python -m regend.models.host regend model NAME`, so that it shows in `ps`. The first
 line of its stdin is a JSON object with everything it needs, the key among it: nothing secret is
 in the arguments or the environment. It answers one JSON line on stdout when it serves, then stays
-silent. It dies with its parent: by signal on Linux, by the end of its stdin everywhere.
+silent. When its stdin ends, so does it.
 """
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import os
 import platform
-import signal
 import sys
 from typing import Any
 from urllib.parse import urlsplit
 
 from regend.errors import BadInput, Failed, RegendError
 
-_PR_SET_PDEATHSIG = 1
 _CPU_BATCH_TOKENS = 64
 _GPU_BATCH_TOKENS = 512
 
@@ -33,7 +30,6 @@ def main(argv: list[str]) -> int:
     """
     settings = json.loads(sys.stdin.readline())
     os.umask(0o077)  # saved slots hold what people wrote
-    _die_with(settings["parent"])
     # Libraries may write to stdout; the one line that the parent reads must stay alone on it.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -47,14 +43,6 @@ def main(argv: list[str]) -> int:
         pass
     # llama.cpp's threads may be deep in a prefill: leave without waiting for them.
     os._exit(0)
-
-
-def _die_with(parent: int) -> None:
-    """Ask the kernel to kill this process when its parent dies."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)  # it died before we asked
 
 
 def _serve(settings: dict[str, Any]) -> dict[str, Any]:

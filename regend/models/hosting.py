@@ -7,16 +7,16 @@ import contextlib
 import json
 import os
 import secrets
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from regend import limits
+from regend import limits, processes
 from regend.environment import for_child
 from regend.errors import Failed, RegendError, Retryable
+from regend.lifeline import Lifeline
 from regend.models.catalogue import EMBEDDINGS
 from regend.models.planning import HostPlan
 
@@ -48,6 +48,7 @@ class HostProcess:
         self.stderr_tail = b""
         self._on_death = on_death
         self._ending = False
+        self._lifeline = Lifeline()
         self._process: asyncio.subprocess.Process | None = None
         self._ready: _Ready | None = None
         self._watcher: asyncio.Task[None] | None = None
@@ -99,12 +100,11 @@ class HostProcess:
             Retryable: `model_host_died` or `model_host_slow`.
         """
         model = self.plan.model
-        process = self._process = await asyncio.create_subprocess_exec(
+        process = self._process = await self._lifeline.start(
             *(sys.executable, "-P", "-m", "regend.models.host", "regend", "model", model.name),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
             env={**_PATIENT_THREADS, **for_child(os.environ)},
         )
         self._watcher = asyncio.create_task(self._watch(process), name=f"watch {model.name}")
@@ -166,7 +166,6 @@ class HostProcess:
             "threads": self.plan.threads,
             "slots_dir": str(self.plan.slots_dir),
             "embeds": EMBEDDINGS in model.capabilities,
-            "parent": os.getpid(),
         }
         return json.dumps(settings).encode() + b"\n"
 
@@ -175,6 +174,7 @@ class HostProcess:
         assert process.stderr is not None
         reading = asyncio.create_task(self._keep_stderr(process.stderr))
         await process.wait()
+        self._lifeline.cut()
         await reading
         self._on_death(self)
 
@@ -192,8 +192,7 @@ class HostProcess:
         self._ending = True
         if self._process is not None and self._process.returncode is None:
             # Not `Process.kill`: it reaps a process that died, and asyncio then misses its end.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGKILL)
+            processes.kill(self._process.pid)
 
     async def wait(self) -> None:
         """Wait until the process is gone and its death was told."""

