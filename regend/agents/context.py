@@ -98,6 +98,7 @@ class Context(Protocol):
         messages: list[dict[str, str]],
         max_tokens: int,
         temperature: float | None = None,
+        repeat_penalty: float | None = None,
         schema: dict[str, Any] | None = None,
         stop: Sequence[str] = (),
     ) -> Generated:
@@ -108,6 +109,7 @@ class Context(Protocol):
             messages: `{role, content}`, in order.
             max_tokens: most tokens to write.
             temperature: 0 for the likeliest text; None for what suits the model.
+            repeat_penalty: 1 for none, as for text that quotes; None for what suits the model.
             schema: JSON Schema that the text must fit.
             stop: texts at which writing ends.
 

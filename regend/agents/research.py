@@ -205,8 +205,13 @@ class _Research:
             return {"text": "", "cut": False}, prompt["note"]
         self.context.progress(50, "the model writes")
         try:
+            # A penalty would keep the model from the words of the quotes, which bear it out.
             written = self.context.generate(
-                "write", messages=prompt["messages"], max_tokens=ANSWER_TOKENS, temperature=0.0
+                "write",
+                messages=prompt["messages"],
+                max_tokens=ANSWER_TOKENS,
+                temperature=0.0,
+                repeat_penalty=1.0,
             )
         except RegendError as error:
             if error.retryable:

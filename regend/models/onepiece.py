@@ -12,6 +12,8 @@ from regend.models.lease import Lease
 from regend.models.records import GenerationRequest
 from regend.models.segments import SAMPLING
 
+_OPENAI_SAMPLING = ("temperature", "top_p")  # a server may refuse names that are not OpenAI's
+
 
 def grammar_request(
     request: GenerationRequest, prompt: list[int], longest: int, slot: int
@@ -39,7 +41,7 @@ def server_request(lease: Lease, request: GenerationRequest) -> tuple[str, dict[
     """
     body: dict[str, Any] = {
         "model": lease.model,
-        **request.sampling,
+        **{name: value for name, value in request.sampling.items() if name in _OPENAI_SAMPLING},
         "seed": request.seed & 0x7FFF_FFFF,
         "stream": True,
         "stream_options": {"include_usage": True},

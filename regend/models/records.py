@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 ResumeMode = Literal["exact", "reevaluated", "restarted"]
@@ -40,9 +40,16 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     schema: Mapping[str, Any] | None = None
 
+    def filled(self, usual: Mapping[str, float]) -> GenerationRequest:
+        """Return the request with what it leaves open as `usual` says, such as `Lease.sampling`."""
+        unsaid: dict[str, Any] = {
+            name: value for name, value in usual.items() if name not in self.sampling
+        }
+        return replace(self, **unsaid)
+
     @property
     def sampling(self) -> dict[str, float]:
-        """What is said of how the next token is chosen, by the names that servers know."""
+        """What is said of how the next token is chosen, by llama.cpp's names."""
         said = {
             "temperature": self.temperature,
             "top_p": self.top_p,

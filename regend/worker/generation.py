@@ -53,6 +53,7 @@ class GeneratingRuntime(Runtime):
         messages: list[dict[str, str]],
         max_tokens: int,
         temperature: float | None = None,
+        repeat_penalty: float | None = None,
         schema: dict[str, Any] | None = None,
         stop: Sequence[str] = (),
     ) -> Generated:
@@ -61,18 +62,16 @@ class GeneratingRuntime(Runtime):
 
         def write(ordinal: int, _input_hash: str) -> dict[str, Any]:
             started = time.monotonic()
-            usual = self._leased().sampling
             request = GenerationRequest(
                 messages=messages,
                 max_tokens=max_tokens,
+                temperature=temperature,
+                repeat_penalty=repeat_penalty,
                 seed=int(digest([self.seed, ordinal])[:8], 16) >> (32 - _SEED_BITS),
-                temperature=usual.get("temperature") if temperature is None else temperature,
-                top_p=usual.get("top_p"),
-                repeat_penalty=usual.get("repeat_penalty"),
                 stop=tuple(stop),
                 schema=schema,
             )
-            result = self._run(ordinal, request)
+            result = self._run(ordinal, request.filled(self._leased().sampling))
             ended = {"finish_reason": result.finish_reason, "usage": result.usage}
             elapsed_s = round(time.monotonic() - started, 3)
             self.emit(events.MODEL_COMPLETE, {"step": ordinal, **ended, "elapsed_s": elapsed_s})

@@ -133,6 +133,7 @@ class InProcess:
         messages: list[dict[str, str]],
         max_tokens: int,
         temperature: float | None = None,
+        repeat_penalty: float | None = None,
         schema: dict[str, Any] | None = None,
         stop: Sequence[str] = (),
     ) -> Generated:

@@ -19,10 +19,8 @@ from regend.config import Home, ServerConfig
 from regend.daemon import Daemon
 from regend.errors import NotFound
 from regend.jsontext import digest
-from regend.models import catalogue
 from regend.models.generation import GenerationRequest
 from regend.models.pool import ModelPool
-from tests.embedded_model import MODEL
 from tests.models.attempts import run_undisturbed
 from tests.models.conftest import small_config
 
@@ -55,17 +53,15 @@ async def advised_answer(home: Home) -> str:
     """Return the answer to `LONG` of a generation that is told what the model's makers advise."""
     pool = ModelPool(home, small_config(), SystemClock())
     seed = int(digest([LONG["seed"], 1])[:8], 16) >> 1
-    sampling = catalogue.sampling_of(MODEL)
-    assert sampling["repeat_penalty"] > 1
-    request = GenerationRequest(
+    advised = GenerationRequest(
         messages=[QUESTION],
         max_tokens=120,
         seed=seed,
-        temperature=sampling["temperature"],
-        top_p=sampling["top_p"],
-        repeat_penalty=sampling["repeat_penalty"],
+        temperature=0.2,
+        top_p=0.9,
+        repeat_penalty=1.1,
     )
-    _, result = await run_undisturbed(pool, request)
+    _, result = await run_undisturbed(pool, advised)
     await pool.close()
     return result.text
 
