@@ -28,6 +28,7 @@ from regend.api.metrics import Metrics
 from regend.api.server import Server
 from regend.api.sse import EventStream
 from regend.api.status_calls import StatusCalls
+from regend.api.stream_session import StreamParts
 from regend.api.submission import Submissions
 from regend.api.websocket import Streams
 from regend.clock import Clock, SystemClock, new_id, rfc3339
@@ -119,7 +120,9 @@ class Daemon:
         submissions = Submissions(self._jobs, research, self._services.require_model)
         requests = RateLimiter(clock, config.limits.requests_per_minute)
         guard = Guard(self._access, config.server, clock, requests, self._metrics)
-        self._streams = Streams(store, clock, self._hub, self._jobs, self._access, submissions)
+        self._streams = Streams(
+            StreamParts(store, clock, self._hub, self._jobs, self._access, submissions)
+        )
         calls = (
             JobCalls(self._jobs, EventStream(store, self._jobs, self._access), submissions),
             AccessCalls(

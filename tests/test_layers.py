@@ -54,7 +54,6 @@ LARGE = {
     "regend/client/protocol.py:StreamProtocol": 347,
     "regend/client/stream.py:Stream": 290,
     "regend/jobs/attempt.py:Attempt": 360,
-    "regend/jobs/service.py:Jobs": 262,
     "tests/client/test_rest.py:test_each_call_goes_where_the_contract_says": 71,
 }
 

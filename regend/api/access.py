@@ -1,7 +1,8 @@
 """Who calls: bearer tokens, browser sessions, and single-use codes and tickets.
 
 Secrets that last never appear in URLs: what may stand there is used once and dies within a minute.
-Sessions, codes and tickets live in memory; a restart of the daemon ends them.
+Sessions, codes and tickets live in memory; a restart of the daemon ends them. Which tokens hold
+is in memory too, for it is asked with every request; no other process opens the database.
 """
 
 from __future__ import annotations
@@ -15,14 +16,13 @@ from typing import Any
 
 import jwt
 
-from regend.api.tokens import EVERYTHING, SCOPES, Grant, add_token, holds, revoke_token
+from regend.api.tokens import EVERYTHING, SCOPES, Grant, add_token, not_revoked, revoke_token
 from regend.clock import Clock, new_id
 from regend.config import Home
 from regend.errors import BadInput, Failed, NotAllowed, NotAuthenticated
 from regend.store import Store
 
 OWNER = "owner"
-SESSION_COOKIE = "regend_session"
 _CODE_LIFE_S = 60.0
 _TICKET_LIFE_S = 30.0
 _SESSION_LIFE_S = 30 * 24 * 3600.0
@@ -51,13 +51,15 @@ class Access:
         self._codes: dict[str, tuple[Grant, float]] = {}
         self._tickets: dict[str, tuple[Grant, float]] = {}
         self._sessions: dict[str, Session] = {}
+        with store.reading() as connection:
+            self._ends = not_revoked(connection)
 
     async def ensure_owner_token(self) -> None:
         """Write the owner's token file if there is none that holds."""
         file = self._home.token_file
         if file.exists():
             try:
-                await self.bearer(file.read_text(encoding="utf-8", errors="replace").strip())
+                self.bearer(file.read_text(encoding="utf-8", errors="replace").strip())
                 return
             except NotAuthenticated:
                 pass
@@ -94,6 +96,7 @@ class Access:
         expires = None if expires_s is None else now_ms + int(expires_s * 1000)
         grant = Grant(user, frozenset(scopes), new_id(self._clock), expires)
         await self._store.write(lambda c: add_token(c, grant, name, now_ms))
+        self._ends[grant.token_id] = expires
         claims: dict[str, Any] = {
             "sub": user,
             "scope": " ".join(sorted(scopes)),
@@ -108,13 +111,14 @@ class Access:
         """End a token, and every session and ticket that came from it."""
         at_ms = self._clock.wall_ms()
         await self._store.write(lambda c: revoke_token(c, token_id, at_ms))
+        self._ends.pop(token_id, None)
         for held in (self._codes, self._tickets):
             for key in [k for k, (grant, _) in held.items() if grant.token_id == token_id]:
                 del held[key]
         for key in [k for k, s in self._sessions.items() if s.grant.token_id == token_id]:
             del self._sessions[key]
 
-    async def bearer(self, token: str) -> Grant:
+    def bearer(self, token: str) -> Grant:
         """Return what a bearer token grants.
 
         Raises:
@@ -123,7 +127,7 @@ class Access:
         if not token.isascii():
             raise _unknown("The token is not one of this daemon's.")
         try:
-            # Expiry is judged by the store, on the daemon's clock, together with revocation.
+            # Expiry is judged below, on the daemon's clock, together with revocation.
             claims = jwt.decode(
                 token,
                 self._key,
@@ -138,14 +142,16 @@ class Access:
             str(claims["jti"]),
             int(claims["exp"]) * 1000 if "exp" in claims else None,
         )
-        if not await self.still_holds(grant):
+        if not self.holds(grant):
             raise _unknown("The token has expired or was revoked.")
         return grant
 
-    async def still_holds(self, grant: Grant) -> bool:
+    def holds(self, grant: Grant) -> bool:
         """Tell whether the token behind a grant was neither revoked nor expired since."""
-        with self._store.reading() as connection:
-            return holds(connection, grant.token_id, self._clock.wall_ms())
+        if grant.token_id not in self._ends:
+            return False
+        ends_ms = self._ends[grant.token_id]
+        return ends_ms is None or ends_ms > self._clock.wall_ms()
 
     def new_code(self, grant: Grant) -> str:
         """Return a code with which a browser can open a session, once, within 60 s."""
@@ -155,7 +161,7 @@ class Access:
         """Return a ticket that opens one WebSocket within 30 s."""
         return self._once(self._tickets, grant, _TICKET_LIFE_S)
 
-    async def use_ticket(self, ticket: str) -> Grant:
+    def use_ticket(self, ticket: str) -> Grant:
         """Return what a ticket grants; it is spent.
 
         Raises:
@@ -163,7 +169,7 @@ class Access:
         """
         refusal = "The ticket is unknown, used or expired."
         grant = self._spend(self._tickets, ticket, refusal)
-        if not await self.still_holds(grant):
+        if not self.holds(grant):
             raise _unknown(refusal)
         return grant
 
@@ -226,6 +232,15 @@ class Access:
             del self._sessions[key]
         while len(self._sessions) >= _MAX_ONCE:
             del self._sessions[next(iter(self._sessions))]
+
+
+def session_cookie(port: int | None) -> str:
+    """Return the name of the cookie of the daemon at this port.
+
+    Browsers keep one set of cookies for all ports of a host: under one name, two daemons would
+    overwrite each other's.
+    """
+    return f"regend_session_{port}"
 
 
 def _unknown(message: str, hint: str = "Create a token: regend tokens create") -> NotAuthenticated:

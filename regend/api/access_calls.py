@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from regend.api.access import SESSION_COOKIE, Access
+from regend.api.access import Access, session_cookie
 from regend.api.call import Call, answer
 from regend.api.endpoints import API, Endpoint, fields, listing, text
 from regend.api.tokens import tokens
@@ -118,7 +118,7 @@ class AccessCalls:
     async def revoke(self, call: Call) -> None:
         """Revoke a token and end what came from it."""
         await self._access.revoke(call.path("token_id"))
-        await self._streams.drop_revoked()
+        self._streams.drop_revoked()
 
     async def code(self, call: Call) -> dict[str, str]:
         """Return a code for one browser session."""
@@ -133,8 +133,9 @@ class AccessCalls:
             raise BadInput("invalid_field", "“code” must be a text.", field="code")
         cookie, session = self._access.open_session(code)
         response = answer({"csrf": session.csrf, "user": session.grant.user})
+        name = session_cookie(call.request.url.port)
         response.set_cookie(
-            SESSION_COOKIE, cookie, httponly=True, samesite="Strict", secure=self._secure, path="/"
+            name, cookie, httponly=True, samesite="Strict", secure=self._secure, path="/"
         )
         return response
 

@@ -88,6 +88,10 @@ class Call:
             raise BadInput("invalid_header", f"“{name}” is given twice.", field=name)
         return _checked_text(values[0], name) if values else None
 
+    def key(self) -> str | None:
+        """Return the idempotency key, None where none is given."""
+        return self.header("Idempotency-Key")
+
     def check_parameters(self, known: Collection[str]) -> None:
         """Refuse query parameters that this call does not know: a slip of the pen would else pass
         for an answer.

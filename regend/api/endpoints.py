@@ -13,6 +13,7 @@ from aiohttp import web
 
 from regend.api.call import Call, answer
 from regend.api.guard import GRANT, REFUSAL
+from regend.limits import IDEMPOTENCY_KEY_CHARACTERS
 
 Handle = Callable[[Call], Awaitable[Any]]
 Schema = dict[str, Any]
@@ -102,3 +103,4 @@ def fields(*required: str, **properties: Schema) -> Schema:
 
 JOB: Schema = {"$ref": "#/components/schemas/Job"}
 CURSOR: Schema = {"type": ["string", "null"]}
+KEYED = (("Idempotency-Key", text(minLength=1, maxLength=IDEMPOTENCY_KEY_CHARACTERS)),)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from regend.api.access import SESSION_COOKIE, Access
+from regend.api.access import Access, session_cookie
 from regend.api.call import Call, answer
 from regend.api.limiter import RateLimiter
 from regend.api.metrics import Metrics
@@ -89,7 +89,7 @@ class Guard:
         started = time.monotonic()
         try:
             self._check_origin(request)
-            await self._admit(request)
+            self._admit(request)
             self._check_scope(request)
             response = await handler(request)
         except RegendError as error:
@@ -128,14 +128,14 @@ class Guard:
             response.headers.setdefault(name, value)
         response.headers["X-Request-Id"] = request[REQUEST_ID]
 
-    async def _admit(self, request: web.Request) -> None:
+    def _admit(self, request: web.Request) -> None:
         """Note who calls, or why their proof does not hold.
 
         A session's cookie comes by itself, also on calls that need no proof, as the one that opens
         the next session: there an old one must not stand in the way.
         """
         try:
-            grant = await self._identify(request)
+            grant = self._identify(request)
         except (NotAuthenticated, NotAllowed) as refusal:
             if "Authorization" in request.headers:
                 raise
@@ -166,7 +166,7 @@ class Guard:
             if request.path.startswith(prefix):
                 Call(request, request.get(GRANT), request.get(REFUSAL)).require(scope)
 
-    async def _identify(self, request: web.Request) -> Grant | None:
+    def _identify(self, request: web.Request) -> Grant | None:
         """Return who calls, None where they did not say.
 
         Raises:
@@ -181,12 +181,12 @@ class Guard:
                     "The Authorization header is of no kind that the daemon knows.",
                     hint="Send Authorization: Bearer TOKEN; see: regend tokens create",
                 )
-            return await self._access.bearer(token.strip())
-        cookie = request.cookies.get(SESSION_COOKIE)
+            return self._access.bearer(token.strip())
+        cookie = request.cookies.get(session_cookie(request.url.port))
         if cookie is None:
             return None
         session = self._access.session(cookie)
-        if not await self._access.still_holds(session.grant):
+        if not self._access.holds(session.grant):
             raise NotAuthenticated(
                 "not_authenticated",
                 "The token behind this session has expired or was revoked.",

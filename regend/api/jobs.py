@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from regend.api.call import Call, answer
-from regend.api.endpoints import API, CURSOR, JOB, Endpoint, fields, listing, text, whole
+from regend.api.endpoints import API, CURSOR, JOB, KEYED, Endpoint, fields, listing, text, whole
 from regend.api.sse import EventStream
 from regend.api.submission import Submissions
 from regend.errors import BadInput
@@ -37,7 +37,7 @@ class JobCalls:
                 self.submit,
                 "Hand in a job",
                 write,
-                headers=(("Idempotency-Key", text(minLength=1, maxLength=255)),),
+                headers=KEYED,
                 body={"$ref": "#/components/schemas/NewJob"},
                 status=202,
                 answers=JOB,
@@ -125,6 +125,7 @@ class JobCalls:
             handle,
             summary,
             "jobs:write",
+            headers=KEYED,
             body=fields(**properties),
             body_required=False,
             status=202,
@@ -133,8 +134,7 @@ class JobCalls:
 
     async def submit(self, call: Call) -> web.Response:
         """Take a job; answers once it is durable."""
-        body, key = await call.json(), call.header("Idempotency-Key")
-        job = await self._submissions.submit(call.grant, body, key)
+        job = await self._submissions.submit(call.grant, await call.json(), call.key())
         return answer(job, 202, {"Location": f"{API}/jobs/{job['id']}"})
 
     async def page(self, call: Call) -> dict[str, Any]:
@@ -155,25 +155,23 @@ class JobCalls:
     async def cancel(self, call: Call) -> dict[str, Any]:
         """Cancel a job."""
         await call.object(optional=True)
-        return await self._jobs.cancel(call.user, call.path("job_id"))
+        return await self._jobs.cancel(call.user, call.path("job_id"), call.key())
 
     async def pause(self, call: Call) -> dict[str, Any]:
         """Pause a job."""
         await call.object(optional=True)
-        return await self._jobs.pause(call.user, call.path("job_id"))
+        return await self._jobs.pause(call.user, call.path("job_id"), call.key())
 
     async def resume(self, call: Call) -> dict[str, Any]:
         """Let a job go on."""
         body = await call.object("choice", optional=True)
-        choice = body.get("choice")
-        if choice is not None and not isinstance(choice, str):
-            raise BadInput("invalid_field", "“choice” must be a text.", field="choice")
-        return await self._jobs.resume(call.user, call.path("job_id"), choice)
+        job_id = await self._startable(call)
+        return await self._jobs.resume(call.user, job_id, body.get("choice"), call.key())
 
     async def retry(self, call: Call) -> dict[str, Any]:
         """Let a failed job try again."""
         await call.object(optional=True)
-        return await self._jobs.retry(call.user, await self._startable(call))
+        return await self._jobs.retry(call.user, await self._startable(call), call.key())
 
     async def fork(self, call: Call) -> dict[str, Any]:
         """Begin a new job at a checkpoint of this one."""
@@ -181,14 +179,12 @@ class JobCalls:
         step = body.get("step")
         if step is not None and (type(step) is not int or not 0 <= step <= MAX_STEPS):
             raise BadInput("invalid_field", "“step” must be the number of a step.", field="step")
-        key = call.header("Idempotency-Key")
-        return await self._jobs.fork(call.user, await self._startable(call), step, key)
+        return await self._jobs.fork(call.user, await self._startable(call), step, call.key())
 
     async def _startable(self, call: Call) -> str:
-        """Return the id of the job if the caller may start jobs of its type."""
-        job = await self._jobs.show(call.user, call.path("job_id"))
-        self._submissions.require(call.grant, job["type"])
-        job_id: str = job["id"]
+        """Return the id of the job that is named, if the caller may start jobs of its type."""
+        job_id = call.path("job_id")
+        await self._submissions.require_for_job(call.grant, job_id)
         return job_id
 
     async def steps(self, call: Call) -> dict[str, Any]:
@@ -215,4 +211,6 @@ class JobCalls:
 
     async def decide(self, call: Call) -> dict[str, Any]:
         """Record a decision."""
-        return await self._jobs.decide(call.user, call.path("approval_id"), await call.json())
+        approval_id, body = call.path("approval_id"), await call.json()
+        await self._submissions.require_for_approval(call.grant, approval_id)
+        return await self._jobs.decide(call.user, approval_id, body)

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from regend.api.call import Call, answer
-from regend.api.endpoints import API, JOB, Endpoint, fields, listing, text
+from regend.api.endpoints import API, JOB, KEYED, Endpoint, fields, listing, text
 from regend.config import Home
 from regend.errors import BadInput
 from regend.jobs.service import Jobs
@@ -45,10 +45,11 @@ class ModelCalls:
                 self.pull,
                 "Bring a model to this device, as a job with progress",
                 "models:write",
+                headers=KEYED,
                 body=fields("name", name=text(minLength=1, maxLength=300, pattern="\\S")),
                 status=202,
                 answers=JOB,
-                errors=(404, 422),
+                errors=(404, 409, 422),
             ),
             Endpoint(
                 "DELETE",
@@ -75,7 +76,8 @@ class ModelCalls:
         if not isinstance(name, str) or not name.strip():
             raise BadInput("invalid_field", "“name” must be the name of a model.", field="name")
         await asyncio.to_thread(catalogue.resolve, name, self._home)
-        job = await self._jobs.submit(call.user, {"type": "pull", "input": {"name": name}}, None)
+        body = {"type": "pull", "input": {"name": name}}
+        job = await self._jobs.submit(call.user, body, call.key())
         return answer(job, 202, {"Location": f"{API}/jobs/{job['id']}"})
 
     async def remove(self, call: Call) -> None:

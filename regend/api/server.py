@@ -108,7 +108,7 @@ class Server:
         return self._document
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
-        grant = await self._websocket_grant(request)
+        grant = self._websocket_grant(request)
         grant.require("jobs:read")
         upgrade = request.headers.get("Upgrade", "").lower()
         if upgrade != "websocket":
@@ -119,14 +119,14 @@ class Server:
             )
         return await self._streams.serve(request, grant)
 
-    async def _websocket_grant(self, request: web.Request) -> Grant:
+    def _websocket_grant(self, request: web.Request) -> Grant:
         """Return who opens a stream: by bearer header, or by a ticket.
 
         A session's cookie alone is not enough: a page of another origin could send it.
         """
         ticket = request.query.get("ticket")
         if ticket is not None:
-            return await self._access.use_ticket(ticket)
+            return self._access.use_ticket(ticket)
         grant: Grant | None = request.get(GRANT)
         if grant is None or "Authorization" not in request.headers:
             raise NotAuthenticated(

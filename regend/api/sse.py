@@ -57,7 +57,7 @@ class EventStream:
     ) -> None:
         now_s = asyncio.get_running_loop().time
         written_s = now_s()
-        while await self._access.still_holds(grant):
+        while self._access.holds(grant):
             rung = self._store.bell.count
             page = await self._jobs.events(grant.user, job_id, cursor, CATCH_UP_PAGE_LENGTH)
             quiet_s = now_s() - written_s

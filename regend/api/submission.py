@@ -1,4 +1,4 @@
-"""Handing in a job and letting it go on, the same over REST and WebSocket: who may, and its pace."""
+"""Handing jobs in and letting them go on, the same over REST and WebSocket: who may, how fast."""
 
 from __future__ import annotations
 

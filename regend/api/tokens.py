@@ -76,12 +76,9 @@ def add_token(connection: sqlite3.Connection, grant: Grant, name: str, at_ms: in
     )
 
 
-def holds(connection: sqlite3.Connection, token_id: str, now_ms: int) -> bool:
-    """Tell whether a token is known, not revoked and not expired."""
-    row = connection.execute(
-        "SELECT expires_at, revoked_at FROM tokens WHERE id = ?", (token_id,)
-    ).fetchone()
-    return row is not None and row[1] is None and (row[0] is None or row[0] > now_ms)
+def not_revoked(connection: sqlite3.Connection) -> dict[str, int | None]:
+    """Return the ids of the tokens that were not revoked, and when each expires, if it does."""
+    return dict(connection.execute("SELECT id, expires_at FROM tokens WHERE revoked_at IS NULL"))
 
 
 def revoke_token(connection: sqlite3.Connection, token_id: str, at_ms: int) -> None:

@@ -1,82 +1,45 @@
-"""The WebSocket `/api/v1/ws`, subprotocol `regend.v1`: one session from hello to close.
+"""The WebSocket `/api/v1/ws`, subprotocol `regend.v1`: who is connected, and who no longer may be.
 
-The client speaks first. Events are written by the hub; what this file sends are answers. Both
-write whole frames to the same transport, so they never mix.
+Events are written by the hub; what a session sends are answers. Both write whole frames to the
+same transport, so they never mix.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import sqlite3
-from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
-from regend.api.access import Access
-from regend.api.hub import CLOSE_FAILED, Connection, Hub
-from regend.api.limiter import RateLimiter
-from regend.api.submission import Submissions
-from regend.api.tail import Filter
+from regend.api.hub import CLOSE_FAILED
+from regend.api.stream_session import CLOSE_UNAUTHENTICATED, StreamParts, StreamSession
 from regend.api.tokens import Grant
-from regend.clock import Clock
-from regend.errors import BadInput, RateLimited, RegendError
-from regend.jobs import history, repository
-from regend.jobs.lifecycle import PENDING
-from regend.jobs.service import Jobs
-from regend.jobs.view import job_object
-from regend.jsontext import dumps, loads
-from regend.limits import (
-    CLIENT_COMMANDS_BURST,
-    CLIENT_COMMANDS_PER_S,
-    CLIENT_FRAME_BYTES,
-    STREAM_JOBS,
-)
-from regend.store import Store
+from regend.limits import CLIENT_FRAME_BYTES
 
 log = logging.getLogger("regend.api")
 
 SUBPROTOCOL = "regend.v1"
-CLOSE_UNAUTHENTICATED = 4401
-CLOSE_FLOOD = 4429
-CLOSE_BAD_HELLO = 4400
-
-_HELLO_TIMEOUT_S = 10.0
-_SNAPSHOT_JOBS = 500  # the pending ones and the newest ended ones; the rest is a page of REST
-_ID_CHARACTERS = 36  # a UUID in its text form
-_LINGER_S = 1.0  # a client that is closed gets this long to read why
-_FLOOD_WAIT_S = 1.0  # least: one command more would be one too many again
-_REASON_BYTES = 120  # of a close frame, RFC 6455 section 5.5
 
 
 class Streams:
     """Serves the WebSocket sessions of a daemon."""
 
-    def __init__(
-        self,
-        store: Store,
-        clock: Clock,
-        hub: Hub,
-        jobs: Jobs,
-        access: Access,
-        submissions: Submissions,
-    ) -> None:
-        self._store = store
-        self._clock = clock
-        self._hub = hub
-        self._jobs = jobs
-        self._access = access
-        self._submissions = submissions
-        self._open: set[_Session] = set()
+    def __init__(self, parts: StreamParts) -> None:
+        self._parts = parts
+        self._open: set[StreamSession] = set()
 
     async def serve(self, request: web.Request, grant: Grant) -> web.WebSocketResponse:
         """Run one session until either side ends it."""
         socket = web.WebSocketResponse(
-            protocols=(SUBPROTOCOL,), compress=False, max_msg_size=CLIENT_FRAME_BYTES
+            protocols=(SUBPROTOCOL,),
+            compress=False,
+            max_msg_size=CLIENT_FRAME_BYTES,
+            autoping=False,  # the session answers pings at its own pace
         )
         await socket.prepare(request)
-        session = _Session(self, socket, request, grant)
+        transport = request.transport
+        assert isinstance(transport, asyncio.Transport)
+        session = StreamSession(self._parts, socket, transport, grant)
         self._open.add(session)
         try:
             await session.run()
@@ -91,227 +54,13 @@ class Streams:
             await session.leave()
         return socket
 
-    async def drop_revoked(self) -> None:
+    def drop_revoked(self) -> None:
         """Close the sessions whose token holds no more."""
         for session in list(self._open):
-            if not await self._access.still_holds(session.grant):
+            if not self._parts.access.holds(session.grant):
                 session.end(CLOSE_UNAUTHENTICATED, "token revoked")
 
     async def close(self) -> None:
         """Close every session, telling it that the daemon goes away."""
         endings = [session.end(1001, "the daemon stops") for session in self._open]
         await asyncio.gather(*endings)
-
-
-class _Session:
-    """One client: its hello, then its commands."""
-
-    def __init__(
-        self, streams: Streams, socket: web.WebSocketResponse, request: web.Request, grant: Grant
-    ) -> None:
-        self._streams = streams
-        self._socket = socket
-        self.grant = grant
-        transport = request.transport
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._connection: Connection | None = None
-        per_minute = int(CLIENT_COMMANDS_PER_S * 60)
-        self._pace = RateLimiter(streams._clock, per_minute, CLIENT_COMMANDS_BURST)
-        self._ending: asyncio.Task[None] | None = None
-
-    async def run(self) -> None:
-        """Greet, then answer commands until the client is gone."""
-        try:
-            first = await self._socket.receive(timeout=_HELLO_TIMEOUT_S)
-        except TimeoutError:
-            self.end(CLOSE_BAD_HELLO, "no hello came")
-            return
-        try:
-            if first.type is not WSMsgType.TEXT:
-                raise BadInput("no_hello", "The first frame must be a hello in text.")
-            await self._greet(first.data)
-        except RegendError as error:
-            self.end(CLOSE_BAD_HELLO, error.message)
-            return
-        async for message in self._socket:
-            if message.type is not WSMsgType.TEXT:
-                self.end(1003, "text frames only")
-                return
-            try:
-                self._pace.take("", "commands")
-            except RateLimited as limited:
-                wait_s = max(_FLOOD_WAIT_S, limited.retry_after_s or 0.0)
-                reason = f'{{"retry_after_s":{wait_s:.1f}}}'
-                self.end(CLOSE_FLOOD, reason)
-                return
-            if not await self._streams._access.still_holds(self.grant):
-                self.end(CLOSE_UNAUTHENTICATED, "token revoked")
-                return
-            await self._on_text(message.data)
-
-    def end(self, code: int, reason: str) -> asyncio.Task[None]:
-        """Send no more events and close with this reason, within a bounded time."""
-        if self._connection is not None:
-            self._streams._hub.remove(self._connection)
-        if self._ending is None:
-            self._ending = asyncio.create_task(self._close(code, reason))
-        return self._ending
-
-    async def leave(self) -> None:
-        """Forget the client, once a closing that is under way has come to its end."""
-        if self._connection is not None:
-            self._streams._hub.remove(self._connection)
-        if self._ending is not None:
-            await asyncio.wait([self._ending])
-
-    async def _close(self, code: int, reason: str) -> None:
-        """Send the reason behind what waits already; then the line goes, read or not.
-
-        Whoever reads up to the reason has everything before the resume point that it names.
-        """
-        message = reason.encode()[:_REASON_BYTES].decode(errors="ignore").encode()
-        with contextlib.suppress(TimeoutError, ConnectionError):
-            async with asyncio.timeout(_LINGER_S):
-                await self._socket.close(code=code, message=message, drain=False)
-        if self._transport.get_write_buffer_size():
-            self._transport.abort()
-
-    async def _greet(self, text: str) -> None:
-        hello = loads(text)
-        after_seq, epoch, jobs = _parse_hello(hello)
-        user = self.grant.user
-
-        def read(connection: sqlite3.Connection) -> tuple[str, int, int]:
-            return (
-                history.epoch(connection),
-                history.newest_seq(connection),
-                history.floor(connection),
-            )
-
-        now_epoch, seq, floor = await self._streams._store.query(read)
-        same = epoch is None or epoch == now_epoch
-        known = after_seq is not None and same and after_seq <= seq
-        gap = None
-        cursor = seq
-        if known and after_seq is not None:
-            cursor = after_seq
-            if after_seq < floor:
-                gap, cursor = {"from": after_seq + 1, "to": floor}, floor
-        answer = {"op": "hello", "epoch": now_epoch, "seq": seq, "resumed": known, "gap": gap}
-        await self._send(answer)
-        if gap is not None or not same:
-            await self._send({"op": "snapshot", "jobs": await self._snapshot(user)})
-        wanted = Filter(user, None if jobs is None else frozenset(jobs))
-        self._connection = Connection(self._transport, wanted, cursor, self.end)
-        self._streams._hub.add(self._connection)
-
-    async def _snapshot(self, user: str) -> list[dict[str, Any]]:
-        store = self._streams._store
-
-        def read(connection: sqlite3.Connection) -> list[sqlite3.Row]:
-            pending = repository.listed(connection, user, states=PENDING, limit=_SNAPSHOT_JOBS)
-            newest = repository.listed(connection, user, limit=_SNAPSHOT_JOBS)
-            rows = {row["number"]: row for row in (*pending, *newest)}
-            return [rows[number] for number in sorted(rows, reverse=True)][:_SNAPSHOT_JOBS]
-
-        rows = await store.query(read)
-        return [job_object(row, store.blobs, whole=False) for row in rows]
-
-    async def _on_text(self, text: str) -> None:
-        command_id: Any = None
-        try:
-            command = loads(text)
-            if not isinstance(command, dict):
-                raise BadInput("invalid_command", "A command is an object with “op” and “id”.")
-            command_id = command.get("id")
-            reply = await self._carry_out(command)
-        except RegendError as error:
-            # The status that REST would answer with, by which clients tell the kind of error.
-            body = {**error.to_dict(), "status": error.status}
-            await self._send({"op": "reply", "id": command_id, "ok": False, "error": body})
-            return
-        await self._send({"op": "reply", "id": command_id, "ok": True, **reply})
-
-    async def _carry_out(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Do what a command asks and return what its reply says."""
-        jobs, user, op = self._streams._jobs, self.grant.user, command.get("op")
-        if op in ("subscribe", "unsubscribe"):
-            return self._change_subscription(command)
-        if op not in ("start", "cancel", "pause", "resume"):
-            raise BadInput(
-                "unknown_op",
-                f"There is no command “{str(op)[:40]}”.",
-                hint="Commands: start, cancel, pause, resume, subscribe, unsubscribe.",
-            )
-        self.grant.require("jobs:write")
-        if op == "start":
-            body = {k: v for k, v in command.items() if k not in ("op", "id", "idempotency_key")}
-            key = command.get("idempotency_key")
-            return {"job": await self._streams._submissions.submit(self.grant, body, key)}
-        job_id = command.get("job_id")
-        if not isinstance(job_id, str):
-            raise BadInput("invalid_field", "“job_id” must be the id of a job.", field="job_id")
-        if op == "cancel":
-            return {"job": await jobs.cancel(user, job_id)}
-        if op == "pause":
-            return {"job": await jobs.pause(user, job_id)}
-        choice = command.get("choice")
-        if choice is not None and not isinstance(choice, str):
-            raise BadInput("invalid_field", "“choice” must be a text.", field="choice")
-        return {"job": await jobs.resume(user, job_id, choice)}
-
-    def _change_subscription(self, command: dict[str, Any]) -> dict[str, Any]:
-        named = _job_ids(command.get("jobs"))
-        connection = self._connection
-        assert connection is not None
-        present = connection.filter.jobs
-        if command["op"] == "subscribe":
-            jobs = None if present is None else _bounded(present | named)
-        elif present is None:
-            raise BadInput("follows_all", "This stream follows all jobs and cannot leave some out.")
-        else:
-            jobs = present - named
-        seq = self._streams._hub.refilter(connection, Filter(connection.filter.user, jobs))
-        return {"jobs": None if jobs is None else sorted(jobs), "seq": seq}
-
-    async def _send(self, frame: dict[str, Any]) -> None:
-        if not self._socket.closed:
-            await self._socket.send_str(dumps(frame))
-
-
-def _parse_hello(hello: Any) -> tuple[int | None, str | None, frozenset[str] | None]:
-    """Return position, epoch and jobs of a hello.
-
-    Raises:
-        BadInput: it is not one.
-    """
-    if not isinstance(hello, dict) or hello.get("op") != "hello":
-        raise BadInput("no_hello", "The first frame must be a hello.")
-    after_seq, epoch = hello.get("after_seq"), hello.get("epoch")
-    if after_seq is not None and (type(after_seq) is not int or after_seq < 0):
-        raise BadInput("invalid_field", "“after_seq” must be a whole number from 0, or null.")
-    if epoch is not None and not isinstance(epoch, str):
-        raise BadInput("invalid_field", "“epoch” must be a text, or null.")
-    jobs = hello.get("jobs")
-    return after_seq, epoch, None if jobs is None else _job_ids(jobs)
-
-
-def _job_ids(value: Any) -> frozenset[str]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise BadInput("invalid_field", "“jobs” must be a list of job ids.", field="jobs")
-    if any(len(item) > _ID_CHARACTERS for item in value):
-        raise BadInput("invalid_field", "“jobs” holds what is no id of a job.", field="jobs")
-    return _bounded(frozenset(value))
-
-
-def _bounded(jobs: frozenset[str]) -> frozenset[str]:
-    """Return the set if it is one that a stream may follow: each change of it is work for all."""
-    if len(jobs) > STREAM_JOBS:
-        raise BadInput(
-            "too_many_jobs",
-            f"A stream follows at most {STREAM_JOBS} single jobs.",
-            hint="Follow all of yours: “jobs”: null.",
-            field="jobs",
-        )
-    return jobs

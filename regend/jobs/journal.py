@@ -230,6 +230,22 @@ def open_approvals(connection: sqlite3.Connection, user: str) -> list[dict[str, 
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
+def type_that_asks(connection: sqlite3.Connection, user: str, approval_id: str) -> str:
+    """Return the type of the job that asked this question.
+
+    Raises:
+        NotFound: there is no such question, or it is another's.
+    """
+    row = connection.execute(
+        "SELECT j.type FROM approvals a JOIN jobs j ON j.number = a.job "
+        "WHERE a.id = ? AND j.user = ?",
+        (approval_id, user),
+    ).fetchone()
+    if row is None:
+        raise _no_question()
+    return str(row[0])
+
+
 def decide_approval(
     connection: sqlite3.Connection,
     user: str,
@@ -253,7 +269,7 @@ def decide_approval(
         (approval_id, user),
     ).fetchone()
     if row is None:
-        raise NotFound("approval_not_found", "There is no such approval.")
+        raise _no_question()
     job, expected, state, job_state = row
     if action_hash != expected:
         raise Conflict(
@@ -274,6 +290,10 @@ def decide_approval(
     shown = dumps({"id": approval_id, "decision": answer})
     append(connection, job, Draft(events.APPROVAL_DECIDED, shown), at_ms)
     return int(job)
+
+
+def _no_question() -> NotFound:
+    return NotFound("approval_not_found", "There is no such approval.")
 
 
 @dataclass(frozen=True, slots=True)

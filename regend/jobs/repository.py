@@ -16,6 +16,7 @@ from typing import Any
 from regend import events
 from regend.errors import Conflict, NotFound
 from regend.jobs.history import Draft, append, insert
+from regend.jobs.keys import clash
 from regend.jobs.lifecycle import (
     PENDING,
     TERMINAL,
@@ -115,11 +116,7 @@ def create(connection: sqlite3.Connection, job: NewJob, at_ms: int) -> tuple[int
         ).fetchone()
         if known is not None:
             if known[1] != job.request_hash:
-                raise Conflict(
-                    "idempotency_conflict",
-                    "This Idempotency-Key was used for another request.",
-                    hint="Use a fresh key for a new job.",
-                )
+                raise clash()
             return int(known[0]), False
     cursor = connection.execute(
         "INSERT INTO jobs (id, user, type, title, state, desired, priority, max_attempts, seed, "

@@ -7,38 +7,27 @@ it. A user meets only their own jobs; another's id does not exist for them.
 from __future__ import annotations
 
 import json
-import secrets
 import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from regend.clock import Clock, new_id, rfc3339
+from regend.clock import Clock, rfc3339
 from regend.config import Config
-from regend.errors import BadInput, TooLarge
+from regend.errors import BadInput
 from regend.events import Event
-from regend.jobs import commands, history, journal, repository
-from regend.jobs.inputs import INPUT_TYPES, InputType, check_input
+from regend.jobs import commands, history, journal, keys, repository
+from regend.jobs.inputs import INPUT_TYPES, InputType
+from regend.jobs.intake import Intake
 from regend.jobs.lifecycle import PENDING, STATES
-from regend.jobs.repository import NewJob
 from regend.jobs.supervisor import Supervisor
 from regend.jobs.view import job_object
-from regend.jsontext import digest, dumps
-from regend.limits import (
-    DEFAULT_PAGE_LENGTH,
-    IDEMPOTENCY_KEY_CHARACTERS,
-    MAX_JOB_INPUT_BYTES,
-    MAX_PAGE_LENGTH,
-    MAX_TITLE_CHARACTERS,
-    MIB,
-)
+from regend.jsontext import digest
+from regend.limits import DEFAULT_PAGE_LENGTH, MAX_PAGE_LENGTH, MIB
 from regend.store import Store
 
 Command = Callable[[sqlite3.Connection, sqlite3.Row, int], None]
 
 _EVENTS_BYTES = 16 * MIB  # in one page of events
-_MODEL_CHARACTERS = 300
-_SEED_BITS = 31  # what model hosts take
-_FIELDS = ("type", "input", "title", "model", "priority", "max_attempts")
 
 
 class Jobs:
@@ -55,24 +44,23 @@ class Jobs:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._config = config
         self._supervisor = supervisor
-        self._device = device
+        self._intake = Intake(store.blobs, clock, config, device, types)
         self.types = types
 
-    async def submit(self, user: str, body: Any, key: str | None) -> dict[str, Any]:
+    async def submit(self, user: str, body: Any, key: Any) -> dict[str, Any]:
         """Take a job and return it once it is durable.
 
         Args:
             body: `{type, input, title?, model?, priority?, max_attempts?}`.
-            key: idempotency key; the same request under the same key is one job.
+            key: idempotency key, as it was sent; the same request under the same key is one job.
 
         Raises:
             BadInput: a field is unknown, missing or unfit.
             Conflict: the key was used for another request.
             TooLarge: the input is over its bound.
         """
-        new = self._new_job(user, body, key)
+        new = self._intake.new_job(user, body, keys.checked(key))
 
         def write(connection: sqlite3.Connection) -> sqlite3.Row:
             number, _fresh = repository.create(connection, new, self._clock.wall_ms())
@@ -125,47 +113,56 @@ class Jobs:
             "next_cursor": str(rows[size - 1]["number"]) if rows[size:] else None,
         }
 
-    async def cancel(self, user: str, job_id: str) -> dict[str, Any]:
+    async def type_of(self, user: str, job_id: str) -> str:
+        """Return the type of a job, by its id or an unambiguous prefix."""
+        row = await self._store.query(lambda c: repository.find(c, user, job_id))
+        return str(row["type"])
+
+    async def type_that_asks(self, user: str, approval_id: str) -> str:
+        """Return the type of the job that waits for this approval.
+
+        Raises:
+            NotFound: there is no such approval, or it is another's.
+        """
+        return await self._store.query(lambda c: journal.type_that_asks(c, user, approval_id))
+
+    async def cancel(self, user: str, job_id: str, key: Any = None) -> dict[str, Any]:
         """Wish a job cancelled."""
-        return await self._command(user, job_id, commands.cancel)
+        return await self._command(user, job_id, ["cancel"], key, commands.cancel)
 
-    async def pause(self, user: str, job_id: str) -> dict[str, Any]:
+    async def pause(self, user: str, job_id: str, key: Any = None) -> dict[str, Any]:
         """Wish a job paused."""
-        return await self._command(user, job_id, commands.pause)
+        return await self._command(user, job_id, ["pause"], key, commands.pause)
 
-    async def resume(self, user: str, job_id: str, choice: str | None = None) -> dict[str, Any]:
-        """Let a paused or waiting job go on."""
-        return await self._command(
-            user, job_id, lambda c, row, at_ms: commands.resume(c, row, choice, at_ms)
-        )
+    async def resume(
+        self, user: str, job_id: str, choice: Any = None, key: Any = None
+    ) -> dict[str, Any]:
+        """Let a paused or waiting job go on.
 
-    async def retry(self, user: str, job_id: str) -> dict[str, Any]:
+        Args:
+            choice: for one that waits for a choice: what was chosen, as it was sent.
+        """
+        if choice is not None and not isinstance(choice, str):
+            raise BadInput("invalid_field", "“choice” must be a text.", field="choice")
+
+        def resume(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> None:
+            commands.resume(connection, row, choice, at_ms)
+
+        return await self._command(user, job_id, ["resume", choice], key, resume)
+
+    async def retry(self, user: str, job_id: str, key: Any = None) -> dict[str, Any]:
         """Let a failed job try again."""
-        return await self._command(user, job_id, commands.retry)
+        return await self._command(user, job_id, ["retry"], key, commands.retry)
 
     async def fork(
-        self, user: str, job_id: str, step: int | None, key: str | None = None
+        self, user: str, job_id: str, step: int | None, key: Any = None
     ) -> dict[str, Any]:
         """Make a new job that shares the steps of another up to `step`."""
-        identity = new_id(self._clock)
+        key = keys.checked(key)
 
         def write(connection: sqlite3.Connection) -> sqlite3.Row:
             row = repository.find(connection, user, job_id)
-            new = NewJob(
-                id=identity,
-                user=user,
-                type=row["type"],
-                title=row["title"],
-                input=row["input"],
-                model=row["model"],
-                priority=row["priority"],
-                max_attempts=row["max_attempts"],
-                seed=row["seed"],
-                device=self._device,
-                parent_id=row["id"],
-                idempotency_key=key,
-                request_hash=digest(["fork", row["id"], step]) if key else None,
-            )
+            new = self._intake.fork(row, step, key)
             number = commands.fork(connection, row, new, step, self._clock.wall_ms())
             return repository.by_number(connection, number)
 
@@ -255,54 +252,32 @@ class Jobs:
 
         return job_object(await self._store.write(write), self._store.blobs)
 
-    async def _command(self, user: str, job_id: str, command: Command) -> dict[str, Any]:
+    async def _command(
+        self, user: str, job_id: str, request: list[str | None], key: Any, command: Command
+    ) -> dict[str, Any]:
+        """Carry a command out, once under a key, and return the job as it is then.
+
+        Args:
+            request: what tells this command from another on the same job.
+            key: idempotency key, as it was sent.
+
+        Raises:
+            BadInput: the key is none.
+            Conflict: the job's state forbids it, or the key was used for another command.
+        """
+        key = keys.checked(key)
+
         def write(connection: sqlite3.Connection) -> sqlite3.Row:
             row = repository.find(connection, user, job_id)
-            command(connection, row, self._clock.wall_ms())
+            at_ms = self._clock.wall_ms()
+            asked = digest([*request, row["id"]])
+            if key is None or keys.is_first(connection, user, key, asked, at_ms):
+                command(connection, row, at_ms)
             return repository.by_number(connection, row["number"])
 
         row = await self._store.write(write)
         self._supervisor.tell(row["number"], row["desired"])
         return job_object(row, self._store.blobs)
-
-    def _new_job(self, user: str, body: Any, key: str | None) -> NewJob:
-        if not isinstance(body, dict):
-            raise BadInput("invalid_body", "The body must be an object.")
-        for name in body:
-            if name not in _FIELDS:
-                raise BadInput(
-                    "unknown_field",
-                    f"A job has no field “{name}”.",
-                    hint=f"Fields: {', '.join(_FIELDS)}.",
-                    field=name,
-                )
-        if key is not None and not 0 < len(key) <= IDEMPOTENCY_KEY_CHARACTERS:
-            raise BadInput(
-                "idempotency_key",
-                f"An Idempotency-Key has 1 to {IDEMPOTENCY_KEY_CHARACTERS} characters.",
-            )
-        type_name = body.get("type")
-        checked = check_input(type_name, body.get("input", {}), self.types)
-        text = dumps(checked)
-        if len(text.encode()) > MAX_JOB_INPUT_BYTES:
-            raise TooLarge(
-                "input_too_large", f"The input is over {MAX_JOB_INPUT_BYTES} bytes.", field="input"
-            )
-        title = _text(body, "title") or self.types[str(type_name)].title(checked)
-        return NewJob(
-            id=new_id(self._clock),
-            user=user,
-            type=str(type_name),
-            title=" ".join(title.split())[:MAX_TITLE_CHARACTERS],
-            input=self._store.blobs.pack(text),
-            model=_model(body) or self._config.models.default,
-            priority=_whole(body, "priority", 0, -100, 100),
-            max_attempts=_whole(body, "max_attempts", self._config.jobs.max_attempts, 1, 100),
-            seed=secrets.randbits(_SEED_BITS),
-            device=self._device,
-            idempotency_key=key,
-            request_hash=digest(body) if key is not None else None,
-        )
 
 
 def _states(state: str | None) -> tuple[str, ...]:
@@ -326,36 +301,6 @@ def _cursor(cursor: str | None) -> int | None:
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
         raise BadInput("invalid_cursor", "The cursor is none that a page gave.", field="cursor")
     return int(cursor)
-
-
-def _text(body: dict[str, Any], name: str) -> str | None:
-    value = body.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str) or not value.strip():
-        raise BadInput("invalid_field", f"“{name}” must be a text that is not empty.", field=name)
-    return value
-
-
-def _model(body: dict[str, Any]) -> str | None:
-    model = _text(body, "model")
-    if model is not None and (len(model) > _MODEL_CHARACTERS or not model.isprintable()):
-        raise BadInput(
-            "invalid_field",
-            f"“model” must be a name of at most {_MODEL_CHARACTERS} printable characters.",
-            hint="See: regend models list",
-            field="model",
-        )
-    return model
-
-
-def _whole(body: dict[str, Any], name: str, default: int, low: int, high: int) -> int:
-    value = body.get(name, default)
-    if type(value) is not int or not low <= value <= high:
-        raise BadInput(
-            "invalid_field", f"“{name}” must be a whole number from {low} to {high}.", field=name
-        )
-    return value
 
 
 def _decision(body: Any) -> tuple[str, str]:

@@ -17,10 +17,10 @@ FRAME_BYTES = 32 * 2**20
 class RawStream:
     """One WebSocket of a daemon under test."""
 
-    def __init__(self, running: Running, token: str = "", *, buffer_bytes: int = 65536) -> None:
+    def __init__(self, running: Running, token: str = "", *, autoping: bool = True) -> None:
         self._running = running
         self._token = token or running.token
-        self._buffer_bytes = buffer_bytes
+        self._autoping = autoping
         self.events: list[dict[str, Any]] = []
         self.hello: dict[str, Any] = {}
         self.snapshot: list[dict[str, Any]] | None = None
@@ -33,6 +33,7 @@ class RawStream:
             protocols=("regend.v1",),
             headers={"Authorization": f"Bearer {self._token}"},
             max_msg_size=FRAME_BYTES,
+            autoping=self._autoping,
             timeout=aiohttp.ClientWSTimeout(ws_close=0.2),
         )
         assert self.socket.protocol == "regend.v1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import socket
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -14,7 +15,7 @@ import pytest
 from regend.api.websocket import SUBPROTOCOL
 from regend.config import Home, ServerConfig
 from regend.errors import BadInput, Failed, NotAllowed
-from tests.api.conftest import API, Answer, Running, Start
+from tests.api.conftest import API, TYPES, Answer, Running, Start
 from tests.api.rawstream import RawStream
 
 JOBS = f"{API}/jobs"
@@ -142,12 +143,33 @@ async def test_a_job_needs_the_scope_of_what_it_does(running: Running) -> None:
             await stream.greet()
             assert (await stream.ask("start", **body))["error"]["code"] == "scope"
         job = await running.submit(body["type"], **body["input"])
-        for verb in ("retry", "fork"):
+        for verb in ("resume", "retry", "fork"):
             refused = await running.call("POST", f"{JOBS}/{job}/{verb}", token=writer)
             assert (refused.status, refused.error["code"]) == (403, "scope"), verb
+        async with RawStream(running, writer) as stream:
+            await stream.greet()
+            assert (await stream.ask("resume", job_id=job))["error"]["code"] == "scope"
         allowed = await running.user("guest", "jobs:write", scope)
         assert (await running.call("POST", JOBS, token=allowed, as_json=body)).status == 202
     assert (await running.call("POST", JOBS, token=writer, as_json={"type": "?"})).status == 400
+
+
+async def test_a_decision_needs_the_scope_of_the_job_that_waits_for_it(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scoped = replace(TYPES["approve"], scope="models:write")
+    monkeypatch.setitem(TYPES, "approve", scoped)
+    job = await running.submit("approve", to="x")
+    await running.until(job, "waiting")
+    (asked,) = (await running.call("GET", f"{API}/approvals")).json["approvals"]
+    place = f"{API}/approvals/{asked['id']}"
+    decision = {"decision": "approve", "action_hash": asked["action_hash"]}
+    writer = await running.user("owner", "jobs:write", "jobs:read")
+    refused = await running.call("POST", place, token=writer, as_json=decision)
+    assert (refused.status, refused.error["code"]) == (403, "scope")
+    assert (await running.call("GET", f"{JOBS}/{job}")).json["state"] == "waiting"
+    keeper = await running.user("owner", "jobs:write", "models:write")
+    assert (await running.call("POST", place, token=keeper, as_json=decision)).status == 200
 
 
 async def test_what_is_anothers_does_not_exist(running: Running) -> None:
@@ -255,6 +277,15 @@ async def test_a_browser_opens_a_session_with_a_code_once(running: Running) -> N
         assert (await running.call("POST", place, token=None, as_json=unfit)).status == 400
 
 
+async def test_daemons_of_one_host_do_not_overwrite_each_others_session(running: Running) -> None:
+    opened = await open_session(running)
+    name = cookie_of(opened).partition("=")[0]
+    assert str(running.port) in name, "browsers keep one set of cookies for all ports of a host"
+    other = name.replace(str(running.port), "1")
+    headers = {"Cookie": f"{other}=anothers; {cookie_of(opened)}; {other}=anothers"}
+    assert (await running.call("GET", JOBS, token=None, headers=headers)).status == 200
+
+
 async def test_a_session_reads_freely_and_changes_only_with_its_csrf_value(
     running: Running,
 ) -> None:
@@ -313,7 +344,7 @@ async def test_a_ticket_opens_one_stream_within_its_time(running: Running) -> No
     running.clock.ahead_s += 31
     assert await connect(running, params=late) == 401
     assert await connect(running, params={"ticket": "x"}) == 401
-    stale = {"Cookie": "regend_session=old"}
+    stale = {"Cookie": f"regend_session_{running.port}=old"}
     assert await connect(running, params=await ticket(), headers=stale) == 101
     opened = await open_session(running)
     assert await connect(running, headers={"Cookie": cookie_of(opened)}) == 401

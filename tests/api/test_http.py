@@ -116,7 +116,7 @@ async def test_text_that_is_no_text_in_any_place_is_refused(running: Running) ->
         request(f"GET {JOBS}?cursor=%ff") + b"\r\n",
         request(f"POST {JOBS}", f"Idempotency-Key: {bad}") + body,
         request(f"POST {JOBS}", f"Content-Encoding: {bad}") + body,
-        request(f"GET {JOBS}", f"Cookie: regend_session={bad}") + b"\r\n",
+        request(f"GET {JOBS}", f"Cookie: regend_session_{running.port}={bad}") + b"\r\n",
         request(f"DELETE {API}/library/%ff") + b"\r\n",
         request(f"DELETE {API}/models/%ff") + b"\r\n",
         request(f"DELETE {API}/tokens/%00") + b"\r\n",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import sqlite3
 from typing import Any
 
 import pytest
+from aiohttp import WSMsgType
 
 from regend.api import hub as hub_module
 from regend.client import Backoff, Snapshot, StreamEvent
@@ -229,7 +231,9 @@ async def test_commands_start_and_steer_jobs(running: Running) -> None:
         ({"op": "cancel"}, "invalid_field"),
         ({"op": "cancel", "job_id": 7}, "invalid_field"),
         ({"op": "pause", "job_id": ""}, "job_not_found"),
-        ({"op": "resume", "job_id": "nope", "choice": {}}, "invalid_field"),
+        ({"op": "resume", "job_id": "nope", "choice": {}}, "job_not_found"),
+        ({"op": "cancel", "job_id": "nope", "idempotency_key": 7}, "invalid_field"),
+        ({"op": "pause", "job_id": "nope", "idempotency_key": ""}, "idempotency_key"),
     ],
 )
 async def test_a_bad_command_is_answered_and_the_stream_goes_on(
@@ -308,6 +312,27 @@ async def test_a_flood_of_commands_is_closed_and_told_when_to_come_back(running:
             await stream.send(op="subscribe", id=str(number), jobs=[])
         assert await stream.closed() == 4429
         assert json.loads(stream.reason)["retry_after_s"] > 0
+
+
+@pytest.mark.parametrize("greeted", [False, True])
+async def test_pings_are_answered_and_a_flood_of_them_is_closed(
+    running: Running, greeted: bool
+) -> None:
+    async with RawStream(running, autoping=False) as stream:
+        if greeted:
+            await stream.greet()
+        await stream.socket.ping(b"there?")
+        answer = await stream.socket.receive()
+        assert (answer.type, bytes(answer.data)) == (WSMsgType.PONG, b"there?")
+        for _ in range(CLIENT_COMMANDS_BURST + 200):
+            if stream.socket.closed:
+                break
+            with contextlib.suppress(ConnectionError):
+                await stream.socket.ping()
+        while answer.type is WSMsgType.PONG:
+            answer = await stream.socket.receive()
+        assert (answer.type, answer.data) == (WSMsgType.CLOSE, 4429)
+        assert json.loads(answer.extra or "")["retry_after_s"] > 0
 
 
 async def test_an_oversized_frame_is_closed_with_1009(running: Running) -> None:

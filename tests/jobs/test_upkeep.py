@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from regend import maintenance
 from regend.clock import SystemClock
 from regend.config import EventsConfig
-from regend.jobs import history
+from regend.jobs import history, keys
 from regend.maintenance import Maintenance
 from tests.jobs.conftest import USER, Engine
 
@@ -18,7 +20,7 @@ from tests.jobs.conftest import USER, Engine
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maintenance, "_REFERENCES_SETTLE_S", 0.0)
-    monkeypatch.setattr(maintenance, "_COMPACT_PAGE", 3)
+    monkeypatch.setattr(maintenance, "_PAGE", 3)
 
 
 def upkeep(engine: Engine, keep_days: float) -> Maintenance:
@@ -54,6 +56,25 @@ async def test_payloads_without_a_reference_go_and_all_others_stay(engine: Engin
     assert keeper.fault() is None
     assert not engine.store.blobs.path(forgotten).exists()
     assert (await engine.jobs.show(USER, job))["input"]["ballast"] == large
+
+
+async def test_keys_of_old_commands_go_and_so_do_more_than_are_kept(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day_ms, now_ms = 24 * 3600 * 1000, SystemClock().wall_ms()
+
+    def first(age_days: int, name: str) -> Callable[[sqlite3.Connection], bool]:
+        return lambda c: keys.is_first(c, USER, name, "hash", now_ms - age_days * day_ms)
+
+    for number in range(20):
+        assert await engine.store.write(first(20 - number, f"{number}"))
+    await upkeep(engine, keep_days=1.0).run_once()
+    kept = [number for number in range(20) if not await engine.store.write(first(0, f"{number}"))]
+    assert kept == list(range(14, 20)), "a week's"
+    monkeypatch.setattr(keys, "COMMAND_KEYS", 5)
+    await upkeep(engine, keep_days=1.0).run_once()
+    rows = await engine.store.query(lambda c: c.execute("SELECT key FROM command_keys").fetchall())
+    assert len(rows) == 5
 
 
 async def test_a_history_is_paged_without_gap_from_any_cursor(

@@ -15,6 +15,7 @@ from sqlite_utils import Database, Migrations
 from regend.errors import Refused
 from regend.store.files import sync_file, sync_folder
 from regend.store.migrations.access import access_tables
+from regend.store.migrations.commands import command_tables
 from regend.store.migrations.jobs import job_tables
 from regend.store.migrations.library import library_tables
 
@@ -22,6 +23,7 @@ MIGRATIONS = Migrations("regend")
 MIGRATIONS(name="0001_jobs")(job_tables)
 MIGRATIONS(name="0002_library")(library_tables)
 MIGRATIONS(name="0003_access")(access_tables)
+MIGRATIONS(name="0004_commands")(command_tables)
 
 
 def migrate(
