@@ -35,6 +35,7 @@ from regend.store import Store
 
 log = logging.getLogger("regend.jobs")
 
+_SLEPT_S = 5.0  # between two looks: the machine or this process slept, and heard nobody
 Service = Callable[["Attempt", dict[str, Any]], Awaitable[Any]]
 
 
@@ -69,7 +70,7 @@ class Attempt:
         self.stopped = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._saving: asyncio.Task[None] | None = None
-        self._last_sign_s = clock.monotonic_s()
+        self._last_sign_s = self._looked_s = clock.monotonic_s()
         self._why_killed = ""
         self._ops: dict[str, Callable[[Frame], Coroutine[Any, Any, None]]] = {
             "hello": self._on_sign,
@@ -123,7 +124,7 @@ class Attempt:
         self._stop_reason = reason
         self.stopped.set()
         if self._worker is not None:
-            self._spawn(self._tell_stop())
+            self._spawn(self._reply({"op": "stop", "reason": reason}))
             if reason == "cancel":
                 self._spawn(self._insist())
 
@@ -133,9 +134,12 @@ class Attempt:
         return self._stop_reason == "cancel"
 
     def is_hung(self, timeout_s: float) -> bool:
-        """Tell whether nothing was heard from the worker for that long."""
-        silent_s = self._clock.monotonic_s() - self._last_sign_s
-        return silent_s > timeout_s and not self.outbox.stalled
+        """Tell whether nothing was heard from the worker for that long; asked every second."""
+        now_s, looked_s = self._clock.monotonic_s(), self._looked_s
+        self._looked_s = now_s
+        if now_s - looked_s > _SLEPT_S:
+            self._last_sign_s = now_s
+        return now_s - self._last_sign_s > timeout_s and not self.outbox.stalled
 
     def give_up(self, why: str) -> None:
         """Kill the worker; the attempt then ends as `died`, for this reason."""
@@ -374,17 +378,13 @@ class Attempt:
         assert self._worker is not None
         await self._worker.send(frame)
 
-    async def _tell_stop(self) -> None:
-        await self._reply({"op": "stop", "reason": self._stop_reason})
-
     async def _insist(self) -> None:
         """End a worker that does not end when asked: TERM, then KILL."""
+        assert self._worker is not None
         await asyncio.sleep(CANCEL_TERMINATE_S)
-        if self._worker is not None:
-            self._worker.terminate()
+        self._worker.terminate()
         await asyncio.sleep(CANCEL_KILL_S - CANCEL_TERMINATE_S)
-        if self._worker is not None:
-            self._worker.kill()
+        self._worker.kill()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
