@@ -129,8 +129,8 @@ def load_config(path: Path) -> Config:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return Config()
+    except (FileNotFoundError, NotADirectoryError):
+        return Config()  # a home that is no folder is refused by who makes it, with the remedy
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput("config_unreadable", f"{path} cannot be read: {error}.") from error
     try:
