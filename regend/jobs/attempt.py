@@ -16,10 +16,11 @@ from typing import Any
 from regend import events
 from regend.clock import Clock, new_id
 from regend.errors import BadInput, Failed, RegendError
-from regend.jobs import journal, reports
+from regend.jobs import approvals, journal, reports
+from regend.jobs.approvals import Approval
 from regend.jobs.frames import Frame
 from regend.jobs.history import Draft
-from regend.jobs.journal import Approval, Checkpoint, Effect, ShownText, Step
+from regend.jobs.journal import Checkpoint, Effect, ShownText, Step
 from regend.jobs.lifecycle import Outcome
 from regend.jobs.outbox import Outbox
 from regend.jobs.process import WorkerProcess
@@ -302,7 +303,7 @@ class Attempt:
         claim = self.claim
         try:
             known = await self.outbox.commit(
-                lambda connection: journal.request_approval(
+                lambda connection: approvals.request(
                     connection,
                     claim.job,
                     claim.fence,

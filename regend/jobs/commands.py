@@ -13,7 +13,7 @@ import sqlite3
 from regend import events
 from regend.errors import BadInput, Conflict
 from regend.jobs.history import Draft
-from regend.jobs.journal import copy_steps, forget_after, steps
+from regend.jobs.journal import copy_steps, drop_steps_from, finished_steps
 from regend.jobs.lifecycle import COMMANDS, State
 from regend.jobs.repository import NewJob, create, move, wish
 from regend.jsontext import dumps
@@ -93,7 +93,7 @@ def fork(
         new: the job to be; its seed must be that of the parent for text to continue the same.
         step: ordinal of the last shared step; None means all that are finished, 0 means none.
     """
-    finished = len(steps(connection, row["number"]))
+    finished = finished_steps(connection, row["number"])
     last = finished if step is None else step
     if last > finished:
         raise BadInput(
@@ -133,9 +133,9 @@ def _choose(connection: sqlite3.Connection, row: sqlite3.Row, choice: str | None
         )
     ordinal = int(waiting.get("ordinal", 0))
     if choice == "restart":
-        forget_after(connection, row["number"], 0)
+        drop_steps_from(connection, row["number"], 0)
     elif choice == "go_on":
-        forget_after(connection, row["number"], ordinal)
+        drop_steps_from(connection, row["number"], ordinal)
     elif choice in ("done", "again"):
         state = "confirmed" if choice == "done" else "repeat"
         connection.execute(

@@ -1,10 +1,9 @@
-"""What a job did, so that it is never done again: steps, checkpoints, approvals and effects.
+"""What a job did, so that it is never done again: steps, checkpoints and effects.
 
 Invariants
 1. A step is recorded once, by the attempt that holds the job; its result never changes.
 2. An effect's intent is durable before it happens, its receipt after; an intent without a receipt
    is never carried out again unless a person says so.
-3. An approval is bound to the hash of the exact arguments; one answer, which stays.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from typing import Any, NamedTuple
 
 from regend import events
 from regend.errors import Conflict, NotFound
-from regend.jobs.history import Draft, append, insert
-from regend.jobs.lifecycle import TERMINAL
+from regend.jobs.history import Draft, insert
 from regend.jobs.repository import touch
 from regend.jsontext import dumps
 from regend.limits import MAX_SHOWN_BYTES
@@ -51,16 +49,6 @@ class Checkpoint(NamedTuple):
     slot: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """A question to a person. `decision` is None as long as it is open."""
-
-    id: str
-    ordinal: int
-    action_hash: str
-    decision: str | None
-
-
 def steps(connection: sqlite3.Connection, job: int) -> list[Step]:
     """Return a job's finished steps in order."""
     rows = connection.execute(
@@ -69,6 +57,50 @@ def steps(connection: sqlite3.Connection, job: int) -> list[Step]:
         (job,),
     )
     return [Step(*row) for row in rows]
+
+
+class Replay(NamedTuple):
+    """What an attempt needs to know of a finished step.
+
+    Attributes:
+        result: JSON text; None where the attempt has to ask for it by `step_result`.
+    """
+
+    ordinal: int
+    name: str
+    input_hash: str
+    result: str | None
+
+
+def replays(connection: sqlite3.Connection, job: int, characters: int) -> list[Replay]:
+    """Return a job's finished steps in order, with the first results of so much text together."""
+    rows = connection.execute(
+        "SELECT ordinal, name, input_hash, CASE WHEN substr(result, 1, 1) <> '@' "
+        "AND sum(length(result)) OVER (ORDER BY ordinal) <= ? THEN result END "
+        "FROM steps WHERE job = ? ORDER BY ordinal",
+        (characters, job),
+    )
+    return [Replay(*row) for row in rows]
+
+
+def step_result(connection: sqlite3.Connection, job: int, ordinal: int) -> str:
+    """Return the payload column of a finished step's result.
+
+    Raises:
+        NotFound: the step is not finished.
+    """
+    row = connection.execute(
+        "SELECT result FROM steps WHERE job = ? AND ordinal = ?", (job, ordinal)
+    ).fetchone()
+    if row is None:
+        raise NotFound("step_not_found", f"Step {ordinal} is not finished.")
+    return str(row[0])
+
+
+def finished_steps(connection: sqlite3.Connection, job: int) -> int:
+    """Return how many steps of a job are finished."""
+    row = connection.execute("SELECT count(*) FROM steps WHERE job = ?", (job,)).fetchone()
+    return int(row[0])
 
 
 def record_step(
@@ -176,126 +208,6 @@ def unneeded_slot(connection: sqlite3.Connection, slot: str | None) -> str | Non
     return None if used.fetchone() else slot
 
 
-def request_approval(
-    connection: sqlite3.Connection,
-    job: int,
-    fence: int,
-    approval: Approval,
-    action: str,
-    preview: str,
-    at_ms: int,
-) -> Approval:
-    """Ask a person, or return what was asked and answered before at this place of the program.
-
-    Raises:
-        Fenced: the attempt holds the job no more.
-        Conflict: the arguments are not those that were asked about.
-    """
-    touch(connection, job, fence, 0, at_ms)
-    known = connection.execute(
-        "SELECT id, ordinal, action_hash, CASE state WHEN 'pending' THEN NULL ELSE state END "
-        "FROM approvals WHERE job = ? AND ordinal = ?",
-        (job, approval.ordinal),
-    ).fetchone()
-    if known is not None:
-        if known[2] != approval.action_hash:
-            raise Conflict(
-                "approval_changed",
-                "The action is no longer the one that was shown for approval.",
-                hint="Fork the job to ask anew.",
-            )
-        return Approval(*known)
-    job_seq = touch(connection, job, fence, 1, at_ms)
-    connection.execute(
-        "INSERT INTO approvals (id, job, ordinal, action, action_hash, preview, state, "
-        "requested_at) VALUES (?, ?, ?, ?, ?, ?, 'pending', ?)",
-        (approval.id, job, approval.ordinal, action, approval.action_hash, preview, at_ms),
-    )
-    shown = (
-        f'{{"id":"{approval.id}","action":{dumps(action)},"action_hash":"{approval.action_hash}"}}'
-    )
-    insert(connection, job, job_seq, Draft(events.APPROVAL_REQUESTED, shown), at_ms)
-    return approval
-
-
-def open_approvals(connection: sqlite3.Connection, user: str) -> list[dict[str, Any]]:
-    """Return what waits for this person's word, oldest first; `preview` is a payload column."""
-    rows = connection.execute(
-        "SELECT a.id, j.id, j.title, a.action, a.action_hash, a.preview, a.requested_at "
-        "FROM approvals a JOIN jobs j ON j.number = a.job "
-        "WHERE a.state = 'pending' AND j.user = ? AND j.state = 'waiting' ORDER BY a.requested_at",
-        (user,),
-    )
-    names = ("id", "job_id", "title", "action", "action_hash", "preview", "requested_at")
-    return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def type_that_asks(connection: sqlite3.Connection, user: str, approval_id: str) -> str:
-    """Return the type of the job that asked this question.
-
-    Raises:
-        NotFound: there is no such question, or it is another's.
-    """
-    row = connection.execute(
-        "SELECT j.type FROM approvals a JOIN jobs j ON j.number = a.job "
-        "WHERE a.id = ? AND j.user = ?",
-        (approval_id, user),
-    ).fetchone()
-    if row is None:
-        raise _no_question()
-    return str(row[0])
-
-
-def decide_approval(
-    connection: sqlite3.Connection,
-    user: str,
-    approval_id: str,
-    decision: str,
-    action_hash: str,
-    at_ms: int,
-) -> int:
-    """Record a person's answer and return the number of the job that may go on.
-
-    The same answer twice is one answer.
-
-    Raises:
-        NotFound: there is no such question, or it is another's.
-        Conflict: it was answered otherwise, or the hash is not that of what was asked.
-    """
-    row = connection.execute(
-        "SELECT a.job, a.action_hash, a.state, j.state "
-        "FROM approvals a JOIN jobs j ON j.number = a.job "
-        "WHERE a.id = ? AND j.user = ?",
-        (approval_id, user),
-    ).fetchone()
-    if row is None:
-        raise _no_question()
-    job, expected, state, job_state = row
-    if action_hash != expected:
-        raise Conflict(
-            "approval_hash",
-            "The action_hash is not that of the action that waits.",
-            hint="Read the approval again and decide on what it shows now.",
-        )
-    answer = "approved" if decision == "approve" else "denied"
-    if state == answer:
-        return int(job)
-    if state != "pending":
-        raise Conflict("approval_decided", f"It was {state} already.")
-    if job_state in TERMINAL:
-        raise Conflict("job_ended", f"The job is {job_state}; there is nothing to decide any more.")
-    connection.execute(
-        "UPDATE approvals SET state = ?, decided_at = ? WHERE id = ?", (answer, at_ms, approval_id)
-    )
-    shown = dumps({"id": approval_id, "decision": answer})
-    append(connection, job, Draft(events.APPROVAL_DECIDED, shown), at_ms)
-    return int(job)
-
-
-def _no_question() -> NotFound:
-    return NotFound("approval_not_found", "There is no such approval.")
-
-
 @dataclass(frozen=True, slots=True)
 class Effect:
     """An effect on the outside world. `receipt` is JSON text once it is known to have happened."""
@@ -379,7 +291,7 @@ def settle_effect(
     )
 
 
-def forget_after(connection: sqlite3.Connection, job: int, ordinal: int) -> None:
+def drop_steps_from(connection: sqlite3.Connection, job: int, ordinal: int) -> None:
     """Drop the steps from `ordinal` on, for a person who chose to run them again.
 
     Effects are not forgotten: what was done outside stays done.

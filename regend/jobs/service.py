@@ -15,7 +15,7 @@ from regend.clock import Clock, rfc3339
 from regend.config import Config
 from regend.errors import BadInput
 from regend.events import Event
-from regend.jobs import commands, history, journal, keys, repository
+from regend.jobs import approvals, commands, history, journal, keys, repository
 from regend.jobs.inputs import INPUT_TYPES, InputType
 from regend.jobs.intake import Intake
 from regend.jobs.lifecycle import PENDING, STATES
@@ -124,7 +124,7 @@ class Jobs:
         Raises:
             NotFound: there is no such approval, or it is another's.
         """
-        return await self._store.query(lambda c: journal.type_that_asks(c, user, approval_id))
+        return await self._store.query(lambda c: approvals.type_that_asks(c, user, approval_id))
 
     async def cancel(self, user: str, job_id: str, key: Any = None) -> dict[str, Any]:
         """Wish a job cancelled."""
@@ -223,7 +223,7 @@ class Jobs:
 
     async def approvals(self, user: str) -> list[dict[str, Any]]:
         """Return what waits for the user's word."""
-        rows = await self._store.query(lambda c: journal.open_approvals(c, user))
+        rows = await self._store.query(lambda c: approvals.pending(c, user))
         unpack = self._store.blobs.unpack
         return [
             {
@@ -244,9 +244,7 @@ class Jobs:
 
         def write(connection: sqlite3.Connection) -> sqlite3.Row:
             at_ms = self._clock.wall_ms()
-            number = journal.decide_approval(
-                connection, user, approval_id, decision, action_hash, at_ms
-            )
+            number = approvals.decide(connection, user, approval_id, decision, action_hash, at_ms)
             commands.go_on(connection, repository.by_number(connection, number), at_ms)
             return repository.by_number(connection, number)
 

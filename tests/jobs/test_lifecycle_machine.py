@@ -16,9 +16,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from regend import events
 from regend.errors import BadInput, Conflict, RegendError
-from regend.jobs import commands, history, journal, repository, settlement
+from regend.jobs import approvals, commands, history, journal, repository, settlement
+from regend.jobs.approvals import Approval
 from regend.jobs.history import Draft
-from regend.jobs.journal import Approval, Checkpoint, Effect, Step
+from regend.jobs.journal import Checkpoint, Effect, Step
 from regend.jobs.lifecycle import (
     COMMANDS,
     STATES,
@@ -185,9 +186,7 @@ class JobLife(RuleBasedStateMachine):
             lambda: journal.record_checkpoint(connection, job, fence, place, self.at_ms),
             lambda: journal.intend(connection, job, fence, effect, self.at_ms),
             lambda: journal.settle_effect(connection, job, fence, 99, "done", "1", self.at_ms),
-            lambda: journal.request_approval(
-                connection, job, fence, approval, "send", "{}", self.at_ms
-            ),
+            lambda: approvals.request(connection, job, fence, approval, "send", "{}", self.at_ms),
         ):
             self._write(hold, write)
 
