@@ -23,8 +23,9 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from regend.environment import for_child
-from regend.errors import BadInput, RegendError, TooLarge, WrongMediaType
+from regend.errors import BadInput, RegendError
 from regend.library.passages import HEADING_SEPARATOR, split
+from regend.library.refusals import broken, too_large, unknown_type
 from regend.library.words import guess_language
 from regend.limits import (
     EXTRACT_MEMORY_BYTES,
@@ -118,11 +119,6 @@ _EMPTY: Final = {
 }
 
 
-def too_large(message: str) -> TooLarge:
-    """Return the error for a document over a bound."""
-    return TooLarge("document_too_large", message, hint="Split it, and add the parts.")
-
-
 def media_type_of(data: bytes, *, name: str, declared: str = "") -> str:
     """Return the type as which a document is read: what it is comes before what it is called.
 
@@ -145,20 +141,6 @@ def media_type_of(data: bytes, *, name: str, declared: str = "") -> str:
     if not said and _HTML_OPENING.match(data[:_SNIFFED_BYTES]):
         return HTML
     return MARKDOWN if said in (MARKDOWN, "text/x-markdown") else PLAIN
-
-
-def unknown_type(message: str) -> WrongMediaType:
-    """Return the error for what is no document."""
-    return WrongMediaType(
-        "media_type_unknown", message, hint="Markdown, plain text, HTML and PDF can be read."
-    )
-
-
-def broken(message: str) -> BadInput:
-    """Return the error for a file that does not hold to its format."""
-    return BadInput(
-        "document_broken", message, hint="Open it in another program and save it again."
-    )
 
 
 def _is_binary(data: bytes) -> bool:

@@ -10,27 +10,21 @@ the daemon be killed. It writes no file and opens no connection.
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import signal
 import sys
-from html.parser import HTMLParser
 from typing import IO
 
-from regend.errors import BadInput, RegendError, TooLarge
+from regend.errors import RegendError
+from regend.library.refusals import too_large
 from regend.limits import MAX_DOCUMENT_CHARACTERS
 
 _META_CHARSET = re.compile(
     rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{2,40})", re.I
 )
 _HEAD_BYTES = 4096
-_UNREAD = frozenset({"script", "style", "template", "title", "noscript"})
-_INLINE = frozenset(
-    {"a", "b", "i", "em", "strong", "code", "span", "sub", "sup", "u", "small", "abbr"}
-)
 _DETECTED_BYTES = 64 * 1024
-_SHORT_SHARE = 0.2  # of a page's text; less than that, and what was taken for padding is kept
 
 
 def main(arguments: list[str]) -> None:
@@ -41,11 +35,11 @@ def main(arguments: list[str]) -> None:
     try:
         title, text = _READERS[kind](data)
         if len(text) > MAX_DOCUMENT_CHARACTERS:
-            raise _too_large(f"Its text has more than {MAX_DOCUMENT_CHARACTERS:,} characters.")
+            raise too_large(f"Its text has more than {MAX_DOCUMENT_CHARACTERS:,} characters.")
     except RegendError as error:
         _refuse(error)
     except MemoryError:
-        _refuse(_too_large("Reading it takes more memory than a document may."))
+        _refuse(too_large("Reading it takes more memory than a document may."))
     else:
         _write(sys.stdout.buffer, {"title": title}, text)
 
@@ -75,10 +69,6 @@ def _refuse(error: RegendError) -> None:
     _write(sys.stdout.buffer, {**error.to_dict(), "status": error.status}, "")
 
 
-def _too_large(message: str) -> TooLarge:
-    return TooLarge("document_too_large", message, hint="Split it, and add the parts.")
-
-
 def _read_text(data: bytes) -> tuple[str, str]:
     """Return text in an encoding that has to be guessed."""
     return "", _guessed(data)
@@ -93,64 +83,9 @@ def _guessed(data: bytes) -> str:
 
 
 def _read_html(data: bytes) -> tuple[str, str]:
-    """Return title and main text of a page as Markdown, without menus, scripts and styles."""
-    import trafilatura  # heavy: loads lxml
+    from regend.library import webpage  # heavy: loads lxml
 
-    html = _decoded_html(data)
-    everything = _BareText.of(html)
-    tree = trafilatura.load_html(html)
-    if tree is None:  # nested too deeply for the parser, or hardly HTML at all
-        return "", everything
-    title = tree.findtext(".//title") or tree.findtext(".//h1") or ""
-    text = trafilatura.extract(
-        tree,
-        output_format="markdown",
-        include_comments=False,
-        include_links=False,
-        include_tables=True,
-        favor_recall=True,
-    )
-    # On a short or unusual page the search for the main part throws the text away with the rest.
-    if not text or len(text) < _SHORT_SHARE * len(everything):
-        text = everything
-    return title, text
-
-
-class _BareText(HTMLParser):
-    """The text of a page without any judgement of what matters in it."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self._parts: list[str] = []
-        self._skipped = ""
-
-    @classmethod
-    def of(cls, html: str) -> str:
-        """Return the text of a page, a line to each element that is not part of a line."""
-        parser = cls()
-        parser.feed(html)
-        parser.close()
-        lines = (" ".join(line.split()) for line in "".join(parser._parts).split("\n"))
-        return "\n".join(line for line in lines if line)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Begin a line, or a stretch to skip."""
-        if tag in _UNREAD and not self._skipped:
-            self._skipped = tag
-        if tag not in _INLINE:
-            self._parts.append("\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        """End a line, or a stretch to skip."""
-        if tag == self._skipped:
-            self._skipped = ""
-        if tag not in _INLINE:
-            self._parts.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        """Keep text that a reader of the page sees."""
-        if not self._skipped:
-            self._parts.append(data.replace("\n", " "))
+    return webpage.read(_decoded_html(data))
 
 
 def _decoded_html(data: bytes) -> str:
@@ -169,40 +104,9 @@ def _decoded_html(data: bytes) -> str:
 
 
 def _read_pdf(data: bytes) -> tuple[str, str]:
-    """Return title and text of a PDF, each page ended by a form feed."""
-    import pypdf  # heavy
-    from pypdf.errors import PyPdfError
+    from regend.library import pdf  # heavy: loads pypdf
 
-    try:
-        reader = pypdf.PdfReader(io.BytesIO(data))
-        # Many files are “encrypted” with an empty password, only to forbid printing.
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise BadInput(
-                "document_encrypted",
-                "This PDF is protected by a password.",
-                hint="Save a copy without the password, and add that.",
-            )
-        title = (reader.metadata.title if reader.metadata else None) or ""
-        return str(title), _pages(reader)
-    except PyPdfError as error:
-        raise BadInput(
-            "document_broken",
-            f"This PDF is broken: {error}.",
-            hint="Open it in another program and save it again.",
-        ) from error
-
-
-def _pages(reader: object) -> str:
-    """Return the text of the pages, parted by form feeds."""
-    pages = []
-    size = 0
-    for page in reader.pages:  # type: ignore[attr-defined]  # typed where pypdf is imported
-        text = page.extract_text()
-        size += len(text)
-        if size > MAX_DOCUMENT_CHARACTERS:
-            raise _too_large(f"Its text has more than {MAX_DOCUMENT_CHARACTERS:,} characters.")
-        pages.append(f"{text}\n\f\n")
-    return "".join(pages)
+    return pdf.read(data)
 
 
 _READERS = {"text": _read_text, "html": _read_html, "pdf": _read_pdf}

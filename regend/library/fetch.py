@@ -24,7 +24,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from regend.errors import BadInput, Busy, Failed, Refused, RegendError, Retryable, TooLarge
-from regend.library.extract import unknown_type
+from regend.library.refusals import unknown_type
 from regend.limits import FETCH_BYTES, FETCH_REDIRECTS, FETCH_TIMEOUT_S
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

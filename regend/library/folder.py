@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regend.errors import BadInput, NotFound, TooLarge
-from regend.library.extract import unknown_type
+from regend.library.refusals import unknown_type
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ _UNDERLINE = re.compile(r"([=\-~^\"'*+#`])\1{2,}[ \t]*$")
 _UNDERLINES = frozenset("=-~^\"'*+#`")
 _UNDERLINE_LEVELS: Final = {"=": 1, "-": 2, "~": 3, "^": 4}  # the usual order; others are deeper
 _MARKS = re.compile(r"[*_`]{1,3}|!?\[([^\]]*)\]\([^)]*\)")
+_MARK = re.compile(r"\s{0,3}(?:#{1,6}\s|```|~~~)")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s")
 
 
@@ -81,6 +82,11 @@ def split(text: str) -> list[Passage]:
         for low, high in _within_bound(text, kind, start, end):
             passages.append(Passage(len(passages), heading, kind, low, high))
     return passages
+
+
+def literal(text: str) -> str:
+    """Return text that is not Markdown so that no line of it is taken for a heading or a fence."""
+    return "\n".join("\\" + line if _MARK.match(line) else line for line in text.split("\n"))
 
 
 def _sections(text: str) -> Iterator[tuple[str, Kind, int, int]]:

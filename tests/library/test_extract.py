@@ -108,9 +108,11 @@ async def test_a_page_says_its_own_encoding() -> None:
     assert "Привет, мир" in (await extract(page.encode("cp1251"), name="a.html")).text
 
 
-async def test_a_page_nested_a_hundred_thousand_deep_is_read_or_refused() -> None:
-    page = b"<div>" * 100_000 + b"deep text" + b"</div>" * 100_000
+async def test_a_page_is_read_however_odd_its_nesting_and_refused_before_text_is_lost() -> None:
+    page = b"<div>" * 1000 + b"deep text" + b"</div>" * 1000
     assert "deep text" in (await extract(page, name="deep.html")).text
+    page = b"<div>" * 100_000 + b"deep text" + b"</div>" * 100_000
+    assert await code_of(page, "deep.html") == "document_broken"
 
 
 async def test_a_pdf_becomes_its_pages() -> None:
