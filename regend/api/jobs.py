@@ -41,7 +41,7 @@ class JobCalls:
                 body={"$ref": "#/components/schemas/NewJob"},
                 status=202,
                 answers=JOB,
-                errors=(409,),
+                errors=(404, 409, 422),
             ),
             Endpoint(
                 "GET",
