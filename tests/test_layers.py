@@ -50,8 +50,7 @@ MODULE_LINES, FUNCTION_LINES, CLASS_LINES = 400, 60, 250
 
 # What is larger than it should be, and how large: it may shrink, not grow, and then leaves here.
 LARGE = {
-    "regend/client/protocol.py": 409,
-    "regend/client/protocol.py:StreamProtocol": 347,
+    "regend/client/protocol.py:StreamProtocol": 318,
     "regend/client/stream.py:Stream": 290,
     "regend/jobs/attempt.py:Attempt": 360,
     "tests/client/test_rest.py:test_each_call_goes_where_the_contract_says": 71,

@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
 
@@ -27,6 +28,7 @@ from regend.limits import MAX_BODY_BYTES, MIB
 log = logging.getLogger("regend.api")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+ErrorBody = Callable[[RegendError], dict[str, Any]]
 
 GRANT: web.RequestKey[Grant] = web.RequestKey("grant", Grant)
 REFUSAL: web.RequestKey[RegendError] = web.RequestKey("refusal", RegendError)
@@ -65,7 +67,7 @@ class Guard:
         self._metrics = metrics
         self._hosts: frozenset[str] = frozenset()
         self._origins: frozenset[str] = frozenset()
-        self._required: list[tuple[str, str]] = []
+        self._foreign: dict[str, tuple[str, ErrorBody]] = {}
 
     def listen_at(self, port: int, scheme: str) -> None:
         """Allow the names under which the daemon is reached at this port."""
@@ -78,9 +80,10 @@ class Guard:
             {*(f"{scheme}://{host}" for host in self._hosts), *self._config.allowed_origins}
         )
 
-    def require(self, prefix: str, scope: str) -> None:
-        """Let only callers with this scope pass to paths that begin so."""
-        self._required.append((prefix, scope))
+    def require(self, prefix: str, scope: str, error_body: ErrorBody) -> None:
+        """Let only callers with this scope pass to paths that begin so, which are of another
+        interface: errors are told there by `error_body`."""
+        self._foreign[prefix] = (scope, error_body)
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -93,18 +96,18 @@ class Guard:
             self._check_scope(request)
             response = await handler(request)
         except RegendError as error:
-            response = failure(error, request[REQUEST_ID])
+            response = self._failure(request, error)
         except web.HTTPException as error:
-            response = _from_http(error, request)
+            response = self._failure(request, _from_http(error, request))
+            if "Allow" in error.headers:
+                response.headers["Allow"] = error.headers["Allow"]
         except ConnectionError:
             raise
         except Exception:
             # The outermost loop of a request: a fault is logged here and never shown.
             log.exception("request failed", extra={"request_id": request[REQUEST_ID]})
-            response = failure(
-                RegendError("internal", "The daemon made a mistake.", hint="See its log."),
-                request[REQUEST_ID],
-            )
+            fault = RegendError("internal", "The daemon made a mistake.", hint="See its log.")
+            response = self._failure(request, fault)
         if request.get(_BEGUN) and not response.prepared:
             # An answer is under way and broke off: all that is left is to end the line.
             raise ConnectionResetError("the answer broke off")
@@ -161,8 +164,14 @@ class Guard:
                 hint="To allow one, add it to [server] allowed_origins in config.toml.",
             )
 
+    def _failure(self, request: web.Request, error: RegendError) -> web.Response:
+        for prefix, (_, error_body) in self._foreign.items():
+            if request.path.startswith(prefix):
+                return failure(error, request[REQUEST_ID], error_body(error))
+        return failure(error, request[REQUEST_ID])
+
     def _check_scope(self, request: web.Request) -> None:
-        for prefix, scope in self._required:
+        for prefix, (scope, _) in self._foreign.items():
             if request.path.startswith(prefix):
                 Call(request, request.get(GRANT), request.get(REFUSAL)).require(scope)
 
@@ -197,9 +206,15 @@ class Guard:
         return session.grant
 
 
-def failure(error: RegendError, request_id: str) -> web.Response:
-    """Return the response that tells an error."""
-    body = {"error": {**error.to_dict(), "request_id": request_id}}
+def failure(
+    error: RegendError, request_id: str, body: dict[str, Any] | None = None
+) -> web.Response:
+    """Return the response that tells an error.
+
+    Args:
+        body: how another interface tells it; None means the contract's shape.
+    """
+    body = body or {"error": {**error.to_dict(), "request_id": request_id}}
     headers = {**_SECURITY_HEADERS, "X-Request-Id": request_id}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
@@ -208,8 +223,8 @@ def failure(error: RegendError, request_id: str) -> web.Response:
     return answer(body, error.status, headers)
 
 
-def _from_http(error: web.HTTPException, request: web.Request) -> web.Response:
-    """Return aiohttp's own refusals in the contract's shape."""
+def _from_http(error: web.HTTPException, request: web.Request) -> RegendError:
+    """Return aiohttp's own refusal as one of ours."""
     codes = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
     messages = {
         404: f"There is nothing at {request.rel_url.raw_path[:200]}.",
@@ -222,11 +237,8 @@ def _from_http(error: web.HTTPException, request: web.Request) -> web.Response:
         messages.get(error.status, error.reason),
         hint=hints.get(error.status, "What there is: /api/v1/openapi.json"),
     )
-    response = failure(told, request[REQUEST_ID])
-    response.set_status(error.status)
-    if "Allow" in error.headers:
-        response.headers["Allow"] = error.headers["Allow"]
-    return response
+    told.status = error.status
+    return told
 
 
 def is_loopback(host: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from regend.api import openapi
+from regend.api import openapi, pages
 from regend.api.access import Access
 from regend.api.call import Call
 from regend.api.doorway import Doorway
@@ -23,6 +23,7 @@ from regend.config import ServerConfig
 from regend.errors import BadInput, NotAllowed, NotAuthenticated
 from regend.jobs.inputs import InputType
 from regend.limits import MAX_BODY_BYTES
+from regend.models.openai_api import error_body
 
 _BACKLOG = 2048  # a thousand clients may come back at the same moment
 _CLOSE_S = 2.0
@@ -60,8 +61,9 @@ class Server:
         described = Endpoint("GET", f"{API}/openapi.json", self._openapi, "This document", None)
         self._app.add_routes([route(endpoint) for endpoint in (*endpoints, described)])
         self._app.router.add_get(f"{API}/ws", self._websocket)
+        self._app.add_routes(pages.routes())
         self._app.add_routes(more_routes)
-        guard.require("/v1/", "models:read")
+        guard.require("/v1/", "models:read", error_body)
         self._runner = web.AppRunner(
             self._app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_S
         )

@@ -29,12 +29,10 @@ from regend.client.frames import (
     number_in_reason,
     parse_frame,
 )
-from regend.client.items import Gap, Item, Restarted, Snapshot, is_position
+from regend.client.position import Position
 from regend.client.subscription import Subscription
 from regend.errors import BadInput, Failed, NotAuthenticated, RegendError
-from regend.limits import (
-    STREAM_CONNECT_TIMEOUT_S,
-)
+from regend.limits import STREAM_CONNECT_TIMEOUT_S
 
 SUBPROTOCOL: Final = "regend.v1"
 COMMANDS: Final = frozenset({"start", "cancel", "pause", "resume", "subscribe", "unsubscribe"})
@@ -85,22 +83,26 @@ class StreamProtocol:
         new_key: Callable[[], str],
         backoff: Backoff,
     ) -> None:
-        if after_seq is not None and not is_position(after_seq):
-            raise BadInput("bad_position", "after_seq must be a whole number from 0 on.")
         self.state = State.IDLE
-        self.epoch = epoch
-        self.seq = after_seq
-        self._from_now_on = after_seq is None
+        self._position = Position(after_seq, epoch)
         self._subscription = Subscription(jobs)
         self._patience = Patience(backoff, random)
         self._new_key = new_key
         self._commands = CommandQueue()
         self._deadline_s: float | None = None
         self._live_since_s: float | None = None
-        self._owed: Gap | None = None
-        self._resume_after: int | None = None
         self._held = False
         self._deaf = False
+
+    @property
+    def epoch(self) -> str | None:
+        """The history that `seq` belongs to; None before the first hello."""
+        return self._position.epoch
+
+    @property
+    def seq(self) -> int | None:
+        """The position; None before the first hello of a stream from now on."""
+        return self._position.seq
 
     @property
     def deadline_s(self) -> float | None:
@@ -125,8 +127,7 @@ class StreamProtocol:
         self.state = State.GREETING
         self._deadline_s = now_s + STREAM_CONNECT_TIMEOUT_S
         self._deaf = self._held
-        after_seq = self.seq if self._resume_after is None else self._resume_after
-        self._resume_after = None
+        after_seq = self._position.take_after_seq()
         jobs = [] if self._deaf else self._subscription.jobs
         hello = {"op": "hello", "epoch": self.epoch, "after_seq": after_seq, "jobs": jobs}
         return [Send(json.dumps(hello, separators=(",", ":")))]
@@ -186,7 +187,8 @@ class StreamProtocol:
                 now_s, self._patience.flood_wait_s(number_in_reason(reason, "retry_after_s") or 0.0)
             )
         if code == CLOSE_SLOW:
-            return self._resume(number_in_reason(reason, "after_seq"), now_s)
+            self._position.resume_after(number_in_reason(reason, "after_seq"))
+            return self._wait(now_s)
         if code in _CLOSE_VIOLATIONS or code >= 4000:
             return self.violated(f"it closed with code {code} {reason}".rstrip(), now_s)
         return self._wait(now_s)
@@ -282,32 +284,16 @@ class StreamProtocol:
     def _greeted(self, hello: HelloFrame, now_s: float) -> list[Action]:
         if self.state is State.LIVE and (self._deaf or hello.epoch == self.epoch):
             return []
-        if not self._held and self._is_another_history(hello):
-            return self._restart(hello, now_s)
+        if not self._held and self._position.is_of_another_history(hello):
+            restarted = self._position.restart(hello)
+            return [Deliver([restarted]), Disconnect(), *self._wait(now_s)]
         self.state = State.LIVE
         self._live_since_s = now_s
         if self._held:
             self._deaf = True
         else:
-            self._find_position(hello)
+            self._position.greet(hello)
         return self._flush(now_s) + self._rest()
-
-    def _is_another_history(self, hello: HelloFrame) -> bool:
-        known = self.epoch is not None and hello.epoch != self.epoch
-        return known or (self.seq is not None and hello.seq < self.seq)
-
-    def _find_position(self, hello: HelloFrame) -> None:
-        self.epoch = hello.epoch
-        if self.seq is None:
-            self.seq = hello.seq
-        elif hello.gap is not None and hello.gap.last > self.seq:
-            self._owed = Gap(max(hello.gap.first, self.seq + 1), hello.gap.last)
-
-    def _restart(self, hello: HelloFrame, now_s: float) -> list[Action]:
-        self.epoch = hello.epoch
-        self.seq = hello.seq if self._from_now_on else 0
-        restarted = Restarted(self.seq, hello.epoch)
-        return [Deliver([restarted]), Disconnect(), *self._wait(now_s)]
 
     def _take(self, frame: EventsFrame | SnapshotFrame, now_s: float) -> list[Action]:
         if self.state is State.GREETING:
@@ -316,29 +302,17 @@ class StreamProtocol:
             self._deaf = True
             return self._rest()
         if isinstance(frame, SnapshotFrame):
-            return [Deliver([self._snapshot(frame)])]
-        if self._owed is not None:
+            snapshot = self._position.snapshot(frame)
+            if snapshot.gap is not None:
+                self._patience.renew()
+            return [Deliver([snapshot])]
+        if self._position.owes_snapshot:
             return self.violated("events came before the snapshot of a gap", now_s)
-        items = self._fresh(frame)
-        return [Deliver(items)] if items else []
-
-    def _snapshot(self, frame: SnapshotFrame) -> Snapshot:
-        gap, self._owed = self._owed, None
-        position = self.seq or 0
-        if gap is not None:
-            position = self.seq = gap.last
-            self._patience.renew()
-        return Snapshot(position, gap, frame.jobs)
-
-    def _fresh(self, frame: EventsFrame) -> list[Item]:
-        items: list[Item] = []
-        for event in frame.events:
-            if self.seq is None or event.seq > self.seq:
-                self.seq = event.seq
-                items.append(event)
-        if items:
-            self._patience.renew()
-        return items
+        items = self._position.fresh(frame)
+        if not items:
+            return []
+        self._patience.renew()
+        return [Deliver(items)]
 
     def _replied(self, reply: ReplyFrame, now_s: float) -> list[Action]:
         command = self._commands.answer(reply.id)
@@ -383,14 +357,9 @@ class StreamProtocol:
 
     def _forget_connection(self) -> None:
         self._live_since_s = None
-        self._owed = None
         self._deaf = False
+        self._position.disconnect()
         self._commands.disconnect()
-
-    def _resume(self, after_seq: float | None, now_s: float) -> list[Action]:
-        if is_position(after_seq) and self.seq is not None:
-            self._resume_after = min(after_seq, self.seq)
-        return self._wait(now_s)
 
     def _flush(self, now_s: float) -> list[Action]:
         if self.state is not State.LIVE:

@@ -57,20 +57,24 @@ def routes(pool: ModelPool) -> list[web.RouteDef]:
     ]
 
 
-def error_response(error: RegendError) -> web.Response:
+def error_body(error: RegendError) -> dict[str, Any]:
     """Return an error as OpenAI's clients expect it."""
     fallback = "invalid_request_error" if error.status < 500 else "server_error"
-    message = f"{error.message} {error.hint}".strip()
-    body = {
-        "message": message,
-        "type": _ERROR_TYPES.get(error.status, fallback),
-        "param": error.field,
-        "code": error.code,
+    return {
+        "error": {
+            "message": f"{error.message} {error.hint}".strip(),
+            "type": _ERROR_TYPES.get(error.status, fallback),
+            "param": error.field,
+            "code": error.code,
+        }
     }
+
+
+def _error_response(error: RegendError) -> web.Response:
     headers = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
-    return web.json_response({"error": body}, status=error.status, headers=headers)
+    return web.json_response(error_body(error), status=error.status, headers=headers)
 
 
 def _in_openai_shape(handler: Handler) -> Handler:
@@ -78,7 +82,7 @@ def _in_openai_shape(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except RegendError as error:
-            return error_response(error)
+            return _error_response(error)
 
     return answer
 

@@ -1,9 +1,7 @@
 // What only the JavaScript core has; the rest is compared with the Python core by replay.mjs.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { loadClient } from "./load_client.mjs";
-
-const { StreamProtocol, StreamError } = await loadClient();
+import { StreamError, StreamProtocol } from "../../regend/web/client.js";
 
 function protocolIn(state) {
   const protocol = new StreamProtocol({ afterSeq: 0, random: () => 0.5, newKey: () => "k" });

@@ -15,12 +15,12 @@ import random
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-CLIENT_JS = Path(__file__).parents[2] / "regend" / "web" / "client.js"
+from regend.web import files as web_files
+
 TOKEN = "the-token"
 CSRF = "the-csrf"
 
@@ -109,7 +109,8 @@ class HostileServer:
         app = web.Application()
         app.router.add_get("/api/v1/ws", self._stream)
         app.router.add_post("/api/v1/auth/ticket", self._ticket)
-        app.router.add_get("/client.js", self._client_js)
+        for path in web_files():
+            app.router.add_get(path, self._script)
         app.router.add_get("/", self._page)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
@@ -178,8 +179,8 @@ class HostileServer:
     async def _page(self, request: web.Request) -> web.Response:
         return web.Response(text="<!doctype html><title>client</title>", content_type="text/html")
 
-    async def _client_js(self, request: web.Request) -> web.Response:
-        return web.Response(text=CLIENT_JS.read_text("utf-8"), content_type="text/javascript")
+    async def _script(self, request: web.Request) -> web.Response:
+        return web.Response(body=web_files()[request.path], content_type="text/javascript")
 
     async def _ticket(self, request: web.Request) -> web.Response:
         bearer = request.headers.get("Authorization") == f"Bearer {TOKEN}"

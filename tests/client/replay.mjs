@@ -1,9 +1,8 @@
 // Runs scripts (a JSON list on stdin) on the JavaScript core and prints their traces, in the
 // form of `run_script` in scripts.py.
 import { readFileSync } from "node:fs";
-import { loadClient } from "./load_client.mjs";
+import { StreamError, StreamProtocol } from "../../regend/web/client.js";
 
-const { StreamProtocol, StreamError } = await loadClient();
 const CHANCES = [0, 0.25, 0.5, 0.875];
 
 function newProtocol({ jobs = null, after_seq = null, epoch = null }) {
