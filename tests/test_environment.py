@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from regend.environment import for_child, for_pip
@@ -30,7 +32,7 @@ SECRET = {
 }
 
 PACKAGE = Path(__file__).parents[1] / "regend"
-NO_CHILD_OF_THE_DAEMON = "demo/processes.py"  # it starts daemons
+START_DAEMONS = ("cli", "demo")
 
 
 def test_a_child_is_given_what_it_needs_to_run_and_no_key_of_another_service() -> None:
@@ -44,12 +46,18 @@ def test_pip_is_told_the_proxy_and_the_index_besides() -> None:
 def test_whoever_starts_a_child_says_what_it_finds_in_its_environment() -> None:
     started = 0
     for path in PACKAGE.rglob("*.py"):
-        if path.as_posix().endswith(NO_CHILD_OF_THE_DAEMON):
+        if path.relative_to(PACKAGE).parts[0] in START_DAEMONS:
             continue
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(call, ast.Call) and "create_subprocess" in ast.unparse(call.func):
-                given = {one.arg: ast.unparse(one.value) for one in call.keywords}
-                allowed = ("for_child(", "for_pip(")
-                assert any(name in given.get("env", "") for name in allowed), ast.unparse(call)
+            if isinstance(call, ast.Call) and "sys.executable" in map(ast.unparse, _given(call)):
+                said = [ast.unparse(one.value) for one in call.keywords if one.arg == "env"]
+                assert said and re.search(r"for_(child|pip)\(", said[0]), ast.unparse(call)
                 started += 1
     assert started >= 4
+
+
+def _given(call: ast.Call) -> Iterator[ast.expr]:
+    """Yield the arguments of a call, with those that a `*(…)` spells out."""
+    for given in call.args:
+        spread = given.value if isinstance(given, ast.Starred) else given
+        yield from spread.elts if isinstance(spread, ast.Tuple) else [spread]
