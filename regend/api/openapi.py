@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from regend import __version__
 from regend.api.endpoints import Endpoint
 from regend.jobs.inputs import InputType
-from regend.jobs.lifecycle import STATES
+from regend.jobs.lifecycle import STATES, Desired
 
 _COMMON_ERRORS = (400, 401, 403, 429, 503)
 _REASONS = {
@@ -133,7 +133,7 @@ def _job() -> dict[str, Any]:
         "schema": {"const": 1},
         "type": text,
         "state": {"enum": list(STATES)},
-        "desired": {"enum": ["run", "pause", "cancel"]},
+        "desired": {"description": "What the person wants", "enum": list(get_args(Desired))},
         "title": text,
         "input": anything,
         "progress": {"type": "number", "minimum": 0, "maximum": 100},
@@ -142,7 +142,7 @@ def _job() -> dict[str, Any]:
         "last_seq": {"type": "integer"},
         "result": anything,
         "error": {"type": ["object", "null"]},
-        "waiting": {"type": ["object", "null"]},
+        "waiting": {"description": "What a person has to say", "type": ["object", "null"]},
         "model": text,
         "priority": {"type": "integer"},
         "owner_device": text,
@@ -152,7 +152,16 @@ def _job() -> dict[str, Any]:
         "finished_at": optional_text,
         "parent_id": optional_text,
     }
-    return {"type": "object", "required": list(properties), "properties": properties}
+    omitted = {
+        "description": "In listings: the payloads that are too large for them and read null",
+        "type": "array",
+        "items": {"enum": ["input", "result", "error", "waiting"]},
+    }
+    return {
+        "type": "object",
+        "required": list(properties),
+        "properties": {**properties, "omitted": omitted},
+    }
 
 
 def _error() -> dict[str, Any]:

@@ -13,6 +13,7 @@ import aiohttp
 from regend.client.items import StreamEvent
 from regend.client.records import EventPage, Job, JobPage, Json
 from regend.errors import BadInput, Failed
+from regend.limits import MAX_PAGE_LENGTH
 
 _API = "/api/v1"
 Rows = list[Json]
@@ -92,33 +93,44 @@ class Jobs:
         job: Job = await self._request("GET", _path("jobs", job_id))
         return job
 
-    async def cancel(self, job_id: str) -> Job:
-        """Ask for its end; Conflict where it is over."""
-        return await self._steer(job_id, "cancel")
+    async def cancel(self, job_id: str, *, idempotency_key: str | None = None) -> Job:
+        """Ask for its end; Conflict where it is over.
 
-    async def pause(self, job_id: str) -> Job:
+        Args:
+            idempotency_key: here and below: the same command with the same key is carried out
+                once, so it may be given again where its answer was lost.
+        """
+        return await self._steer(job_id, "cancel", {}, idempotency_key)
+
+    async def pause(self, job_id: str, *, idempotency_key: str | None = None) -> Job:
         """Ask it to stop at its next checkpoint; Conflict where it cannot."""
-        return await self._steer(job_id, "pause")
+        return await self._steer(job_id, "pause", {}, idempotency_key)
 
-    async def resume(self, job_id: str, choice: str | None = None) -> Job:
+    async def resume(
+        self, job_id: str, choice: str | None = None, *, idempotency_key: str | None = None
+    ) -> Job:
         """Let it go on from its last checkpoint; Conflict where it cannot.
 
         Args:
             choice: for a job that waits for one: one of the `choices` in its `waiting`.
         """
-        return await self._steer(job_id, "resume", {} if choice is None else {"choice": choice})
+        body = {} if choice is None else {"choice": choice}
+        return await self._steer(job_id, "resume", body, idempotency_key)
 
-    async def retry(self, job_id: str) -> Job:
+    async def retry(self, job_id: str, *, idempotency_key: str | None = None) -> Job:
         """Try a failed job again; Conflict where it cannot."""
-        return await self._steer(job_id, "retry")
+        return await self._steer(job_id, "retry", {}, idempotency_key)
 
-    async def fork(self, job_id: str, step: int | None = None) -> Job:
+    async def fork(
+        self, job_id: str, step: int | None = None, *, idempotency_key: str | None = None
+    ) -> Job:
         """Return a new job that shares the steps of this one.
 
         Args:
             step: ordinal of the last that is shared, 0 for none; None for all that are finished.
         """
-        return await self._steer(job_id, "fork", {} if step is None else {"step": step})
+        body = {} if step is None else {"step": step}
+        return await self._steer(job_id, "fork", body, idempotency_key)
 
     async def steps(self, job_id: str) -> Rows:
         """Return what ran, when, how long, and with what result."""
@@ -142,8 +154,10 @@ class Jobs:
                 "answer_not_understood", f"The daemon sent a bad event: {error}."
             ) from error
 
-    async def _steer(self, job_id: str, verb: str, body: Json | None = None) -> Job:
-        job: Job = await self._request("POST", _path("jobs", job_id, verb), body=body or {})
+    async def _steer(self, job_id: str, verb: str, body: Json, key: str | None) -> Job:
+        headers = {} if key is None else {"Idempotency-Key": key}
+        path = _path("jobs", job_id, verb)
+        job: Job = await self._request("POST", path, body=body, headers=headers)
         return job
 
 
@@ -204,8 +218,16 @@ class Library:
         return await self._add(body={name: value for name, value in body.items() if value})
 
     async def list(self) -> Rows:
-        """Return the documents."""
-        return rows(await self._request("GET", f"{_API}/library"), "documents")
+        """Return all documents, newest first."""
+        found: Rows = []
+        cursor = None
+        while True:
+            query = {"limit": MAX_PAGE_LENGTH, "cursor": cursor}
+            page = await self._request("GET", f"{_API}/library", query=query)
+            found += rows(page, "documents")
+            cursor = page.get("next_cursor")
+            if cursor is None:
+                return found
 
     async def search(self, q: str, limit: int | None = None) -> Rows:
         """Return hits with passage, score and span, best first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from regend.client.items import StreamEvent
 
@@ -10,12 +10,19 @@ Json = dict[str, Any]
 
 
 class Job(TypedDict):
-    """A job as the daemon shows it; times are RFC 3339 UTC, progress is 0 to 100."""
+    """A job as the daemon shows it; times are RFC 3339 UTC, progress is 0 to 100.
+
+    Attributes:
+        desired: what the person wants of it: `run`, `pause` or `cancel`.
+        waiting: for a job that waits for a person: the reason, and the `choices` of a resume.
+        omitted: in listings, the names of payloads that are too large for them and read None.
+    """
 
     id: str
     schema: int
     type: str
     state: str
+    desired: str
     title: str
     input: Json
     progress: float
@@ -24,6 +31,7 @@ class Job(TypedDict):
     last_seq: int
     result: Json | None
     error: Json | None
+    waiting: Json | None
     model: str | None
     priority: int
     owner_device: str | None
@@ -32,6 +40,7 @@ class Job(TypedDict):
     updated_at: str
     finished_at: str | None
     parent_id: str | None
+    omitted: NotRequired[list[str]]
 
 
 class JobPage(TypedDict):

@@ -1,7 +1,7 @@
 """The daemon's REST calls, each as one method; errors come back as `RegendError` classes.
 
-Nothing is tried twice by itself: `Busy` and `RateLimited` say when to come back, and creating a
-job again under the same idempotency key gives the same job.
+Nothing is tried twice by itself: `Busy` and `RateLimited` say when to come back, and what is given
+again under the same idempotency key is carried out once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from regend.client.records import Health
 from regend.client.stream import Stream
 from regend.clock import SystemClock, new_id
 from regend.config import Home
-from regend.errors import Failed, RegendError
+from regend.errors import Failed, RegendError, Retryable
 from regend.limits import HEARTBEAT_COMMENT_S, STREAM_CONNECT_TIMEOUT_S, STREAM_FRAME_BYTES
 
 _TIMEOUT = aiohttp.ClientTimeout(total=None, connect=STREAM_CONNECT_TIMEOUT_S, sock_read=120)
@@ -133,6 +133,7 @@ class Client:
         Raises:
             RegendError: what the daemon answered, as the class of its status.
             Busy: no daemon answers (`daemon_not_running`).
+            Retryable: the connection broke before the answer was whole (`answer_lost`).
         """
         url = self._address.base().with_path(path, encoded=True)
         all_headers = dict(headers or {})
@@ -148,8 +149,10 @@ class Client:
                 allow_redirects=False,
             ) as response:
                 content = await response.read()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise not_running() from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _answer_lost(error) from error
         return _answer(response.status, content, response.headers.get("Retry-After"))
 
     async def _open_socket(self) -> aiohttp.ClientWebSocketResponse:
@@ -198,6 +201,15 @@ def _answer(status: int, content: bytes, retry_after: str | None) -> Any:
             "What answers at the daemon's address does not speak its language.",
             hint="Check the address, and that client and daemon are of the same version.",
         ) from error
+
+
+def _answer_lost(error: Exception) -> Retryable:
+    reason = "took too long" if isinstance(error, TimeoutError) else "broke off"
+    return Retryable(
+        "answer_lost",
+        f"The daemon's answer {reason}; whether the call was carried out is not known.",
+        hint="Look before you repeat it: only with the same idempotency key is it done once.",
+    )
 
 
 def _error(status: int, content: bytes, retry_after: str | None) -> RegendError:

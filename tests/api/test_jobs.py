@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from regend.client.records import Job
 from regend.config import LimitsConfig
 from regend.jobs import history
 from regend.limits import MAX_BODY_BYTES, MAX_JOB_INPUT_BYTES
@@ -35,6 +36,19 @@ async def test_a_job_is_accepted_with_its_location_and_shown_until_it_is_done(
     for name in ("created_at", "updated_at", "finished_at"):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", done[name])
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f-]{17}", done["id"])
+
+
+async def test_every_field_of_a_job_is_in_the_document_and_in_the_clients_type(
+    running: Running,
+) -> None:
+    job = await running.submit("count", steps=0, ballast="x" * 100_000)
+    (listed,) = (await running.call("GET", JOBS)).json["jobs"]
+    assert listed["omitted"] == ["input"] and listed["input"] is None
+    document = (await running.call("GET", f"{API}/openapi.json")).json
+    described = document["components"]["schemas"]["Job"]
+    assert set(listed) == set(described["properties"]) == set(Job.__annotations__)
+    shown = (await running.call("GET", f"{JOBS}/{job}")).json
+    assert set(shown) == set(described["required"]) == set(listed) - {"omitted"}
 
 
 async def test_the_same_key_makes_one_job_even_at_the_same_moment(running: Running) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from regend.errors import (
     RateLimited,
     Refused,
     RegendError,
+    Retryable,
     TooLarge,
     WrongMediaType,
 )
@@ -35,10 +37,13 @@ class Daemon:
     def __init__(self) -> None:
         self.url = ""
         self.answer: web.Response | None = None
+        self.reply_with: Callable[[web.Request], Awaitable[web.Response]] | None = None
         self.calls: list[tuple[str, str, Any]] = []
         self.headers: Any = {}
 
     async def reply(self, request: web.Request) -> web.Response:
+        if self.reply_with is not None:
+            return await self.reply_with(request)
         if request.content_type == "multipart/form-data":
             body: Any = {name: part.file.read() for name, part in (await request.post()).items()}  # type: ignore[union-attr]
         else:
@@ -144,7 +149,7 @@ async def test_each_call_goes_where_the_contract_says(
         f"{api}/library",
         {"title": "T", "source": "S", "text": "x"},
     )
-    assert await call(client.library.list()) == ("GET", f"{api}/library", None)
+    assert await call(client.library.list()) == ("GET", f"{api}/library?limit=1000", None)
     assert await call(client.library.search("नदी", 3)) == (
         "GET",
         f"{api}/library/search?q=%E0%A4%A8%E0%A4%A6%E0%A5%80&limit=3",
@@ -160,6 +165,42 @@ async def test_each_call_goes_where_the_contract_says(
     created = await call(client.tokens.create("me", ["jobs:read"], expires_s=60))
     assert created == ("POST", f"{api}/tokens", asked)
     assert await call(client.tokens.revoke("t1")) == ("DELETE", f"{api}/tokens/t1", None)
+
+
+async def test_a_command_carries_the_key_that_it_was_given(daemon: Daemon, client: Client) -> None:
+    for verb in ("cancel", "pause", "resume", "retry", "fork"):
+        await getattr(client.jobs, verb)("j1", idempotency_key=verb)
+        assert daemon.headers["Idempotency-Key"] == verb
+
+
+async def test_documents_are_listed_to_the_last_page(daemon: Daemon, client: Client) -> None:
+    pages = {None: (["a", "b"], "c1"), "c1": (["c"], "c2"), "c2": ([], None)}
+
+    async def page(request: web.Request) -> web.Response:
+        documents, cursor = pages[request.query.get("cursor")]
+        return web.json_response(
+            {"documents": [{"id": d} for d in documents], "next_cursor": cursor}
+        )
+
+    daemon.reply_with = page
+    assert [document["id"] for document in await client.library.list()] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"])
+async def test_an_answer_that_breaks_off_is_told_as_that_and_not_as_a_daemon_that_is_not_there(
+    answer: bytes,
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, Client(url=f"http://127.0.0.1:{port}", token="t") as client:
+        with pytest.raises(Retryable) as caught:
+            await client.jobs.cancel("j1")
+    assert caught.value.code == "answer_lost" and "not known" in caught.value.message
 
 
 async def test_events_of_a_page_are_those_of_the_stream(daemon: Daemon, client: Client) -> None:
