@@ -9,8 +9,9 @@ second. The work is bounded instead, in three steps:
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,15 +30,29 @@ _COMPLETIONS = 8  # words that the beginning of a word may stand for
 _COMMON_IN_COMPANY = 4  # common terms that are asked for together
 _PER_DOCUMENT = 3  # passages of one document before other documents have their turn
 
-_WITHIN = "passages_fts MATCH ? AND rowid BETWEEN ? AND ?"
+# CROSS JOIN: look into the index once for each stretch of ids, beginning at its first. LIMIT -1:
+# read the ends of a stretch once, not once for each passage.
+_MATCHING = (
+    "(SELECT json_extract(value, '$[0]') AS first, json_extract(value, '$[1]') AS last"
+    " FROM json_each(?) LIMIT -1) AS stretch CROSS JOIN passages_fts"
+    " WHERE passages_fts MATCH ? AND passages_fts.rowid BETWEEN first AND last LIMIT ?"
+)
 
 
-def search(connection: sqlite3.Connection, user: str, question: str, limit: int = 10) -> list[Hit]:
+def search(
+    connection: sqlite3.Connection,
+    user: str,
+    question: str,
+    limit: int = 10,
+    *,
+    documents: Collection[str] | None = None,
+) -> list[Hit]:
     """Return the user's passages that fit a question best, best first.
 
     Args:
         question: plain words in any language; “words in double quotes” must be there as a phrase.
         limit: most hits to return, clamped to 1..1000.
+        documents: ids of those to keep to; the whole library if None.
 
     Returns:
         Hits, none where no word of the question is in the user's documents. Never raises for what
@@ -48,7 +63,12 @@ def search(connection: sqlite3.Connection, user: str, question: str, limit: int 
     if number is None or not query:
         return []
     limit = min(max(limit, 1), MAX_PAGE_LENGTH)
-    scope = _Scope(connection, number << USER_SHIFT, ((number + 1) << USER_SHIFT) - 1)
+    scope = _Scope(
+        connection,
+        _whole(connection, number)
+        if documents is None
+        else _stretches(connection, user, documents),
+    )
     having = scope.count_terms(query)
     wanted = max(_CANDIDATES, 2 * limit)
     candidates = scope.candidates(query, having, wanted)
@@ -58,19 +78,23 @@ def search(connection: sqlite3.Connection, user: str, question: str, limit: int 
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """One user's range of passage ids in the index."""
+    """Where in the index is searched.
+
+    Attributes:
+        stretches: first and last id of each run of passages, in order.
+    """
 
     connection: sqlite3.Connection
-    low: int
-    high: int
+    stretches: list[tuple[int, int]]
 
     @property
     def total(self) -> int:
-        """How many passages the range holds, about."""
-        last = self.connection.execute(
-            "SELECT max(id) FROM passages WHERE id BETWEEN ? AND ?", (self.low, self.high)
-        ).fetchone()[0]
-        return 0 if last is None else int(last) - self.low + 1
+        """How many passages there are, about."""
+        return self._passed(self.stretches[-1][1]) if self.stretches else 0
+
+    def _passed(self, id: int) -> int:
+        """How many passages there are up to this one, about."""
+        return sum(min(last, id) - first + 1 for first, last in self.stretches if first <= id)
 
     def count_terms(self, query: Query) -> dict[str, int]:
         """Return how many passages have each term of the question, in its order.
@@ -87,13 +111,12 @@ class _Scope:
 
     def _count(self, term: str, total: int) -> int:
         count, last = self.connection.execute(
-            f"SELECT count(*), max(rowid) FROM"
-            f" (SELECT rowid FROM passages_fts WHERE {_WITHIN} LIMIT ?)",
-            (f'"{term}"', self.low, self.high, _COUNT_BOUND),
+            f"SELECT count(*), max(id) FROM (SELECT passages_fts.rowid AS id FROM {_MATCHING})",
+            (json.dumps(self.stretches), f'"{term}"', _COUNT_BOUND),
         ).fetchone()
         if count < _COUNT_BOUND:
             return int(count)
-        return max(int(count * total / (last - self.low + 1)), int(count))
+        return max(int(count * total / self._passed(last)), int(count))
 
     def _completions(self, beginning: str) -> list[str]:
         rows = self.connection.execute(
@@ -121,10 +144,10 @@ class _Scope:
 
     def _best_by_bm25(self, expression: str, wanted: int) -> list[int]:
         rows = self.connection.execute(
-            f"SELECT id FROM (SELECT rowid AS id, bm25(passages_fts, {TITLE_WEIGHT},"
-            f" {HEADING_WEIGHT}, 1.0) AS rank FROM passages_fts WHERE {_WITHIN} LIMIT ?)"
+            "SELECT id FROM (SELECT passages_fts.rowid AS id, bm25(passages_fts, "
+            f"{TITLE_WEIGHT}, {HEADING_WEIGHT}, 1.0) AS rank FROM {_MATCHING})"
             " ORDER BY rank LIMIT ?",
-            (expression, self.low, self.high, _COUNT_BOUND, wanted),
+            (json.dumps(self.stretches), expression, _COUNT_BOUND, wanted),
         )
         return [id for (id,) in rows]
 
@@ -143,19 +166,45 @@ class _Scope:
             worth = sum(rarity(having[term], total) for term in company)
             parts.append((match_all(company), worth))
         bound = max(_ROW_BUDGET // len(parts), _COUNT_BOUND)
-        one = (
-            "SELECT * FROM (SELECT rowid AS id, ? AS worth FROM passages_fts"
-            f" WHERE {_WITHIN} LIMIT ?)"
-        )
+        one = f"SELECT * FROM (SELECT passages_fts.rowid AS id, ? AS worth FROM {_MATCHING})"
+        stretches = json.dumps(self.stretches)
         arguments: list[Any] = []
         for expression, worth in parts:
-            arguments += (worth, expression, self.low, self.high, bound)
+            arguments += (worth, stretches, expression, bound)
         rows = self.connection.execute(
             f"SELECT id FROM ({' UNION ALL '.join([one] * len(parts))})"
             " GROUP BY id ORDER BY sum(worth) DESC LIMIT ?",
             (*arguments, wanted),
         )
         return [id for (id,) in rows]
+
+
+def _whole(connection: sqlite3.Connection, user_number: int) -> list[tuple[int, int]]:
+    """Return all of a user's passages as one stretch."""
+    first, end = user_number << USER_SHIFT, (user_number + 1) << USER_SHIFT
+    (last,) = connection.execute(
+        "SELECT max(id) FROM passages WHERE id >= ? AND id < ?", (first, end)
+    ).fetchone()
+    return [] if last is None else [(first, last)]
+
+
+def _stretches(
+    connection: sqlite3.Connection, user: str, documents: Collection[str]
+) -> list[tuple[int, int]]:
+    """Return the passages of some of a user's documents as stretches; neighbours are one."""
+    rows = connection.execute(
+        "SELECT p.id FROM json_each(?) AS chosen CROSS JOIN documents d ON d.user = ?"
+        " AND d.id = chosen.value CROSS JOIN passages p ON p.document = d.number"
+        " WHERE d.complete ORDER BY p.id",
+        (json.dumps(sorted(set(documents))), user),
+    )
+    found: list[tuple[int, int]] = []
+    for (id,) in rows:
+        if found and found[-1][1] + 1 == id:
+            found[-1] = (found[-1][0], id)
+        else:
+            found.append((id, id))
+    return found
 
 
 def _ranked(

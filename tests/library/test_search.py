@@ -229,3 +229,36 @@ def test_one_document_does_not_crowd_out_the_others(connection: sqlite3.Connecti
     hits = search(connection, "owner", "server", 10)
     assert len(hits) == 10
     assert other.id in {hit.document_id for hit in hits}
+
+
+def test_a_small_document_is_found_among_very_many_passages_when_a_search_keeps_to_it(
+    connection: sqlite3.Connection,
+) -> None:
+    common = "Alpha beta gamma delta epsilon."
+    before = "\n\n".join(f"## Part {i}\n\n{common} {i}." for i in range(6000))
+    add(connection, before)
+    small = add(connection, f"Quiet words. {common}").document
+    other = add(connection, f"Other words. {common}").document
+    for i in range(4):
+        add(connection, before.replace("Part", f"Chapter {i}"))
+    question = "alpha beta gamma delta epsilon"
+    for wanted in ([small.id], [other.id, small.id], [small.id, small.id, "unknown"]):
+        hits = search(connection, "owner", question, 10, documents=wanted)
+        assert {hit.document_id for hit in hits} == {*wanted} - {"unknown"}
+    assert search(connection, "owner", "quiet", documents=[other.id]) == []
+    assert search(connection, "owner", question, documents=[]) == []
+    assert search(connection, "bob", question, documents=[small.id]) == []
+    add(connection, common, user="bob")
+    assert search(connection, "bob", question, documents=[small.id]) == []
+
+
+def test_a_search_that_keeps_to_scattered_documents_finds_in_each_of_them(
+    connection: sqlite3.Connection,
+) -> None:
+    ids = [add(connection, f"Shared words, number {i}.").document.id for i in range(60)]
+    chosen = ids[::3]
+    hits = search(connection, "owner", "shared words", 60, documents=chosen)
+    assert {hit.document_id for hit in hits} == set(chosen)
+    remove_document(connection, "owner", chosen[0])
+    hits = search(connection, "owner", "shared words", 60, documents=chosen)
+    assert {hit.document_id for hit in hits} == set(chosen[1:])
