@@ -25,7 +25,6 @@ from regend.jobs.service import Jobs
 from regend.library import index, unreadable
 from regend.library.importer import Importer
 from regend.library.search import search
-from regend.limits import MAX_PAGE_LENGTH
 from regend.models import catalogue, openai_api, pull
 from regend.models.lease import Lease
 from regend.models.pool import ModelPool
@@ -118,13 +117,12 @@ class Services:
 
     async def _search(self, attempt: Attempt, arguments: dict[str, Any]) -> list[dict[str, Any]]:
         limit = min(int(arguments.get("limit", 10)), _MAX_HITS)
-        sources = arguments.get("sources")
-        # What is kept of the hits is known only after the search: it must bring many.
-        wanted = MAX_PAGE_LENGTH if sources is not None else limit
         question, user = str(arguments["question"]), attempt.claim.user
-        hits = await self._store.query(lambda c: search(c, user, question, wanted))
-        found = [hit for hit in hits if sources is None or hit.document_id in sources]
-        return [hit.to_dict() for hit in found[:limit]]
+        documents: list[str] | None = arguments.get("sources")
+        hits = await self._store.query(
+            lambda c: search(c, user, question, limit, documents=documents)
+        )
+        return [hit.to_dict() for hit in hits]
 
     async def _text(self, attempt: Attempt, arguments: dict[str, Any]) -> str:
         return await self._store.query(
