@@ -40,6 +40,8 @@ WAITING_ANSWERS_BYTES = 128 * MIB  # about two of the longest documents
 
 # Jobs
 MAX_STEPS = 10_000  # a job that runs more is looping
+STEP_NAME_CHARACTERS = 300
+TOLD_RESULTS_CHARACTERS = 4 * MIB  # of finished steps at the beginning; others are asked for
 MAX_STEP_RESULT_BYTES = 64 * MIB
 MAX_EVENT_DATA_BYTES = 256 * KIB  # a longer chunk is split, a longer payload becomes a blob
 MAX_SHOWN_BYTES = 8 * MIB  # of an unfinished step's text, told to the next attempt at it

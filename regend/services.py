@@ -56,8 +56,6 @@ class Services:
     def table(self) -> Mapping[str, Service]:
         """Return the services by name."""
         return {
-            "step.result": self._step_result,
-            "checkpoint.last": self._last_place,
             "library.search": self._search,
             "library.text": self._text,
             "library.fetch": self._fetch,
@@ -108,12 +106,6 @@ class Services:
             await self._importer.start()
         except RegendError as error:
             log.warning("the library waits: %s", error.message)
-
-    async def _step_result(self, attempt: Attempt, arguments: dict[str, Any]) -> str:
-        return await asyncio.to_thread(self._store.blobs.unpack, arguments["reference"])
-
-    async def _last_place(self, attempt: Attempt, arguments: dict[str, Any]) -> Any:
-        return await attempt.last_place()
 
     async def _search(self, attempt: Attempt, arguments: dict[str, Any]) -> list[dict[str, Any]]:
         limit = min(int(arguments.get("limit", 10)), _MAX_HITS)

@@ -52,7 +52,6 @@ MODULE_LINES, FUNCTION_LINES, CLASS_LINES = 400, 60, 250
 LARGE = {
     "regend/client/protocol.py:StreamProtocol": 318,
     "regend/client/stream.py:Stream": 290,
-    "regend/jobs/attempt.py:Attempt": 360,
     "tests/client/test_rest.py:test_each_call_goes_where_the_contract_says": 71,
 }
 

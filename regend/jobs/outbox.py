@@ -10,25 +10,21 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
 from regend.clock import Clock
-from regend.errors import Busy, RegendError
+from regend.errors import Busy, Failed, RegendError
 from regend.jobs.history import Draft, merge_chunks
 from regend.jobs.repository import Claim, set_progress, show
-from regend.limits import MIB, VOLATILE_FLUSH_S
+from regend.limits import INLINE_PAYLOAD_BYTES, MIB, VOLATILE_FLUSH_S
+from regend.store import Store
 
 T = TypeVar("T")
 
 _BUFFER_BYTES = 1 * MIB
 _RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
-
-
-class Writes(Protocol):
-    """The part of the store that an attempt needs."""
-
-    async def write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
-        """Run an operation and return its result after COMMIT."""
+_SURELY_INLINE_CHARACTERS = INLINE_PAYLOAD_BYTES // 4  # UTF-8 takes four bytes at most
 
 
 class Outbox:
@@ -38,7 +34,7 @@ class Outbox:
     later, and each at most once.
     """
 
-    def __init__(self, store: Writes, claim: Claim, clock: Clock) -> None:
+    def __init__(self, store: Store, claim: Claim, clock: Clock) -> None:
         self._store = store
         self._claim = claim
         self._clock = clock
@@ -94,7 +90,7 @@ class Outbox:
                 return operation(connection)
 
             try:
-                return await self.patiently(lambda: self._store.write(write))
+                return await self._patiently(lambda: self._store.write(write))
             except (RegendError, sqlite3.Error, OverflowError):
                 # The operation was refused and took what was to be written before it along.
                 self._drafts = drafts + self._drafts
@@ -102,7 +98,30 @@ class Outbox:
                 self._progress = self._progress or progress
                 raise
 
-    async def patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def pack(self, text: str) -> str:
+        """Return the payload column for a JSON text; a large one goes to disk off the loop."""
+        if len(text) <= _SURELY_INLINE_CHARACTERS:
+            return text
+        return await self._patiently(lambda: asyncio.to_thread(self._store.blobs.pack, text))
+
+    async def adopt(self, file: Path) -> str | None:
+        """Take over a model's saved state; None where it is gone: its step goes on less exactly."""
+        try:
+            return await self._patiently(lambda: asyncio.to_thread(self._store.blobs.adopt, file))
+        except Failed:
+            return None
+
+    def abandon(self) -> None:
+        """Forget what was to be shown, where it cannot be stored."""
+        self._drafts, self._bytes, self._progress, self.failure = [], 0, None, None
+
+    def close(self) -> None:
+        """Stop the timer, once the attempt is settled or given up."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Await `attempt()` again and again while the disk refuses."""
         tries = 0
         try:
@@ -115,16 +134,6 @@ class Outbox:
                     tries += 1
         finally:
             self.stalled = False
-
-    def abandon(self) -> None:
-        """Forget what was to be shown, where it cannot be stored."""
-        self._drafts, self._bytes, self._progress, self.failure = [], 0, None, None
-
-    def close(self) -> None:
-        """Stop the timer, once the attempt is settled or given up."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def _flush_soon(self) -> None:
         self._timer = None

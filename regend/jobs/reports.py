@@ -18,6 +18,7 @@ from regend.limits import (
     MAX_EVENT_DATA_BYTES,
     MAX_STEP_RESULT_BYTES,
     MAX_TITLE_CHARACTERS,
+    STEP_NAME_CHARACTERS,
 )
 
 _ERROR_CHARACTERS: Final = 4000
@@ -44,6 +45,20 @@ def payload(frame: Frame, name: str) -> str:
     except BadInput as error:
         raise Failed("frame_invalid", f"The worker sent a {name}: {error.message}") from error
     return text
+
+
+def step_name(frame: Frame) -> str:
+    """Return the name of a step.
+
+    Raises:
+        Failed: it is none, or longer than a name.
+    """
+    name = frame["name"]
+    if not isinstance(name, str) or len(name) > STEP_NAME_CHARACTERS:
+        raise Failed(
+            "frame_invalid", f"The name of a step is a text of {STEP_NAME_CHARACTERS} characters."
+        )
+    return name
 
 
 def outcome(frame: Frame, *, asked_to_stop: bool) -> Outcome:

@@ -255,7 +255,7 @@ class Supervisor:
 
     async def _record(self, attempt: Attempt, outcome: Outcome) -> Settlement:
         claim, at_ms, result = attempt.claim, self._clock.wall_ms(), outcome.result
-        packed = None if result is None else await attempt.pack(result)
+        packed = None if result is None else await attempt.outbox.pack(result)
         return await attempt.outbox.commit(
             lambda connection: settlement.settle_attempt(
                 connection,

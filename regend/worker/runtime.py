@@ -207,9 +207,7 @@ class Runtime:
                     f"“{name}”. Go on with the {ordinal - 1} steps before it, restart, or fork.",
                 }
             )
-        result = step[3]
-        if result.startswith("@"):
-            result = self.call("step.result", reference=result)
+        result = step[3] if step[3] is not None else self.call("step.result", ordinal=ordinal)
         return json.loads(result)
 
     def _inquire(

@@ -30,6 +30,7 @@ PROGRAMS = (
     "silent",
     "hostile",
     "fragile_effect",
+    "hoard",
 )
 USER = "owner"
 

@@ -186,6 +186,7 @@ _ACTIONS: dict[str, Callable[[Runtime], Any]] = {
     "checkpoint": _checkpoint,
     "call_flood": _call_flood,
     "call_broken": lambda context: context.call("broken"),
+    "ask_ahead": lambda context: context.call("step.result", ordinal=7),
     "escape": _escape,
     "grip": _with_child(_grip),
     "freeze": _with_child(_freeze),

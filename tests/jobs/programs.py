@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from regend.errors import Failed, Retryable
+from regend.jsontext import digest
 from regend.worker.runtime import Runtime
 from tests.jobs.effects import fragile_effect
 from tests.jobs.hostile import run as hostile
@@ -21,6 +22,7 @@ __all__ = [
     "chatter",
     "count",
     "fragile_effect",
+    "hoard",
     "hostile",
     "pay",
     "returns",
@@ -103,6 +105,16 @@ def chatter(context: Runtime) -> dict[str, Any]:
         return chunks
 
     return {"said": context.step("say", say)}
+
+
+def hoard(context: Runtime) -> dict[str, Any]:
+    """Keep a text of each step, and tell of all of them at the end."""
+    kept = [
+        context.step("keep", lambda _number: "fresh", number + 1)
+        for number in range(context.input["steps"])
+    ]
+    firsts = [text[0] for text in kept if text[0].isdigit()]
+    return {"characters": sum(map(len, kept)), "digest": digest(firsts)}
 
 
 def pay(context: Runtime) -> dict[str, Any]:
