@@ -241,6 +241,7 @@ async def test_a_model_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> N
     with pytest.raises(NotFound) as missing:
         await pool.acquire(MODEL)
     assert missing.value.code == "model_not_installed" and f"pull {MODEL}" in missing.value.hint
+    await pool.require(MODEL)  # known, though it has to be pulled first
     with pytest.raises(NotFound) as unknown:
         await pool.acquire("smolm2")
     assert unknown.value.code == "model_unknown" and MODEL in unknown.value.hint
