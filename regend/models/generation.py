@@ -246,6 +246,6 @@ class Generation:
         path, body = server_request(self._lease, self._request)
         with contextlib.closing(self._client.stream(path, body)) as events:
             reason, usage = read_server_stream(events, self._emitter)
-        self._prompt_count = int(usage.get("prompt_tokens") or 0)
-        self._emitter.tokens = int(usage.get("completion_tokens") or self._emitter.tokens)
+        self._prompt_count = usage.get("prompt_tokens", 0)
+        self._emitter.tokens = usage.get("completion_tokens") or self._emitter.tokens
         return reason

@@ -56,8 +56,8 @@ class HostClient:
             Retryable: `model_host_died`; nobody answers, or the answer broke off.
         """
         with self._connected() as connection:
-            response = self._post(connection, path, body)
-            answer = response.read()
+            with contextlib.closing(self._post(connection, path, body)) as response:
+                answer = response.read()
             if response.status >= 400:
                 raise self._error_of(response.status, answer)
             return json.loads(answer)
@@ -82,16 +82,16 @@ class HostClient:
         self, stack: contextlib.ExitStack, connection: http.client.HTTPConnection
     ) -> Generator[Any, None, None]:
         with stack:
-            response = connection.getresponse()
+            response = stack.enter_context(contextlib.closing(connection.getresponse()))
             if response.status >= 400:
-                raise self._error_of(response.status, response.read())
+                raise self._error_of(response.status, response.read(limits.HOST_ANSWER_BYTES))
             whole = False
-            for line in response:
+            while line := response.readline(limits.SERVER_LINE_BYTES):
                 if line.startswith(b"data: [DONE]"):
                     return
                 kind, _, payload = line.partition(b": ")
                 if kind in (b"data", b"error"):
-                    event = json.loads(payload)
+                    event = _parsed(payload, len(line))
                     if kind == b"error" or "error" in event:
                         raise self._error_of(500, payload)
                     whole = whole or _is_last(event)
@@ -172,6 +172,30 @@ class HostClient:
         if status < 500:
             return BadInput("model_request_refused", f"The model cannot do this: {message}")
         return Failed("model_failed", f"The model server failed: {message}")
+
+
+def answer_invalid() -> Failed:
+    """Return the error for an answer that no server of this kind sends."""
+    return Failed(
+        "model_answer_invalid",
+        "The server's answer is not what an OpenAI-compatible server sends.",
+        hint="Check the address of this provider in config.toml.",
+    )
+
+
+def _parsed(payload: bytes, line_bytes: int) -> Any:
+    """Return the object of one line of an event stream, which was read up to its bound.
+
+    Raises:
+        IncompleteRead: the line broke off.
+        Failed: `model_answer_invalid`; it is whole, or over its bound, and no JSON.
+    """
+    try:
+        return json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        if not payload.endswith(b"\n") and line_bytes < limits.SERVER_LINE_BYTES:
+            raise http.client.IncompleteRead(b"") from error
+        raise answer_invalid() from error
 
 
 def _is_last(event: Any) -> bool:

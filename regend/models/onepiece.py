@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal
 
+from regend import limits
 from regend.errors import BadInput, Failed
 from regend.models import prompting
 from regend.models.emitter import Emitter
+from regend.models.hostclient import answer_invalid
 from regend.models.lease import Lease
 from regend.models.records import GenerationRequest
 from regend.models.segments import SAMPLING
@@ -63,27 +65,43 @@ def server_request(lease: Lease, request: GenerationRequest) -> tuple[str, dict[
 
 def read_server_stream(
     events: Iterable[Any], emitter: Emitter
-) -> tuple[Literal["stop", "length"], dict[str, Any]]:
-    """Feed a server's stream to the emitter; return why it ended, and the usage it states.
+) -> tuple[Literal["stop", "length"], dict[str, int]]:
+    """Feed a server's stream to the emitter; return why it ended, and the counts it states.
 
     Raises:
-        Failed: `model_answer_invalid`; what came is not such a stream.
+        Failed: `model_answer_invalid`; what came is not such a stream. `model_answer_too_long`.
     """
     reason: Literal["stop", "length"] = "stop"
-    usage: dict[str, Any] = {}
+    usage: dict[str, int] = {}
     try:
         for event in events:
-            usage = event.get("usage") or usage
+            usage = _counts(event.get("usage") or usage)
             for choice in event.get("choices") or ():
                 text = (choice.get("delta") or {}).get("content") or choice.get("text") or ""
+                text.encode()  # half a character is no text
                 if text and emitter.add(text, 1):
                     return "stop", usage
+                if len(emitter.text) > limits.ANSWER_CHARACTERS:
+                    raise _too_long()
                 if choice.get("finish_reason") == "length":
                     reason = "length"
-    except (AttributeError, KeyError, TypeError) as error:
-        raise Failed(
-            "model_answer_invalid",
-            "The server's answer is not what an OpenAI-compatible server sends.",
-            hint="Check the address of this provider in config.toml.",
-        ) from error
+    except (AttributeError, KeyError, TypeError, UnicodeEncodeError) as error:
+        raise answer_invalid() from error
     return reason, usage
+
+
+def _counts(usage: dict[str, Any]) -> dict[str, int]:
+    """Return what of a usage can be counts of tokens."""
+    return {
+        name: value
+        for name, value in usage.items()
+        if type(value) is int and 0 <= value <= limits.ANSWER_CHARACTERS
+    }
+
+
+def _too_long() -> Failed:
+    return Failed(
+        "model_answer_too_long",
+        f"The server wrote more than {limits.ANSWER_CHARACTERS} characters and did not end.",
+        hint="It seems to keep to no “max_tokens”; choose another model or server.",
+    )
