@@ -7,6 +7,7 @@ nearest known one. Numbers carry their unit in the name.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import tomllib
 import typing
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -32,6 +33,16 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "library.max_upload_mb": (1, 4096),
 }
 _LARGEST = 1e12
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address, or the name in its place, is this machine's own."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)

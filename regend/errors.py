@@ -139,6 +139,14 @@ class Failed(RegendError):
     """The work itself failed and trying again would fail the same way."""
 
 
+NOT_RUNNING_CODE = "daemon_not_running"
+
+
+def not_running(message: str = "The regend daemon is not running.") -> Busy:
+    """Return the error for a daemon that does not answer."""
+    return Busy(NOT_RUNNING_CODE, message, hint="Start it: regend serve --background")
+
+
 _BY_STATUS: dict[int, type[RegendError]] = {
     kind.status: kind
     for kind in (

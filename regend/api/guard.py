@@ -6,7 +6,6 @@ SameSite=Strict, and a browser's changing calls carry a CSRF value besides.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import math
 import time
@@ -239,13 +238,3 @@ def _from_http(error: web.HTTPException, request: web.Request) -> RegendError:
     )
     told.status = error.status
     return told
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a listen address is reachable from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

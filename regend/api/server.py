@@ -15,11 +15,11 @@ from regend.api.access import Access
 from regend.api.call import Call
 from regend.api.doorway import Doorway
 from regend.api.endpoints import API, Endpoint, route
-from regend.api.guard import GRANT, Guard, is_loopback
+from regend.api.guard import GRANT, Guard
 from regend.api.outflow import Outflow
 from regend.api.tokens import Grant
 from regend.api.websocket import Streams
-from regend.config import ServerConfig
+from regend.config import ServerConfig, is_loopback
 from regend.errors import BadInput, NotAllowed, NotAuthenticated
 from regend.jobs.inputs import InputType
 from regend.limits import MAX_BODY_BYTES

@@ -11,7 +11,7 @@ from regend.cli.command import Command
 from regend.cli.daemon import Daemon
 from regend.cli.terminal import is_terminal, out, paint, say
 from regend.cli.text import plain
-from regend.errors import RegendError
+from regend.errors import NOT_RUNNING_CODE, RegendError
 
 _HELP = "/clear begins anew · /exit or Ctrl-D ends · Ctrl-C stops watching an answer"
 
@@ -59,7 +59,7 @@ def _turn(
     daemon: Daemon, history: list[Message], said: str, model: str | None, max_tokens: int | None
 ) -> int:
     """Ask with the whole history; what fails is taken back, so that the talk can go on."""
-    from regend.cli.failure import NOT_RUNNING_CODE, report
+    from regend.cli.failure import report
     from regend.cli.results import say_if_cut
     from regend.cli.running import start
     from regend.cli.watching import DETACHED_CODE, Detached, Watcher, conclude, watch

@@ -21,11 +21,10 @@ from typing import Any, Literal, NamedTuple
 
 from regend import __version__
 from regend.cli.daemon import Daemon
-from regend.cli.failure import NOT_RUNNING_CODE
 from regend.cli.text import size
 from regend.cli.wire import Dropped, Exchange, Unreachable, parse_place
 from regend.config import Config, load_config
-from regend.errors import RegendError
+from regend.errors import NOT_RUNNING_CODE, RegendError
 from regend.home import Home
 from regend.limits import MIB
 

@@ -13,9 +13,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
-from regend.cli.failure import not_running
 from regend.cli.wire import Dropped, Exchange, Place, Unreachable, parse_place
-from regend.errors import Failed, NotAuthenticated, RegendError
+from regend.errors import (
+    NOT_RUNNING_CODE,
+    Failed,
+    NotAuthenticated,
+    RegendError,
+    not_running,
+)
 from regend.home import Home, is_served
 from regend.limits import MAX_PAGE_LENGTH
 
@@ -217,7 +222,7 @@ class Daemon:
                 if wait_s is None or not began:
                     raise _lost(error) from error
             except RegendError as error:
-                if not (began and error.code == not_running().code) or wait_s is None:
+                if not (began and error.code == NOT_RUNNING_CODE) or wait_s is None:
                     raise
             time.sleep(wait_s)
         raise AssertionError("the last try returns or raises")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from regend.errors import Busy, NotAllowed, NotAuthenticated, NotFound, RegendError
+from regend.errors import NOT_RUNNING_CODE, NotAllowed, NotAuthenticated, NotFound, RegendError
 
 FAILED = 1
 USAGE = 2
@@ -18,13 +18,6 @@ NOT_FOUND = 4
 NOT_ALLOWED = 5
 INTERRUPTED = 130
 READER_GONE = 141
-
-NOT_RUNNING_CODE = "daemon_not_running"  # the same code that the Python client raises
-
-
-def not_running(message: str = "The regend daemon is not running.") -> Busy:
-    """Return the error for a daemon that does not answer."""
-    return Busy(NOT_RUNNING_CODE, message, hint="Start it: regend serve --background")
 
 
 def exit_code(error: RegendError) -> int:

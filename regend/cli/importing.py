@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from regend.cli.daemon import Daemon
-from regend.cli.failure import NOT_RUNNING_CODE
 from regend.cli.progress import LiveLine
 from regend.cli.terminal import out, paint, say
 from regend.cli.text import count, line
-from regend.errors import BadInput, NotAllowed, NotAuthenticated, RegendError
+from regend.errors import (
+    NOT_RUNNING_CODE,
+    BadInput,
+    NotAllowed,
+    NotAuthenticated,
+    RegendError,
+)
 from regend.library.folder import Unreadable, find_files, printable
 
 _HIDDEN = "hidden"  # passed over on purpose; not a failure

@@ -13,9 +13,8 @@ import click
 
 from regend.cli.command import Command
 from regend.cli.daemon import Daemon
-from regend.cli.failure import NOT_RUNNING_CODE
 from regend.cli.terminal import out, say
-from regend.errors import Conflict, Failed, RegendError
+from regend.errors import NOT_RUNNING_CODE, Conflict, Failed, RegendError
 from regend.home import Home
 
 _START_S = 30.0

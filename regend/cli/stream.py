@@ -16,10 +16,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from regend.cli.daemon import Daemon, quote
-from regend.cli.failure import NOT_RUNNING_CODE
 from regend.cli.terminal import say
 from regend.cli.wire import Dropped, Exchange, Unreachable
-from regend.errors import RegendError
+from regend.errors import NOT_RUNNING_CODE, RegendError
 from regend.events import JOB_ENDINGS
 from regend.limits import HEARTBEAT_COMMENT_S, STREAM_BACKOFF_FIRST_S
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 from yarl import URL
 
-from regend.errors import BadInput, Busy, NotAuthenticated, RegendError
+from regend.config import is_loopback
+from regend.errors import BadInput, NotAuthenticated, RegendError, not_running
 from regend.home import Home, is_served
 
 
@@ -89,23 +89,6 @@ class Address:
         if not isinstance(url, str) or not is_served(self.home):
             raise not_running()
         return url
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether the host is this machine by name or address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def not_running() -> Busy:
-    """Return the error for a daemon that does not answer."""
-    return Busy(
-        "daemon_not_running", "The regend daemon is not running.", hint="Start it: regend serve."
-    )
 
 
 def _bad_address(text: str) -> BadInput:

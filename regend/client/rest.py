@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from regend.client.address import Address, RefusedConnection, not_running
+from regend.client.address import Address, RefusedConnection
 from regend.client.backoff import Backoff
 from regend.client.calls import Approvals, Jobs, Library, Models, Tokens
 from regend.client.protocol import SUBPROTOCOL, StreamProtocol
@@ -22,7 +22,7 @@ from regend.client.records import Health
 from regend.client.stream import Stream
 from regend.clock import SystemClock, new_id
 from regend.config import Home
-from regend.errors import Failed, RegendError, Retryable
+from regend.errors import Failed, RegendError, Retryable, not_running
 from regend.limits import HEARTBEAT_COMMENT_S, STREAM_CONNECT_TIMEOUT_S, STREAM_FRAME_BYTES
 
 _TIMEOUT = aiohttp.ClientTimeout(total=None, connect=STREAM_CONNECT_TIMEOUT_S, sock_read=120)
