@@ -1,4 +1,4 @@
-"""The daemon: every part made, joined and ended in order.
+"""The daemon: every part made, joined, and ended in the opposite order.
 
 Start: lock and store, then the server (so that clients are answered at once), then the jobs of the
 last run. Stop: no new connections, attempts to their next checkpoint, the store last.
@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -39,7 +40,7 @@ from regend.jobs.supervisor import Supervisor
 from regend.logs import start_logging
 from regend.maintenance import Maintenance
 from regend.services import Services
-from regend.store import Store
+from regend.store import Store, files
 from regend.store.settings import device_id
 from regend.store.writer import Probe, no_probe
 
@@ -68,53 +69,65 @@ class Daemon:
         self._home = home
         self._config = config
         self._clock = clock or SystemClock()
-        self._store = Store(home, probe)
-        self._metrics = Metrics()
-        self._access = Access(self._store, home, self._clock)
-        self._services = Services(self._store, home, config, self._clock, self._metrics)
-        self._supervisor = Supervisor(
-            self._store,
-            self._clock,
-            config.jobs,
-            boot=new_id(self._clock),
-            programs={name: f"{module}:run" for name, module in agents.items()},
-            services=self._services.table(),
-            slots_dir=home.slots_dir,
-            ended=self._services.attempt_ended,
-            probe=probe,
-        )
-        with self._store.reading() as connection:
-            device = device_id(connection)
-        self._jobs = Jobs(self._store, self._clock, config, self._supervisor, device, types)
-        self._hub = Hub(self._store, self._clock, self._metrics)
-        self._maintenance = Maintenance(self._store, self._clock, config.events)
-        self._server = self._make_server(dict(types))
+        self._agents = agents
+        self._types = types
+        self._probe = probe
+        self._ends = AsyncExitStack()
         self.url = ""
 
     async def start(self) -> str:
         """Serve, then take up the work of the last run; return the address.
 
         Raises:
-            RegendError: the address cannot be used.
+            RegendError: the home or the address cannot be used; nothing is left running.
         """
-        await self._access.ensure_owner_token()
-        self.url = await self._server.start(self._config.server.port)
-        self._supervisor.start()
-        self._services.start()
-        self._maintenance.start(self._streams.drop_revoked)
-        self._tell()
+        async with AsyncExitStack() as ends:
+            self._make(ends)
+            await self._access.ensure_owner_token()
+            self.url = await self._server.start(self._config.server.port)
+            self._supervisor.start()
+            self._services.start()
+            self._maintenance.start(self._streams.drop_revoked)
+            self._tell()
+            self._ends = ends.pop_all()
         return self.url
 
     async def stop(self) -> None:
-        """End everything, losing nothing."""
-        self._home.daemon_file.unlink(missing_ok=True)
-        await self._server.stop()
-        await self._supervisor.stop()
-        await self._services.stop()
-        await self._maintenance.stop()
-        self._store.close()
+        """End everything, losing nothing; a part that fails to end keeps no other from it."""
+        await self._ends.aclose()
 
-    def _make_server(self, types: dict[str, InputType]) -> Server:
+    def _make(self, ends: AsyncExitStack) -> None:
+        """Make every part and note how it ends: the last first."""
+        home, config, clock = self._home, self._config, self._clock
+        self._store = Store(home, self._probe)
+        ends.callback(self._store.close)
+        with self._store.reading() as connection:
+            device = device_id(connection)
+        self._metrics = Metrics()
+        self._access = Access(self._store, home, clock)
+        self._maintenance = Maintenance(self._store, clock, config.events)
+        ends.push_async_callback(self._maintenance.stop)
+        self._services = Services(self._store, home, config, clock, self._metrics)
+        ends.push_async_callback(self._services.stop)
+        self._supervisor = Supervisor(
+            self._store,
+            clock,
+            config.jobs,
+            boot=new_id(clock),
+            programs={name: f"{module}:run" for name, module in self._agents.items()},
+            services=self._services.table(),
+            slots_dir=home.slots_dir,
+            ended=self._services.attempt_ended,
+            probe=self._probe,
+        )
+        ends.push_async_callback(self._supervisor.stop)
+        self._jobs = Jobs(self._store, clock, config, self._supervisor, device, self._types)
+        self._hub = Hub(self._store, clock, self._metrics)
+        self._server = self._make_server()
+        ends.push_async_callback(self._server.stop)
+        ends.callback(home.daemon_file.unlink, missing_ok=True)
+
+    def _make_server(self) -> Server:
         config, clock, store = self._config, self._clock, self._store
         research = RateLimiter(clock, config.limits.research_per_minute)
         submissions = Submissions(self._jobs, research, self._services.require_model)
@@ -138,7 +151,7 @@ class Daemon:
             self._access,
             self._streams,
             endpoints,
-            types,
+            self._types,
             self._services.routes(),
         )
 
@@ -156,10 +169,7 @@ class Daemon:
             "started_at": rfc3339(self._clock.wall_ms()),
             "version": __version__,
         }
-        temporary = self._home.daemon_file.with_suffix(".new")
-        temporary.write_text(json.dumps(told), encoding="utf-8")
-        temporary.chmod(0o600)
-        os.replace(temporary, self._home.daemon_file)
+        files.replace(self._home.daemon_file, json.dumps(told).encode())
 
 
 def main(

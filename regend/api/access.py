@@ -8,7 +8,6 @@ is in memory too, for it is asked with every request; no other process opens the
 from __future__ import annotations
 
 import hmac
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from regend.api.tokens import EVERYTHING, SCOPES, Grant, add_token, not_revoked,
 from regend.clock import Clock, new_id
 from regend.config import Home
 from regend.errors import BadInput, Failed, NotAllowed, NotAuthenticated
-from regend.store import Store
+from regend.store import Store, files
 
 OWNER = "owner"
 _CODE_LIFE_S = 60.0
@@ -64,7 +63,7 @@ class Access:
             except NotAuthenticated:
                 pass
         token, _ = await self.create(OWNER, [EVERYTHING], None, "owner")
-        _write_private(file, token)
+        files.replace(file, f"{token}\n".encode())
 
     async def create(
         self, user: str, scopes: list[str], expires_s: float | None, name: str
@@ -250,7 +249,7 @@ def _unknown(message: str, hint: str = "Create a token: regend tokens create") -
 def _signing_key(file: Path) -> bytes:
     """Return this device's key for tokens, made at the first start."""
     if not file.exists():
-        _write_private(file, secrets.token_hex(_KEY_CHARACTERS // 2))
+        files.replace(file, f"{secrets.token_hex(_KEY_CHARACTERS // 2)}\n".encode())
     key = file.read_bytes().strip()
     if len(key) < _KEY_CHARACTERS:
         # An empty key would let anybody sign.
@@ -260,15 +259,3 @@ def _signing_key(file: Path) -> bytes:
             hint="Restore it from a backup; or delete it, and every token with it becomes void.",
         )
     return key
-
-
-def _write_private(file: Path, text: str) -> None:
-    """Write a secret so that only the owner can ever read it, durably and in one piece."""
-    temporary = file.with_name(file.name + ".new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as target:
-        target.write(text + "\n")
-        target.flush()
-        os.fsync(target.fileno())
-    os.replace(temporary, file)

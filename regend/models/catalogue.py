@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from regend.config import Home
 from regend.errors import BadInput, NotFound, Refused
 from regend.models.gguf import read_header
+from regend.store import files
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _DIGEST_PATTERN = re.compile(r"[0-9a-f]{64}")
@@ -117,14 +118,10 @@ class InstalledModel:
     description: str = ""
 
     def write_record(self) -> None:
-        """Write the JSON file beside the GGUF, in one piece and private to the owner."""
+        """Write the JSON file beside the GGUF."""
         record = asdict(self)
         del record["path"]
-        target = record_path(self.path)
-        draft = target.with_suffix(".json.new")
-        draft.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        draft.chmod(0o600)
-        draft.replace(target)
+        files.replace(record_path(self.path), json.dumps(record, indent=1).encode())
 
 
 EMBEDDED = (

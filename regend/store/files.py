@@ -20,6 +20,15 @@ def write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def replace(path: Path, content: bytes) -> None:
+    """Write a private file durably and in one piece: it is the old one or the new at any moment."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)  # left by a power cut, perhaps not private
+    write(draft, content)
+    os.replace(draft, path)
+    sync_folder(path.parent)
+
+
 def sync_file(path: Path) -> None:
     """Make a file's content durable."""
     descriptor = os.open(path, os.O_RDWR)

@@ -1,0 +1,49 @@
+"""A daemon's life: whatever fails at its start or its end, the home is free for the next one."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from regend.config import ServerConfig
+from regend.errors import BadInput, Failed
+from regend.services import Services
+from tests.api.conftest import API, Start
+
+
+async def test_a_part_that_fails_to_end_keeps_no_other_from_ending(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = Services.stop
+
+    async def fail(services: Services) -> None:
+        await stop(services)
+        raise OSError("the model host does not end")
+
+    monkeypatch.setattr(Services, "stop", fail)
+    running = await start()
+    with pytest.raises(OSError, match="does not end"):
+        await running.daemon.stop()
+    monkeypatch.undo()
+    assert not running.home.daemon_file.exists()
+    again = await start()
+    assert (await again.call("GET", f"{API}/jobs")).status == 200
+
+
+async def test_a_daemon_that_cannot_start_leaves_its_home_to_the_next(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        for _ in range(2):
+            with pytest.raises(BadInput, match="taken"):
+                await start(server=ServerConfig(port=taken.getsockname()[1]))
+    running = await start()
+    await running.daemon.stop()
+    key = running.home.keys_dir / "token.key"
+    whole = key.read_bytes()
+    key.write_bytes(b"")
+    for _ in range(2):
+        with pytest.raises(Failed, match="not the key"):
+            await start()
+    key.write_bytes(whole)
+    running = await start()
+    assert (await running.call("GET", f"{API}/jobs")).status == 200
