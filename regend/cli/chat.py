@@ -9,8 +9,7 @@ import click
 
 from regend.cli.command import Command
 from regend.cli.daemon import Daemon
-from regend.cli.terminal import is_terminal, out, paint, say
-from regend.cli.text import plain
+from regend.cli.terminal import is_terminal, paint, say
 from regend.errors import NOT_RUNNING_CODE, RegendError
 
 _HELP = "/clear begins anew · /exit or Ctrl-D ends · Ctrl-C stops watching an answer"
@@ -60,7 +59,7 @@ def _turn(
 ) -> int:
     """Ask with the whole history; what fails is taken back, so that the talk can go on."""
     from regend.cli.failure import report
-    from regend.cli.results import say_if_cut
+    from regend.cli.results import print_text, say_if_cut
     from regend.cli.running import start
     from regend.cli.watching import DETACHED_CODE, Detached, Watcher, conclude, watch
 
@@ -87,7 +86,7 @@ def _turn(
         return 0
     text = ended["result"]["text"]
     if not watcher.wrote_text:
-        out(plain(text))
+        print_text(text)
     say_if_cut(ended)
     if text.strip():
         history.append({"role": "assistant", "content": text})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ from regend.cli.daemon import Daemon, quote
 from regend.cli.table import Cell, Column, print_table
 from regend.cli.terminal import out, out_json, paint, say
 from regend.cli.text import duration, escaped, line
-from regend.cli.view import STATES, age_of, lasted_s, short_id, short_ids, state_cell
+from regend.cli.view import STATES, age_of, decision, lasted_s, short_ids, state_cell
 
 _PAGE = 200
 
@@ -111,7 +112,7 @@ def show(job: str, json_output: bool) -> None:
     _print_head(shown)
     if shown.get("waiting"):
         out("\n" + paint(line(str(shown["waiting"].get("message", ""))), "amber"))
-        out(f"Decide: {_decision(shown)}")
+        out(f"Decide: {decision(shown['id'], shown['waiting'])}")
     if shown["error"]:
         out("\n" + paint(line(str(shown["error"].get("message", ""))), "red"))
         if shown["error"].get("hint"):
@@ -143,14 +144,6 @@ def _print_head(job: dict[str, Any]) -> None:
         rows.append(("forked from", job["parent_id"]))
     for name, value in rows:
         out(paint(f"{name:<12}", "dim") + value)
-
-
-def _decision(job: dict[str, Any]) -> str:
-    waiting = job["waiting"]
-    if waiting.get("reason") == "approval":
-        return f"regend jobs approve {short_id(job['id'])}"
-    choices = "|".join(waiting.get("choices", []))
-    return f"regend jobs resume {short_id(job['id'])}" + (f" --choice {choices}" if choices else "")
 
 
 @jobs.command("steps", examples=["regend jobs steps 019ab3f2"])
@@ -187,41 +180,39 @@ def steps(job: str, json_output: bool) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens next.")
 @click.option("--json", "json_output", is_flag=True, help="One event of the API to a line.")
 def logs(job: str, follow: bool, json_output: bool) -> int:
-    """Print the history of a job, one event to a line.
+    """Print the history of a job, one event to a line; on a terminal its text runs on.
 
     With -f it goes on until the job ends; Ctrl-C stops watching, not the job.
     """
-    from regend.cli.history import event_line
-
-    daemon = Daemon()
-    found = daemon.get(f"/jobs/{quote(job)}")
-
-    def tell(event: dict[str, Any]) -> None:
-        if json_output:
-            told = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
-            print(escaped(told), flush=follow)
-        else:
-            print(event_line(event), flush=follow)
-
-    if follow:
-        return _follow(daemon, found, tell)
-    cursor = 0
-    path = f"/jobs/{quote(found['id'])}/events"
-    while page := daemon.get(path, {"after_seq": cursor, "limit": _PAGE})["events"]:
-        for event in page:
-            tell(event)
-        cursor = page[-1]["seq"]
-    return 0
-
-
-def _follow(daemon: Daemon, job: dict[str, Any], tell: Any) -> int:
+    from regend.cli.history import History
     from regend.cli.stream import events
     from regend.cli.watching import DETACHED_CODE, say_detached
 
+    daemon = Daemon()
+    identity = str(daemon.get(f"/jobs/{quote(job)}")["id"])
+    history = History()
     try:
-        for event in events(daemon, job["id"]):
-            tell(event)
+        happened = events(daemon, identity, tell=history.say) if follow else None
+        for event in happened or _recorded(daemon, identity):
+            if json_output:
+                told = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+                print(escaped(told), flush=follow)
+            else:
+                history.tell(event)
     except KeyboardInterrupt:
-        say_detached(job["id"])
+        history.close()
+        if not follow:
+            raise
+        say_detached(identity)
         return DETACHED_CODE
+    history.close()
     return 0
+
+
+def _recorded(daemon: Daemon, identity: str) -> Iterator[dict[str, Any]]:
+    """Yield what happened to a job so far."""
+    cursor = 0
+    path = f"/jobs/{quote(identity)}/events"
+    while page := daemon.get(path, {"after_seq": cursor, "limit": _PAGE})["events"]:
+        yield from page
+        cursor = page[-1]["seq"]

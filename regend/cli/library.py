@@ -11,7 +11,7 @@ from regend.cli.command import Group, as_json
 from regend.cli.daemon import Daemon, quote
 from regend.cli.prefixes import whole_id
 from regend.cli.table import Cell, Column, print_table
-from regend.cli.terminal import out, out_json, paint, room, say
+from regend.cli.terminal import MEASURE, out, out_json, paint, room, say
 from regend.cli.text import count, fit, line, size, wrap
 from regend.cli.view import age_of, short_ids
 
@@ -23,7 +23,6 @@ _KINDS = {
     "application/xhtml+xml": "HTML",
     "application/pdf": "PDF",
 }
-_MEASURE = 88
 _UNREADABLE_LINES = 10
 _HIT_LINES = 5  # the rest is told by --json
 
@@ -144,7 +143,7 @@ def search(words: tuple[str, ...], limit: int, json_output: bool) -> None:
     if not answer["hits"]:
         say("Nothing in your library has these words. Add documents: regend library add PATH")
         return
-    wide = room(sys.stdout, _MEASURE)
+    wide = room(sys.stdout, MEASURE)
     for number, hit in enumerate(answer["hits"], 1):
         _print_hit(number, hit, wide)
 

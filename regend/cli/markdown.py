@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from regend.cli.terminal import paint
+from regend.cli.terminal import MEASURE, paint
 from regend.cli.text import plain, width, wrap
 
-_MEASURE = 88  # longer lines are hard to read, however wide the terminal is
 _ESCAPE = re.compile(r"\\([\\`*_\[\]<>~|&#+=\-.)!])")
 _CODE = re.compile(r"(`+)(.+?)\1")
 _STRONG = re.compile(r"(?<!\\)\*\*(.+?)(?<!\\)\*\*")
@@ -25,7 +24,7 @@ _QUOTE = "│ "
 
 def render(text: str, columns: int) -> list[str]:
     """Return the Markdown as lines for a terminal of this width."""
-    return list(_blocks(plain(text).splitlines(), min(columns, _MEASURE)))
+    return list(_blocks(plain(text).splitlines(), min(columns, MEASURE)))
 
 
 def _blocks(lines: list[str], columns: int) -> Iterator[str]:

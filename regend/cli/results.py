@@ -7,7 +7,8 @@ from typing import Any
 
 from regend.agents.chat import DEFAULT_MAX_TOKENS
 from regend.cli.daemon import Daemon
-from regend.cli.terminal import columns, is_terminal, out, out_json, paint, say
+from regend.cli.flow import Flow
+from regend.cli.terminal import MEASURE, columns, is_terminal, out, out_json, paint, say
 from regend.cli.text import count, fit, line, plain
 from regend.cli.watching import DETACHED_CODE, Detached, Watcher, conclude, watch
 
@@ -66,9 +67,18 @@ def print_result(job: dict[str, Any]) -> None:
     if isinstance(result, dict) and "answer" in result:
         print_answer(result)
     elif isinstance(result, dict) and isinstance(result.get("text"), str):
-        out(plain(result["text"]))
+        print_text(result["text"])
     else:
         out_json(result)
+
+
+def print_text(text: str) -> None:
+    """Print a text: in lines of whole words on a terminal, as it is anywhere else."""
+    if not is_terminal(sys.stdout):
+        out(plain(text))
+        return
+    flow = Flow(min(columns(sys.stdout), MEASURE))
+    sys.stdout.write(flow.feed(plain(text)) + flow.end())
 
 
 def print_answer(result: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from regend.cli.daemon import Daemon, quote
@@ -28,8 +28,13 @@ _LONGEST_WAIT_S = 3.0  # a person is watching; STREAM_BACKOFF_LAST_S would feel 
 Event = dict[str, Any]
 
 
-def events(daemon: Daemon, job_id: str, after_seq: int = 0) -> Iterator[Event]:
+def events(
+    daemon: Daemon, job_id: str, after_seq: int = 0, tell: Callable[[str], None] = say
+) -> Iterator[Event]:
     """Yield the events of a job after a position until it ends.
+
+    Args:
+        tell: called with what the person should know of the daemon's absence.
 
     Raises:
         RegendError: the daemon refuses (no such job, no right to it).
@@ -40,7 +45,7 @@ def events(daemon: Daemon, job_id: str, after_seq: int = 0) -> Iterator[Event]:
         try:
             with daemon.stream(path, cursor, _SILENCE_S) as exchange:
                 if away:
-                    say("The daemon is back.")
+                    tell("The daemon is back.")
                 away, wait_s = False, STREAM_BACKOFF_FIRST_S
                 if exchange.status == 204:
                     return
@@ -61,7 +66,7 @@ def events(daemon: Daemon, job_id: str, after_seq: int = 0) -> Iterator[Event]:
                 raise
             gone = True
         if gone and not away:
-            say("The daemon is away. Your job is safe; waiting for it …")
+            tell("The daemon is away. Your job is safe; waiting for it …")
             away = True
         time.sleep(wait_s)
         wait_s = min(_LONGEST_WAIT_S, 2 * wait_s)

@@ -20,6 +20,8 @@ _CODES: Final = {
     "slate": "90",
 }
 
+MEASURE = 88  # columns of a text; longer lines are hard to read, however wide the terminal is
+
 _DEFAULT_COLUMNS = 80
 _UNBOUNDED = 1_000_000
 

@@ -66,3 +66,14 @@ def lasted_s(job: dict[str, Any]) -> float:
     end = job["finished_at"]
     until = time.time() if end is None else parse_rfc3339(end) / 1000
     return max(0.0, until - parse_rfc3339(job["created_at"]) / 1000)
+
+
+def decision(job_id: str, waiting: dict[str, Any]) -> str:
+    """Return the command by which a person answers a job that waits for them."""
+    if waiting.get("reason") == "approval":
+        return f"regend jobs approve {short_id(job_id)}"
+    command = f"regend jobs resume {short_id(job_id)}"
+    first, *others = waiting.get("choices") or [""]
+    if not first:
+        return command
+    return f"{command} --choice {first}" + (f"  (or {', '.join(others)})" if others else "")

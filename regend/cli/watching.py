@@ -11,16 +11,18 @@ from typing import Any
 from regend import events
 from regend.cli.daemon import Daemon, quote
 from regend.cli.failure import FAILED, INTERRUPTED
+from regend.cli.flow import Flow
 from regend.cli.progress import LiveLine
 from regend.cli.stream import Event
 from regend.cli.stream import events as stream
-from regend.cli.terminal import is_terminal, paint, say
+from regend.cli.terminal import MEASURE, columns, is_terminal, paint, say
 from regend.cli.text import count, duration, line, pad, plain
-from regend.cli.view import STATES, short_id
+from regend.cli.view import STATES, decision, short_id
 from regend.errors import RegendError
 
 _NAME_COLUMNS = 12
 _TIME_COLUMNS = 9
+_DRAFT_INDENT = "    "
 
 
 class Detached(Exception):
@@ -41,6 +43,7 @@ class Watcher:
         self._text_to = text_to if is_terminal(_stream(text_to)) else "nowhere"
         self._reached: dict[int, int] = {}
         self._in_text = False
+        self._flow = self._new_flow()
         self._notes: list[str] = []
         self._documents: set[str] = set()
         self._passages: set[tuple[str, int]] = set()
@@ -62,9 +65,15 @@ class Watcher:
             case events.JOB_RESUMED:
                 self._resumed(data)
             case events.JOB_STATE:
-                self._state(data)
+                self._state(event["job_id"], data)
             case events.TOOL_CALL:
-                self._tell(f"  calls {line(str(data.get('tool', data.get('name', ''))))}", "dim")
+                self.tell(f"  calls {line(str(data.get('tool', data.get('name', ''))))}", "dim")
+
+    def tell(self, text: str, style: str = "") -> None:
+        """Say something in a line of its own."""
+        self._end_text()
+        self._line.clear()
+        say(paint(text, style, sys.stderr))
 
     def close(self) -> None:
         """Take away what moves."""
@@ -80,7 +89,7 @@ class Watcher:
         name = pad(line(data["name"]), _NAME_COLUMNS)
         took = pad(duration(data["duration_ms"] / 1000), _TIME_COLUMNS, right=True)
         notes = "   " + ", ".join(self._notes) if self._notes else ""
-        self._tell(f"{icon} {name}{took}{paint(notes, 'dim', sys.stderr)}")
+        self.tell(f"{icon} {name}{took}{paint(notes, 'dim', sys.stderr)}")
         self._notes = []
 
     def _note_step(self, data: dict[str, Any]) -> None:
@@ -123,54 +132,45 @@ class Watcher:
         if self._text_to == "nowhere":
             return
         if offset < reached:
-            self._end_text()
-            self._tell(f"  written again from token {offset} on", "dim")
+            self.tell(f"  written again from token {offset} on", "dim")
         if self._text_to == "stderr" and not self._in_text and offset == 0:
-            self._tell("  the model drafts; only what its quotes support is kept:", "dim")
-        text = plain(data["text"])
-        target = _stream(self._text_to)
-        styled = paint(text, "dim", target) if self._text_to == "stderr" else text
-        target.write(styled)
-        target.flush()
-        self._in_text = not text.endswith("\n")
+            self.tell("  the model drafts; only what its quotes support is kept:", "dim")
+        if not self._in_text:
+            self._flow = self._new_flow()
+            self._in_text = True
+        self._write(self._flow.feed(plain(data["text"])))
         self.wrote_text = True
 
     def _resumed(self, data: dict[str, Any]) -> None:
         how = "exactly where it stopped" if data.get("resume") == "exact" else "read again first"
-        token = data.get("position", data.get("offset", data.get("token")))
-        place = f"from token {token}" if token is not None else "from its last checkpoint"
-        self._end_text()
-        self._tell(f"  going on {place}, {how}", "dim")
+        self.tell(f"  going on from token {data['position']}, {how}", "dim")
 
-    def _state(self, data: dict[str, Any]) -> None:
+    def _state(self, job_id: str, data: dict[str, Any]) -> None:
         after, error, waiting = data.get("to"), data.get("error"), data.get("waiting")
         if waiting:
-            self._end_text()
-            self._tell(f"◆ {line(str(waiting.get('message', 'The job waits for you.')))}", "amber")
-            choices = waiting.get("choices")
-            if waiting.get("reason") == "approval":
-                self._tell("  Look at it and decide: regend jobs approve", "dim")
-            elif choices:
-                self._tell(f"  Decide: regend jobs resume ID --choice {'|'.join(choices)}", "dim")
+            self.tell(f"◆ {line(str(waiting.get('message', 'The job waits for you.')))}", "amber")
+            self.tell(f"  Decide: {decision(job_id, waiting)}", "dim")
         elif after == "paused":
-            self._end_text()
-            self._tell("‖ Paused. Everything so far is kept.", "slate")
+            self.tell("‖ Paused. Everything so far is kept.", "slate")
         elif after == "created" and error:
-            self._end_text()
             message = line(str(error.get("message", "The attempt failed.")))
             said = f"{message.rstrip('.')}. Trying again; finished steps are kept."
-            self._tell(f"  {said}", "amber")
-
-    def _tell(self, text: str, style: str = "") -> None:
-        self._line.clear()
-        say(paint(text, style, sys.stderr))
+            self.tell(f"  {said}", "amber")
 
     def _end_text(self) -> None:
         if self._in_text:
-            target = _stream(self._text_to)
-            target.write("\n")
-            target.flush()
+            self._write(self._flow.end())
             self._in_text = False
+
+    def _new_flow(self) -> Flow:
+        """Return what sets a text, as wide as the terminal is now."""
+        wide = min(columns(_stream(self._text_to)), MEASURE)
+        return Flow(wide, "" if self._is_answer else _DRAFT_INDENT)
+
+    def _write(self, text: str) -> None:
+        target = _stream(self._text_to)
+        target.write(text if self._is_answer else paint(text, "dim", target))
+        target.flush()
 
 
 def _stream(name: str) -> Any:
@@ -184,7 +184,7 @@ def watch(daemon: Daemon, job: dict[str, Any], watcher: Watcher, after_seq: int 
         Detached: the person pressed Ctrl-C; what to do about the job has been said.
     """
     try:
-        for event in stream(daemon, job["id"], after_seq):
+        for event in stream(daemon, job["id"], after_seq, watcher.tell):
             watcher.show(event)
         watcher.close()
         return daemon.get(f"/jobs/{quote(job['id'])}")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from regend.cli.text import width
 from tests.cli.conftest import Desk
 
 _STYLE = re.compile(r"\x1b\[[0-9;]*[mG]")
@@ -94,6 +95,29 @@ def test_an_answer_streams_to_the_terminal_once(desk: Desk) -> None:
     shown = _STYLE.sub("", seen)
     assert shown.count("alpha beta gamma delta") == 1
     assert "●" not in shown
+
+
+def test_an_answer_that_streams_keeps_its_words_whole_and_within_the_edge(desk: Desk) -> None:
+    words = [f"word{number}-यूपीआई" for number in range(12)]
+    seen, code = _seen(desk, "ask", " ".join(words), columns=40)
+    assert code == 0
+    shown = _STYLE.sub("", seen.rpartition("\x1b[2K")[2])
+    assert shown.split() == words
+    assert all(width(row) <= 40 for row in shown.splitlines())
+
+
+def test_the_text_in_a_history_runs_on_in_a_column_of_its_own(desk: Desk) -> None:
+    words = [f"word-{number}" for number in range(20)]
+    job = desk.job("chat", "--title=Words", "prompt=" + " ".join(words))
+    seen, code = _seen(desk, "jobs", "logs", "-f", job)
+    assert code == 0
+    rows = _STYLE.sub("", seen).splitlines()
+    assert all(len(row) <= 80 for row in rows)
+    told = [row for row in rows if not row.startswith(" ")]
+    assert sum("model:chunk" in row for row in told) == 1
+    assert " ".join(row[34:] for row in rows if "word-" in row).split() == words
+    piped = desk.run("jobs", "logs", job).stdout
+    assert piped.count("model:chunk") == 20
 
 
 def test_following_shows_a_line_for_each_step(desk: Desk) -> None:
