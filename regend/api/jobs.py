@@ -13,7 +13,7 @@ from regend.api.submission import Submissions
 from regend.errors import BadInput
 from regend.jobs.lifecycle import STATES
 from regend.jobs.service import Jobs
-from regend.limits import MAX_INTEGER, MAX_PAGE_LENGTH, MAX_STEPS
+from regend.limits import MAX_INTEGER, MAX_PAGE_LENGTH, MAX_STEPS, MAX_TITLE_CHARACTERS
 
 _LIMIT = ("limit", whole(1, MAX_PAGE_LENGTH))
 
@@ -52,7 +52,7 @@ class JobCalls:
                 query=(
                     ("state", text(enum=["pending", *STATES])),
                     ("type", text()),
-                    ("q", text()),
+                    ("q", text(maxLength=MAX_TITLE_CHARACTERS)),
                     _LIMIT,
                     ("cursor", text(pattern="^[0-9]{1,18}$")),
                 ),

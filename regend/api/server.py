@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -43,7 +43,7 @@ class Server:
         access: Access,
         streams: Streams,
         endpoints: Sequence[Endpoint],
-        types: dict[str, InputType],
+        types: Mapping[str, InputType],
         more_routes: Iterable[web.AbstractRouteDef] = (),
     ) -> None:
         self._config = config

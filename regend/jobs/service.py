@@ -22,7 +22,7 @@ from regend.jobs.lifecycle import PENDING, STATES
 from regend.jobs.supervisor import Supervisor
 from regend.jobs.view import job_object
 from regend.jsontext import digest
-from regend.limits import DEFAULT_PAGE_LENGTH, MAX_PAGE_LENGTH, MIB
+from regend.limits import DEFAULT_PAGE_LENGTH, MAX_PAGE_LENGTH, MAX_TITLE_CHARACTERS, MIB
 from regend.store import Store
 
 Command = Callable[[sqlite3.Connection, sqlite3.Row, int], None]
@@ -93,6 +93,8 @@ class Jobs:
         """Return a page of jobs, newest first, and the cursor of the next."""
         states = _states(state)
         before = _cursor(cursor)
+        if words is not None and len(words) > MAX_TITLE_CHARACTERS:
+            raise BadInput("invalid_parameter", "“q” is longer than any title.", field="q")
         size = min(max(limit, 1), MAX_PAGE_LENGTH)
 
         def read(connection: sqlite3.Connection) -> list[sqlite3.Row]:
