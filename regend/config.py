@@ -16,7 +16,7 @@ from typing import Any
 
 from regend.errors import BadInput
 from regend.home import Home as Home  # where `config.toml` lies belongs to what it says
-from regend.limits import HEARTBEAT_INTERVAL_S
+from regend.limits import HEARTBEAT_INTERVAL_S, MAX_ATTEMPTS
 from regend.logs import LEVELS
 
 DEFAULT_PORT = 7867
@@ -26,7 +26,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "server.port": (0, 65_535),
     "jobs.concurrency": (1, 1000),
     "jobs.heartbeat_timeout_s": (2 * HEARTBEAT_INTERVAL_S, 86_400),
-    "jobs.max_attempts": (1, 100),
+    "jobs.max_attempts": (1, MAX_ATTEMPTS),
     "jobs.max_worker_deaths": (1, 100),
     "models.slots": (1, 64),
     "models.threads": (0, 1024),

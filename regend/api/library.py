@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import BodyPartReader, web
@@ -10,15 +12,14 @@ from aiohttp.multipart import MultipartReader
 
 from regend.api.call import BROKEN_BODY, Call, answer
 from regend.api.endpoints import API, CURSOR, Endpoint, listing, text, whole
-from regend.errors import BadInput, TooLarge
+from regend.errors import BadInput, Busy, TooLarge
 from regend.library import index, unreadable
 from regend.library.importer import Importer
 from regend.library.search import search
-from regend.limits import BODY_TIMEOUT_S, KIB, MAX_PAGE_LENGTH, MIB
+from regend.limits import BODY_TIMEOUT_S, KIB, MAX_PAGE_LENGTH, MIB, QUESTION_CHARACTERS
 from regend.store import Store
 
 _LIMIT = ("limit", whole(1, MAX_PAGE_LENGTH))
-_QUESTION_CHARACTERS = 4000
 _NAME_CHARACTERS = 4096
 _CAPTURE_FIELDS = ("url", "title", "html", "text", "source")
 
@@ -34,6 +35,7 @@ class LibraryCalls:
         self._store = store
         self._importer = importer
         self._max_bytes = max_upload_mb * MIB
+        self._in_hand = _InHand()
 
     def endpoints(self) -> list[Endpoint]:
         """Return the table of these calls."""
@@ -76,7 +78,7 @@ class LibraryCalls:
                 self.search,
                 "Search passages in plain words",
                 "library:read",
-                query=(("q", text(maxLength=_QUESTION_CHARACTERS)), _LIMIT),
+                query=(("q", text(maxLength=QUESTION_CHARACTERS)), _LIMIT),
                 answers=listing("hits"),
             ),
             Endpoint(
@@ -100,10 +102,10 @@ class LibraryCalls:
 
     async def add(self, call: Call) -> web.Response:
         """Import what the body brings."""
-        if call.request.content_type == "multipart/form-data":
-            added = await self._add_file(call)
-        else:
-            added = await self._add_described(call)
+        is_file = call.request.content_type == "multipart/form-data"
+        largest = self._max_bytes if is_file else MAX_BODY_BYTES
+        with self._in_hand.one_more(min(call.request.content_length or largest, largest)):
+            added = await (self._add_file(call) if is_file else self._add_described(call))
         body = {**added.document.to_dict(), "created": added.is_new}
         return answer(body, 201, {"Location": f"{API}/library/{added.document.id}"})
 
@@ -122,7 +124,7 @@ class LibraryCalls:
         question, limit = call.text("q") or "", call.whole("limit", 10, 1, MAX_PAGE_LENGTH)
         if not question.strip():
             raise BadInput("invalid_parameter", "“q” is empty: what is searched?", field="q")
-        if len(question) > _QUESTION_CHARACTERS:
+        if len(question) > QUESTION_CHARACTERS:
             raise BadInput("invalid_parameter", "“q” is too long.", field="q")
         hits = await self._store.query(lambda c: search(c, call.user, question, limit))
         return {"hits": [hit.to_dict() for hit in hits]}
@@ -195,6 +197,37 @@ class LibraryCalls:
                 )
             await asyncio.sleep(0)
         return bytes(content)
+
+
+class _InHand:
+    """What is being imported at once: each is held in memory from its first byte on."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._bytes = 0
+
+    @contextmanager
+    def one_more(self, size_bytes: int) -> Iterator[None]:
+        """Count one import while it goes on.
+
+        Raises:
+            Busy: there is no room beside those under way.
+        """
+        full = self._bytes + size_bytes > IMPORT_BYTES_AT_ONCE or self._count >= IMPORTS_AT_ONCE
+        if self._count and full:
+            raise Busy(
+                "library_busy",
+                "The library is busy with other documents.",
+                hint="Send fewer at once; this one was not taken.",
+                retry_after_s=2.0,
+            )
+        self._count += 1
+        self._bytes += size_bytes
+        try:
+            yield
+        finally:
+            self._count -= 1
+            self._bytes -= size_bytes
 
 
 async def _next_chunk(part: BodyPartReader) -> bytes:

@@ -10,6 +10,7 @@ from regend import __version__
 from regend.api.endpoints import Endpoint
 from regend.jobs.inputs import InputType
 from regend.jobs.lifecycle import STATES, Desired
+from regend.limits import MAX_ATTEMPTS, MAX_PRIORITY
 
 _COMMON_ERRORS = (400, 401, 403, 429, 503)
 _REASONS = {
@@ -117,8 +118,12 @@ def _new_job(types: Mapping[str, InputType]) -> dict[str, Any]:
                     "input": inputs,
                     "title": {"type": "string", "pattern": "\\S"},
                     "model": {"type": "string", "pattern": "\\S"},
-                    "priority": {"type": "integer", "minimum": -100, "maximum": 100},
-                    "max_attempts": {"type": "integer", "minimum": 1, "maximum": 100},
+                    "priority": {
+                        "type": "integer",
+                        "minimum": -MAX_PRIORITY,
+                        "maximum": MAX_PRIORITY,
+                    },
+                    "max_attempts": {"type": "integer", "minimum": 1, "maximum": MAX_ATTEMPTS},
                 },
             }
         )

@@ -13,6 +13,7 @@ from regend.cli.command import Command, as_json
 from regend.cli.daemon import Daemon, new_key
 from regend.cli.terminal import out, out_json, say
 from regend.cli.view import short_id
+from regend.limits import MAX_ATTEMPTS, MAX_PRIORITY
 
 
 @click.command(
@@ -36,8 +37,10 @@ from regend.cli.view import short_id
 )
 @click.option("--model", help="Model to use (see models list).")
 @click.option("--title", help="Name of the job; made from its input by default.")
-@click.option("--priority", type=click.IntRange(-100, 100), help="Higher runs first.")
-@click.option("--max-attempts", type=click.IntRange(1, 100), help="Tries before it fails.")
+@click.option(
+    "--priority", type=click.IntRange(-MAX_PRIORITY, MAX_PRIORITY), help="Higher runs first."
+)
+@click.option("--max-attempts", type=click.IntRange(1, MAX_ATTEMPTS), help="Tries before it fails.")
 @click.option("--idempotency-key", help="The same key starts the same job only once.")
 @click.option("-f", "--follow", is_flag=True, help="Watch it until it ends.")
 @click.option("-d", "--detach", is_flag=True, help="Only print the id (the default).")

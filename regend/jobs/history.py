@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from regend.clock import rfc3339
 from regend.events import MODEL_CHUNK, Event
 from regend.jsontext import dumps
-from regend.limits import MAX_EVENT_DATA_BYTES
+from regend.limits import CHUNK_CHARACTERS
 
 
 class Draft(NamedTuple):
@@ -163,14 +163,11 @@ def merge_chunks(drafts: Sequence[Draft]) -> list[Draft]:
             continue
         chunk = json.loads(draft.data)
         characters += len(chunk["text"])
-        if run and (characters > _MERGED_CHARACTERS or not _follows(run[-1], chunk)):
+        if run and (characters > CHUNK_CHARACTERS or not _follows(run[-1], chunk)):
             merged += _joined(run)
             run, characters = [], len(chunk["text"])
         run.append(chunk)
     return merged + _joined(run)
-
-
-_MERGED_CHARACTERS = MAX_EVENT_DATA_BYTES // 8  # escapes and UTF-8 take up to six bytes each
 
 
 def _follows(before: dict[str, Any], chunk: dict[str, Any]) -> bool:

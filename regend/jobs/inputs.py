@@ -9,7 +9,7 @@ from typing import Any
 
 from regend.errors import BadInput
 from regend.jobs.schemas import check_schema
-from regend.limits import MAX_INTEGER
+from regend.limits import MAX_INTEGER, MODEL_NAME_CHARACTERS, QUESTION_CHARACTERS
 
 Check = Callable[[Any, str], None]
 
@@ -194,7 +194,7 @@ INPUT_TYPES: dict[str, InputType] = {
     ),
     "research": InputType(
         {
-            "question": text(4000, required=True),
+            "question": text(QUESTION_CHARACTERS, required=True),
             "sources": texts(1000),
             "online": flag(),
             "depth": choice("quick", "normal", "deep"),
@@ -204,7 +204,7 @@ INPUT_TYPES: dict[str, InputType] = {
         scope="library:read",
     ),
     "pull": InputType(
-        {"name": text(300, required=True)},
+        {"name": text(MODEL_NAME_CHARACTERS, required=True)},
         lambda value: f"Pull {value['name']}",
         scope="models:write",
     ),

@@ -13,11 +13,16 @@ from regend.errors import BadInput, TooLarge
 from regend.jobs.inputs import InputType, check_input
 from regend.jobs.repository import NewJob
 from regend.jsontext import digest, dumps
-from regend.limits import MAX_JOB_INPUT_BYTES, MAX_TITLE_CHARACTERS
+from regend.limits import (
+    MAX_ATTEMPTS,
+    MAX_JOB_INPUT_BYTES,
+    MAX_PRIORITY,
+    MAX_TITLE_CHARACTERS,
+    MODEL_NAME_CHARACTERS,
+    SEED_BITS,
+)
 from regend.store.blobs import Blobs
 
-_MODEL_CHARACTERS = 300
-_SEED_BITS = 31  # what model hosts take
 _FIELDS = ("type", "input", "title", "model", "priority", "max_attempts")
 
 
@@ -80,9 +85,11 @@ class Intake:
             title=" ".join(title.split())[:MAX_TITLE_CHARACTERS],
             input=self._blobs.pack(text),
             model=_model(body) or self._config.models.default,
-            priority=_whole(body, "priority", 0, -100, 100),
-            max_attempts=_whole(body, "max_attempts", self._config.jobs.max_attempts, 1, 100),
-            seed=secrets.randbits(_SEED_BITS),
+            priority=_whole(body, "priority", 0, -MAX_PRIORITY, MAX_PRIORITY),
+            max_attempts=_whole(
+                body, "max_attempts", self._config.jobs.max_attempts, 1, MAX_ATTEMPTS
+            ),
+            seed=secrets.randbits(SEED_BITS),
             device=self._device,
             idempotency_key=key,
             request_hash=digest(body) if key is not None else None,
@@ -118,10 +125,10 @@ def _text(body: dict[str, Any], name: str) -> str | None:
 
 def _model(body: dict[str, Any]) -> str | None:
     model = _text(body, "model")
-    if model is not None and (len(model) > _MODEL_CHARACTERS or not model.isprintable()):
+    if model is not None and (len(model) > MODEL_NAME_CHARACTERS or not model.isprintable()):
         raise BadInput(
             "invalid_field",
-            f"“model” must be a name of at most {_MODEL_CHARACTERS} printable characters.",
+            f"“model” must be a name of at most {MODEL_NAME_CHARACTERS} printable characters.",
             hint="See: regend models list",
             field="model",
         )

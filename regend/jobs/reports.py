@@ -14,6 +14,7 @@ from regend.jobs.frames import Frame
 from regend.jobs.lifecycle import Outcome
 from regend.jsontext import check, dumps, loads
 from regend.limits import (
+    CHUNK_CHARACTERS,
     INLINE_PAYLOAD_BYTES,
     MAX_EVENT_DATA_BYTES,
     MAX_STEP_RESULT_BYTES,
@@ -150,8 +151,8 @@ def split_chunk(said: dict[str, Any]) -> list[dict[str, Any]]:
     The tokens are counted with the last part, so that an offset never claims unshown text.
     """
     whole = said["text"]
-    size = MAX_EVENT_DATA_BYTES // 8  # characters: escapes and UTF-8 take up to six bytes each
-    parts = [whole[i : i + size] for i in range(0, len(whole), size)] or [whole]
+    starts = range(0, len(whole), CHUNK_CHARACTERS)
+    parts = [whole[start : start + CHUNK_CHARACTERS] for start in starts] or [whole]
     counts = [0] * (len(parts) - 1) + [said["tokens"]]
     return [
         {**said, "text": part, "tokens": count} for part, count in zip(parts, counts, strict=True)

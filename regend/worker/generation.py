@@ -18,6 +18,7 @@ from regend.agents.context import Generated
 from regend.errors import Retryable
 from regend.jobs.frames import Frame
 from regend.jsontext import digest, dumps
+from regend.limits import SEED_BITS
 from regend.models.generation import (
     Chunk,
     GenerationCheckpoint,
@@ -33,7 +34,6 @@ from regend.worker.channel import Channel
 from regend.worker.runtime import Runtime, Stopped
 
 _HOST_DEATHS = 3  # of model hosts under one generation; a model that kills more is at fault
-_SEED_BITS = 31
 
 
 class GeneratingRuntime(Runtime):
@@ -67,7 +67,7 @@ class GeneratingRuntime(Runtime):
                 max_tokens=max_tokens,
                 temperature=temperature,
                 repeat_penalty=repeat_penalty,
-                seed=int(digest([self.seed, ordinal])[:8], 16) >> (32 - _SEED_BITS),
+                seed=int(digest([self.seed, ordinal])[:8], 16) >> (32 - SEED_BITS),
                 stop=tuple(stop),
                 schema=schema,
             )

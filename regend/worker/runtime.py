@@ -19,7 +19,6 @@ from regend.events import JOB_PROGRESS, MODEL_CHUNK
 from regend.jobs.frames import Frame
 from regend.jobs.reports import split_chunk
 from regend.jsontext import check, digest, dumps, loads
-from regend.limits import MAX_EVENT_DATA_BYTES
 from regend.worker.channel import Channel
 
 T = TypeVar("T")
@@ -86,9 +85,7 @@ class Runtime:
             BadInput: it holds what JSON cannot carry.
         """
         check(data)
-        text = dumps(data)
-        long = type == MODEL_CHUNK and len(text) > MAX_EVENT_DATA_BYTES // 4
-        for part in split_chunk(data) if long else [data]:
+        for part in split_chunk(data) if type == MODEL_CHUNK else [data]:
             self.channel.send({"op": "event", "type": type, "data": part})
 
     def progress(self, percent: float, step: str) -> None:
