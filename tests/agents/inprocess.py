@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlite_utils import Database
-
 from regend.agents.context import Generated
 from regend.errors import NotFound, RegendError
 from regend.events import WORKER_EVENT_TYPES
@@ -25,7 +23,7 @@ from regend.library.documents import NewDocument, prepare
 from regend.library.index import add_document, document_text
 from regend.library.search import search
 from regend.store.connection import open_writer
-from regend.store.migrations.library import library_tables
+from regend.store.migrations import migrate
 
 T = TypeVar("T")
 USER = "owner"
@@ -36,7 +34,7 @@ class Library:
 
     def __init__(self, path: Path) -> None:
         self.connection: sqlite3.Connection = open_writer(path)
-        library_tables(Database(self.connection))
+        migrate(self.connection, path)
         self.unreadable: list[dict[str, Any]] = []
         self.pages: dict[str, str] = {}  # what a fetch of an address brings
 
