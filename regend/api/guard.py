@@ -145,7 +145,7 @@ class Guard:
             return
         if grant is not None:
             request[GRANT] = grant
-            self._requests.take(grant.token_id, "requests")
+            self._requests.take(grant.token_id, "requests", "limits.requests_per_minute")
 
     def _check_origin(self, request: web.Request) -> None:
         host = request.headers.get("Host", "")

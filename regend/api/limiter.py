@@ -23,8 +23,12 @@ class RateLimiter:
         self._burst = float(per_minute if burst is None else burst)
         self._buckets: dict[str, tuple[float, float]] = {}
 
-    def take(self, key: str, what: str) -> None:
+    def take(self, key: str, what: str, setting: str = "") -> None:
         """Count one call.
+
+        Args:
+            what: too many of which, for the message.
+            setting: key of `config.toml` that says how many are allowed.
 
         Raises:
             RateLimited: saying when the next is possible.
@@ -38,10 +42,11 @@ class RateLimiter:
         if left < 1.0:
             self._buckets[key] = (left, now_s)
             wait_s = (1.0 - left) / rate
+            more = f" To allow more, set {setting} in config.toml (0: no limit)." if setting else ""
             raise RateLimited(
                 "rate_limited",
                 f"Too many {what}: {self._per_minute} a minute are allowed.",
-                hint=f"Try again in {math.ceil(wait_s)} s.",
+                hint=f"Go on in {math.ceil(wait_s)} s.{more}",
                 retry_after_s=wait_s,
             )
         self._buckets[key] = (left - 1.0, now_s)

@@ -12,6 +12,8 @@ from regend.errors import RegendError
 from regend.jobs import keys
 from regend.jobs.service import Jobs
 
+_PACED = "research"
+
 
 class Submissions:
     """Takes jobs; research no faster than `research` allows to a token.
@@ -79,10 +81,13 @@ class Submissions:
         key = keys.checked(key)
         said = body if isinstance(body, dict) else {}
         self.require(grant, said.get("type"))
-        paced, model = said.get("type") == "research", said.get("model")
+        paced = said.get("type") == _PACED and _PACED in self._jobs.types
+        model = said.get("model")
         with contextlib.ExitStack() as checks:
             if (paced or model) and not await self._jobs.was_submitted(grant.user, key):
                 if paced:
+                    # What is wrong with it comes before that there is too much of it.
+                    self._jobs.types[_PACED].check(said.get("input", {}))
                     checks.enter_context(self._at_pace(grant))
                 if isinstance(model, str) and model.strip():
                     await self._require_model(model)
@@ -91,7 +96,7 @@ class Submissions:
     @contextlib.contextmanager
     def _at_pace(self, grant: Grant) -> Iterator[None]:
         """Count one start of research, unless what is done here fails."""
-        self._research.take(grant.token_id, "research jobs")
+        self._research.take(grant.token_id, "research jobs", "limits.research_per_minute")
         try:
             yield
         except RegendError:
