@@ -1,10 +1,11 @@
-"""The real daemon with test agents, which kills itself at the n-th hit of a point.
+"""The real daemon with test agents, which kills itself or a child at the n-th hit of a point.
 
-Run as `python -m tests.crash.daemon HOME [POINT HIT]`.
+Run as `python -m tests.crash.daemon HOME [POINT HIT [VICTIM]]`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from regend import daemon
+from regend.agents import AGENTS as OWN_AGENTS
 from regend.config import Home
-from regend.jobs.inputs import Field, InputType
+from regend.jobs.inputs import INPUT_TYPES, Field, InputType
 
 POINTS = (
     "commit:before",
@@ -36,20 +38,50 @@ class AnyInput(InputType):
 
 
 class Killer:
-    """A probe that kills its process at the n-th hit of one point."""
+    """A probe that kills at the n-th hit of one point: its process, or a kind of its children.
 
-    def __init__(self, point: str, hit: int) -> None:
+    Args:
+        victim: `daemon`, or how its children are called: `worker`, `model`.
+    """
+
+    def __init__(self, point: str, hit: int, victim: str) -> None:
         self._point = point
         self._left = hit
+        self._victim = victim
 
     def __call__(self, point: str) -> None:
-        if point == self._point:
-            self._left -= 1
-            if self._left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+        if point != self._point:
+            return
+        self._left -= 1
+        if self._left == 0:
+            for pid in self._victims():
+                os.kill(pid, signal.SIGKILL)
+
+    def _victims(self) -> list[int]:
+        if self._victim == "daemon":
+            return [os.getpid()]
+        return children_of(os.getpid(), self._victim)
 
 
-def main(root: str, point: str = "", hit: str = "0") -> int:
+def children_of(parent: int, kind: str) -> list[int]:
+    """Return the children of a daemon that run as `regend KIND`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if int(fields[1]) == parent and [b"regend", kind.encode()] in pairs(words):
+                found.append(int(entry.name))
+    return found
+
+
+def pairs(words: list[bytes]) -> list[list[bytes]]:
+    return [words[place : place + 2] for place in range(len(words))]
+
+
+def main(root: str, point: str = "", hit: str = "0", victim: str = "daemon") -> int:
     """Serve on the home until told to stop, or until the point is hit."""
     types = {
         name: AnyInput({"any": Field(lambda _v, _n: None, {})}, lambda _v: "A test")
@@ -57,7 +89,11 @@ def main(root: str, point: str = "", hit: str = "0") -> int:
     }
     agents = {name: f"tests.crash.agents.{name}" for name in AGENTS}
     return daemon.main(
-        Home.at(Path(root)), port=0, agents=agents, types=types, probe=Killer(point, int(hit))
+        Home.at(Path(root)),
+        port=0,
+        agents={**agents, "chat": OWN_AGENTS["chat"]},
+        types={**types, "chat": INPUT_TYPES["chat"]},
+        probe=Killer(point, int(hit), victim),
     )
 
 

@@ -42,8 +42,12 @@ class House:
         self._process: subprocess.Popen[bytes] | None = None
         self._log = (folder / "daemon.log").open("ab")
 
-    def start(self, point: str = "", hit: int = 0) -> None:
-        """Start a daemon that dies at the n-th hit of a point; return when it answers or died."""
+    def start(self, point: str = "", hit: int = 0, victim: str = "daemon") -> None:
+        """Start a daemon; return when it answers or died.
+
+        Args:
+            point: at whose n-th `hit` the `victim` dies, as `tests.crash.daemon` tells.
+        """
         self.home.daemon_file.unlink(missing_ok=True)
         environment = {
             **os.environ,
@@ -51,7 +55,10 @@ class House:
             "REGEND_HOME": str(self.home.data_dir),
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.daemon", str(self.home.data_dir), point, str(hit)],
+            [
+                *(sys.executable, "-m", "tests.crash.daemon"),
+                *(str(self.home.data_dir), point, str(hit), victim),
+            ],
             cwd=ROOT,
             env=environment,
             stdout=self._log,
@@ -59,7 +66,7 @@ class House:
         )
         while self.alive and not self.home.daemon_file.exists():
             time.sleep(0.02)
-        if not point:
+        if not point or victim != "daemon":
             assert self.alive, self.last_words()
 
     @property
