@@ -79,6 +79,18 @@ def pack(folder: Path, target: Path) -> None:
         os.fsync(file.fileno())
 
 
+def check_form(source: Path) -> None:
+    """Refuse what cannot be a backup, at a glance: nothing is unpacked or measured.
+
+    Raises:
+        BadInput: it is neither a folder with a manifest nor a tar file.
+    """
+    if source.is_dir():
+        read_manifest(source, source)
+    elif not tarfile.is_tarfile(source):
+        raise _no_backup(source, "it is no tar file")
+
+
 def unpacked(source: Path, work: Path) -> Path:
     """Return a folder with the backup's files, unpacked into `work` where it is a tar file.
 
@@ -101,12 +113,15 @@ def unpacked(source: Path, work: Path) -> Path:
                 with content, path.open("xb") as file:
                     shutil.copyfileobj(content, file, MIB)
     except (tarfile.TarError, EOFError) as error:
-        raise _no_backup(source, str(error)) from error
+        raise _no_backup(source, "the tar file is damaged") from error
     return folder
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path, source: Path) -> dict[str, Any]:
     """Return the checked manifest of a backup's folder.
+
+    Args:
+        source: what the person named, for the message.
 
     Raises:
         BadInput: there is none, it does not fit, or a newer program wrote it.
@@ -117,15 +132,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         fits = manifest["format"] == FORMAT and DATABASE in files
         safe = all(_is_inside(name) and is_digest(files[name]["sha256"]) for name in files)
     except FileNotFoundError as error:
-        raise _no_backup(folder, "it has no manifest") from error
+        raise _no_backup(source, f"it has no {MANIFEST}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise _no_backup(folder, "its manifest cannot be read") from error
+        raise _no_backup(source, "its manifest cannot be read") from error
     if not fits and isinstance(manifest.get("format"), int) and manifest["format"] > FORMAT:
         raise BadInput(
             "backup_newer", "This backup was made by a newer regend.", hint="Upgrade regend."
         )
     if not fits or not safe:
-        raise _no_backup(folder, "its manifest does not fit")
+        raise _no_backup(source, "its manifest does not fit")
     whole: dict[str, Any] = manifest
     return whole
 
@@ -176,4 +191,8 @@ def summary(path: Path, manifest: dict[str, Any], aside: Path | None = None) -> 
 
 
 def _no_backup(path: Path, why: str) -> BadInput:
-    return BadInput("not_a_backup", f"{path} is no backup of regend: {why}.")
+    return BadInput(
+        "not_a_backup",
+        f"{path} is no backup of regend: {why}.",
+        hint="Name a folder or .tar file that regend backup made, or a copy of regend.db.",
+    )

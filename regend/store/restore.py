@@ -27,6 +27,7 @@ from regend.store.archive import (
     FORMAT,
     Progress,
     Summary,
+    check_form,
     copy_file,
     read_manifest,
     summary,
@@ -60,6 +61,11 @@ def restore(home: Home, source: Path, *, progress: Progress = lambda done, total
     source = source.expanduser().absolute()
     if not source.exists():
         raise NotFound("backup_not_found", f"There is no backup at {source}.")
+    try:
+        if not _is_database(source):
+            check_form(source)
+    except OSError as error:
+        raise _refusal(error) from error
     home.make()
     lock = HomeLock(home.lock_file)
     work: Path | None = None
@@ -84,7 +90,7 @@ def _verified(source: Path, work: Path, progress: Progress) -> dict[str, Any]:
         entry = copy_file(source, work / "whole" / DATABASE)
         return _manifest_of_database(source, entry)
     folder = unpacked(source, work)
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, source)
     files: dict[str, Any] = manifest["files"]
     for done, (name, entry) in enumerate(sorted(files.items()), 1):
         try:

@@ -281,6 +281,30 @@ def test_a_log_of_the_old_database_is_not_applied_to_the_restored_one(
     assert (done.set_aside / "regend.db-wal").read_bytes() == b"old log"
 
 
+@pytest.mark.parametrize("kind", ["text", "empty", "folder", "packed"])
+def test_what_is_no_backup_is_refused_in_plain_words_before_anything_else(
+    home: Home, tmp_path: Path, kind: str
+) -> None:
+    source = tmp_path / "other"
+    if kind == "folder":
+        source.mkdir()
+    elif kind == "packed":
+        with tarfile.open(source, "w") as archive:
+            archive.add(home.database, "regend.db")
+    else:
+        source.write_text("just a letter" if kind == "text" else "")
+    lock = HomeLock(home.lock_file)
+    try:
+        with pytest.raises(BadInput if kind != "packed" else Conflict):
+            restore(home, source)
+    finally:
+        lock.release()
+    with pytest.raises(BadInput) as refused:
+        restore(home, source)
+    assert str(source) in refused.value.message and "regend backup" in refused.value.hint
+    assert "Error" not in refused.value.message and ".restore-" not in refused.value.message
+
+
 def test_restore_is_refused_while_the_home_is_held(home: Home, saved: Path) -> None:
     lock = HomeLock(home.lock_file)
     try:
@@ -306,7 +330,7 @@ def test_a_running_daemon_is_backed_up_and_the_copy_runs(own_desk: Desk, tmp_pat
     assert (made.returncode, made.stdout.strip()) == (0, str(target)), made.stderr
     refused = own_desk.run("restore", str(target))
     assert refused.returncode == 1
-    assert "already runs" in refused.stderr
+    assert "already runs" in refused.stderr and "regend stop" in refused.stderr
     own_desk.run("jobs", "cancel", job)
     own_desk.await_state(job, "cancelled")
     own_desk.stop()
