@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from regend.errors import BadInput
-from regend.home import Home as Home  # where `config.toml` lies belongs to what it says
 from regend.limits import HEARTBEAT_INTERVAL_S, MAX_ATTEMPTS
 from regend.logs import LEVELS
 

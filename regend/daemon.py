@@ -33,7 +33,8 @@ from regend.api.stream_session import StreamParts
 from regend.api.submission import Submissions
 from regend.api.websocket import Streams
 from regend.clock import Clock, SystemClock, new_id, rfc3339
-from regend.config import Config, Home, load_config
+from regend.config import Config, load_config
+from regend.home import Home
 from regend.jobs.inputs import INPUT_TYPES, InputType
 from regend.jobs.service import Jobs
 from regend.jobs.supervisor import Supervisor

@@ -18,8 +18,9 @@ from regend.api.library import LibraryCalls
 from regend.api.metrics import Metrics
 from regend.api.models import ModelCalls
 from regend.clock import Clock
-from regend.config import Config, Home
+from regend.config import Config
 from regend.errors import RegendError
+from regend.home import Home
 from regend.jobs.attempt import Attempt, Service
 from regend.jobs.service import Jobs
 from regend.library import index, unreadable

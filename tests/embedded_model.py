@@ -11,7 +11,7 @@ import os
 import shutil
 from pathlib import Path
 
-from regend.config import Home
+from regend.home import Home
 from regend.models import catalogue
 from regend.models.pull import pull
 

@@ -17,8 +17,8 @@ import jwt
 
 from regend.api.tokens import EVERYTHING, SCOPES, Grant, add_token, not_revoked, revoke_token
 from regend.clock import Clock, new_id
-from regend.config import Home
 from regend.errors import BadInput, Failed, NotAllowed, NotAuthenticated
+from regend.home import Home
 from regend.store import Store, files
 
 OWNER = "owner"

@@ -9,8 +9,8 @@ from aiohttp import web
 
 from regend.api.call import Call, answer
 from regend.api.endpoints import API, JOB, KEYED, Endpoint, fields, listing, text
-from regend.config import Home
 from regend.errors import BadInput
+from regend.home import Home
 from regend.jobs.service import Jobs
 from regend.models import catalogue, pull
 from regend.models.pool import ModelPool

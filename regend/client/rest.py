@@ -21,8 +21,8 @@ from regend.client.protocol import SUBPROTOCOL, StreamProtocol
 from regend.client.records import Health
 from regend.client.stream import Stream
 from regend.clock import SystemClock, new_id
-from regend.config import Home
 from regend.errors import Failed, RegendError, Retryable, not_running
+from regend.home import Home
 from regend.limits import HEARTBEAT_COMMENT_S, STREAM_CONNECT_TIMEOUT_S, STREAM_FRAME_BYTES
 
 _TIMEOUT = aiohttp.ClientTimeout(total=None, connect=STREAM_CONNECT_TIMEOUT_S, sock_read=120)

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import platformdirs
 
-from regend.config import Home
 from regend.demo.screen import Screen
 from regend.demo.story import tell
 from regend.errors import RegendError
+from regend.home import Home
 
 _KEPT = ("models",)  # what a second demonstration need not download again
 

@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from regend.config import Home
 from regend.errors import Failed
+from regend.home import Home
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 10.0

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from regend.config import Home
 from regend.errors import BadInput, NotFound, Refused
+from regend.home import Home
 from regend.models.gguf import read_header
 from regend.store import files
 

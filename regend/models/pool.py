@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from regend.clock import Clock
-from regend.config import Config, Home
+from regend.config import Config
 from regend.errors import Busy, NotFound, RegendError
+from regend.home import Home
 from regend.models import catalogue, pull
 from regend.models.catalogue import InstalledModel
 from regend.models.hosts import Hosts

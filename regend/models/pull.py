@@ -21,8 +21,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from regend.config import Home
 from regend.errors import Failed, NotFound, Refused
+from regend.home import Home
 from regend.models import catalogue, download
 from regend.models.catalogue import Entry, FileSource, InstalledModel, UrlSource, WheelSource
 from regend.models.gguf import read_header

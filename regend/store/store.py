@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from regend.config import Home
+from regend.home import Home
 from regend.store.bell import Bell
 from regend.store.blobs import Blobs
 from regend.store.connection import open_reader

@@ -17,8 +17,9 @@ import pytest
 from regend.agents import AGENTS
 from regend.client import Client
 from regend.clock import SystemClock
-from regend.config import Config, Home, JobsConfig, LimitsConfig, ModelsConfig, ServerConfig
+from regend.config import Config, JobsConfig, LimitsConfig, ModelsConfig, ServerConfig
 from regend.daemon import Daemon
+from regend.home import Home
 from regend.jobs.inputs import INPUT_TYPES, Field, InputType
 from regend.store import Store
 

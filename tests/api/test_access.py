@@ -13,8 +13,9 @@ import jwt
 import pytest
 
 from regend.api.websocket import SUBPROTOCOL
-from regend.config import Home, ServerConfig
+from regend.config import ServerConfig
 from regend.errors import BadInput, Failed, NotAllowed
+from regend.home import Home
 from tests.api.conftest import API, TYPES, Answer, Running, Start
 from tests.api.rawstream import RawStream
 

@@ -26,8 +26,9 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 
-from regend.config import Config, Home, LimitsConfig, ModelsConfig, ServerConfig
+from regend.config import Config, LimitsConfig, ModelsConfig, ServerConfig
 from regend.daemon import Daemon
+from regend.home import Home
 
 EXAMPLES = 12
 

@@ -32,7 +32,7 @@ from regend.api.hub import Connection, Hub
 from regend.api.metrics import Metrics
 from regend.api.tail import Filter
 from regend.clock import SystemClock
-from regend.config import Home
+from regend.home import Home
 from regend.jobs import history
 from regend.store import Store
 from tests.api.log import Log, LoggedJob

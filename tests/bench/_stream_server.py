@@ -23,9 +23,10 @@ from pathlib import Path
 from aiohttp import WSMsgType, web
 
 from regend.api.hub import text_frame
-from regend.config import Config, Home, LimitsConfig, ModelsConfig, ServerConfig
+from regend.config import Config, LimitsConfig, ModelsConfig, ServerConfig
 from regend.daemon import Daemon
 from regend.events import MODEL_CHUNK
+from regend.home import Home
 from regend.jobs import history
 from regend.jobs.history import Draft
 from regend.jobs.inputs import InputType

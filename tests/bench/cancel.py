@@ -17,7 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from regend.config import Config, Home, JobsConfig
+from regend.config import Config, JobsConfig
+from regend.home import Home
 from tests.jobs.conftest import USER, Engine
 
 _PROMISE_S = 2.0

@@ -26,7 +26,8 @@ from functools import partial
 from pathlib import Path
 
 from regend.clock import SystemClock, new_id
-from regend.config import Config, Home, JobsConfig
+from regend.config import Config, JobsConfig
+from regend.home import Home
 from regend.jobs import journal, repository, settlement
 from regend.jobs.journal import Step
 from regend.jobs.lifecycle import Outcome

@@ -28,7 +28,8 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from regend.clock import SystemClock, new_id
-from regend.config import Home, LibraryConfig
+from regend.config import LibraryConfig
+from regend.home import Home
 from regend.library.documents import NewDocument, prepare
 from regend.library.importer import Importer
 from regend.library.index import add_document

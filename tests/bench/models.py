@@ -27,8 +27,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from regend.clock import SystemClock
-from regend.config import Config, Home, ModelsConfig
+from regend.config import Config, ModelsConfig
 from regend.errors import RegendError, Retryable
+from regend.home import Home
 from regend.models import prompting
 from regend.models.generation import GenerationRequest
 from regend.models.hostclient import HostClient

@@ -33,8 +33,9 @@ from regend.agents.evidence.prompt import ANSWER_TOKENS
 from regend.agents.evidence.support import supported
 from regend.agents.research import run
 from regend.clock import SystemClock
-from regend.config import Config, Home, ModelsConfig
+from regend.config import Config, ModelsConfig
 from regend.events import SEARCH_RESULT
+from regend.home import Home
 from regend.library.passages import HEADING_SEPARATOR, split
 from regend.library.words import split_words
 from regend.models.generation import GenerationRequest, count_tokens, generate

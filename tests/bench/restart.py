@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from regend.clock import SystemClock, new_id
-from regend.config import Home
+from regend.home import Home
 from regend.jobs import repository
 from regend.jobs.repository import NewJob
 from regend.store import Store

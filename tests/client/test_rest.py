@@ -12,7 +12,6 @@ import pytest
 from aiohttp import web
 
 from regend.client import Client, StreamEvent
-from regend.config import Home
 from regend.errors import (
     BadInput,
     Busy,
@@ -28,6 +27,7 @@ from regend.errors import (
     TooLarge,
     WrongMediaType,
 )
+from regend.home import Home
 from regend.store.lock import HomeLock
 
 

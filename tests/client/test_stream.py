@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from regend.client import Backoff, Client, Restarted, Snapshot, Stream, StreamEvent
-from regend.config import Home
 from regend.errors import Failed, NotAuthenticated, NotFound, Retryable
+from regend.home import Home
 from regend.limits import STREAM_BUFFER_BYTES
 from regend.store.lock import HomeLock
 from tests.client.chaos import Seen, assert_each_once, assert_exact, rage

@@ -14,7 +14,7 @@ from typing import Any
 
 from regend import daemon
 from regend.agents import AGENTS as OWN_AGENTS
-from regend.config import Home
+from regend.home import Home
 from regend.jobs.inputs import INPUT_TYPES, Field, InputType
 
 POINTS = (

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from regend.config import Home
+from regend.home import Home
 
 ROOT = Path(__file__).parents[2]
 _CONFIG = """

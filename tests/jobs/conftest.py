@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from regend.clock import Clock, SystemClock
-from regend.config import Config, Home, JobsConfig
+from regend.config import Config, JobsConfig
+from regend.home import Home
 from regend.jobs import history
 from regend.jobs.attempt import Attempt
 from regend.jobs.inputs import Field, InputType

@@ -10,7 +10,8 @@ import pytest
 from sqlite_utils import Database
 
 from regend.clock import SystemClock
-from regend.config import Home, LibraryConfig
+from regend.config import LibraryConfig
+from regend.home import Home
 from regend.library.importer import Importer
 from regend.store.migrations.library import library_tables
 from regend.store.store import Store

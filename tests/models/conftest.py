@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from regend.clock import SystemClock
-from regend.config import Config, Home, ModelsConfig
+from regend.config import Config, ModelsConfig
+from regend.home import Home
 from regend.models.pool import ModelPool
 from tests.embedded_model import cached_model, embedded_model_home
 

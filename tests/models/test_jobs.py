@@ -15,9 +15,10 @@ import pytest
 from regend.client import Client, StreamEvent
 from regend.client.records import Job
 from regend.clock import SystemClock
-from regend.config import Home, ServerConfig
+from regend.config import ServerConfig
 from regend.daemon import Daemon
 from regend.errors import NotFound
+from regend.home import Home
 from regend.jsontext import digest
 from regend.models.generation import GenerationRequest
 from regend.models.pool import ModelPool

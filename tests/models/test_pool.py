@@ -13,8 +13,8 @@ import pytest
 
 from regend import limits
 from regend.clock import SystemClock
-from regend.config import Home
 from regend.errors import Busy, NotFound, Refused, RegendError
+from regend.home import Home
 from regend.models import catalogue, planning, pull
 from regend.models.lease import Lease
 from regend.models.pool import ModelPool
@@ -299,7 +299,7 @@ async def test_a_host_dies_with_its_parent(model_home: Home) -> None:
     program = (
         "import asyncio, sys\n"
         "from pathlib import Path\n"
-        "from regend.config import Home\n"
+        "from regend.home import Home\n"
         "from regend.clock import SystemClock\n"
         "from regend.models.pool import ModelPool\n"
         "from tests.models.conftest import small_config\n"

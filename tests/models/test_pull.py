@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from regend.config import Home
 from regend.errors import BadInput, Failed, NotFound, Refused, RegendError, Retryable
+from regend.home import Home
 from regend.models import catalogue, download, pull
 from regend.models.catalogue import Entry, WheelSource
 from regend.models.pull import PullProgress

@@ -14,8 +14,9 @@ from aiohttp import web
 from regend.client import Client
 from regend.client.records import Job
 from regend.clock import SystemClock
-from regend.config import Config, Home, JobsConfig, ModelsConfig, ProviderConfig, ServerConfig
+from regend.config import Config, JobsConfig, ModelsConfig, ProviderConfig, ServerConfig
 from regend.daemon import Daemon
+from regend.home import Home
 from regend.models.providers import Providers
 from tests.models.test_providers import Scripted
 

@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from regend.config import Home
+from regend.home import Home
 from regend.store import Store
 from regend.store.connection import open_writer
 from regend.store.migrations import migrate

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from regend.config import Home
+from regend.home import Home
 from regend.store import Store
 from regend.store.writer import Probe, no_probe
 

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-from regend.config import Home
 from regend.errors import Busy
+from regend.home import Home
 from regend.limits import INLINE_PAYLOAD_BYTES, KIB, MIB
 from regend.store import Store
 from tests.store.rows import names, names_in, put

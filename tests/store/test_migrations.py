@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database, Migrations
 
-from regend.config import Home
 from regend.errors import Refused
+from regend.home import Home
 from regend.store import Store
 from regend.store.connection import open_writer
 from regend.store.migrations import MIGRATIONS, migrate

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from regend.config import Home
 from regend.errors import BadInput, Conflict, Failed, RegendError
+from regend.home import Home
 from regend.store import Store
 from tests.store.conftest import Open
 from tests.store.rows import fill, names, put

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from regend.config import Home
 from regend.errors import BadInput, Busy, Failed, RegendError
+from regend.home import Home
 from regend.store import Store
 from tests.store.conftest import Open
 from tests.store.rows import names, names_in, put
