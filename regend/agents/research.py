@@ -251,7 +251,8 @@ class _Research:
         if quotes:
             answer = markdown(quotes, checked, self.context.model or "the default model", note)
         else:
-            answer = not_found(self.question, near, note)
+            searches = [str(one["query"]) for one in searched]
+            answer = not_found(self.question, searches, near, note)
         self.context.progress(100, "done")
         return {
             "answer": answer,

@@ -60,7 +60,8 @@ def test_a_hostile_title_and_model_text_cannot_become_markup() -> None:
     hostile = "[x](javascript:a) <b> `# t"
     quotes = [_quote("Plain text here.", hostile)]
     shown = markdown(quotes, Checked(((hostile, 1),), ()), hostile, hostile)
-    html = MarkdownIt("commonmark").render(shown + not_found(hostile, [hostile], hostile))
+    shown += not_found(hostile, [], [hostile], hostile) + not_found("?", [hostile], [], "")
+    html = MarkdownIt("commonmark").render(shown)
     assert "<a " not in html and "<b>" not in html and "<h1>" not in html
 
 

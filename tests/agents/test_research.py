@@ -77,7 +77,13 @@ def test_what_the_library_does_not_know_is_said_and_not_made_up(
 
 def test_an_empty_library_is_said_to_know_nothing(tmp_path: Path) -> None:
     result = _research(Library(tmp_path / "empty.db"), QUESTION)
-    assert "No document there mentions" in result["answer"] and result["citations"] == []
+    assert "no document came up" in result["answer"] and result["citations"] == []
+
+
+def test_what_was_looked_for_in_vain_is_named_and_no_more_is_claimed(library: Library) -> None:
+    answer = _research(library, "Who invented the zeppelin?")["answer"]
+    assert "Looked for “invented zeppelin”" in answer
+    assert "mentions" not in answer
 
 
 def test_sources_restrict_what_is_cited(library: Library) -> None:

@@ -20,6 +20,7 @@ from regend.agents.evidence.support import supported
 from regend.library.sentences import sentences
 
 _MARK = re.compile(r"\s*\[(\d{1,2}(?:\s*,\s*\d{1,2})*)\]")
+_SHOWN_SEARCHES = 3  # named where nothing came up
 _SENTENCE_END = (".", "!", "?", "।", "॥", "…", "”", '"', ")")
 
 
@@ -104,19 +105,22 @@ def _source_line(number: int, quote: Quote) -> str:
     return f"- [{number}] {escaped(where or quote.source)}"
 
 
-def not_found(question: str, near: Sequence[str], note: str) -> str:
+def not_found(question: str, searches: Sequence[str], near: Sequence[str], note: str) -> str:
     """Return the Markdown that says plainly that nothing answers.
 
     Args:
         question: what was asked.
-        near: titles of the documents that came nearest.
+        searches: what was looked for.
+        near: titles of the documents that came nearest; none where no document came up.
         note: a sentence on what could not be done; empty for none.
     """
     parts = [f"Nothing in your library answers “{escaped(question[:300])}”."]
     if near:
         parts.append("Nearest, without an answer: " + ", ".join(escaped(t) for t in near) + ".")
     else:
-        parts.append("No document there mentions what you asked about.")
+        words = [f"“{escaped(one[:100])}”" for one in searches if one != question][:_SHOWN_SEARCHES]
+        looked_for = f"Looked for {', '.join(words)}: n" if words else "N"
+        parts.append(f"{looked_for}o document came up.")
     if note:
         parts.append(f"*{escaped(note)}*")
     return "\n\n".join(parts) + "\n"
