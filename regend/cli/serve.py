@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from regend import processes
 from regend.cli.command import Command
 from regend.cli.daemon import Daemon
 from regend.cli.terminal import out, say
@@ -21,6 +21,8 @@ _START_S = 30.0
 _STOP_S = 20.0
 _POLL_S = 0.05
 _LOG_BYTES = 10 * 1024 * 1024
+# On Windows a process hears the Ctrl-C of the console that it was started in, and ends with it.
+_OWN_CONSOLE = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
 @click.command(
@@ -68,9 +70,9 @@ def stop() -> int:
     # the number: without that, it could be any process's by now.
     daemon.health()
     daemon.get("/jobs", {"limit": 1})
-    os.kill(pid, signal.SIGTERM)
+    processes.terminate(pid)
     deadline = time.monotonic() + _STOP_S
-    while _lives(pid) or _answering(daemon):
+    while processes.is_alive(pid) or _answering(daemon):
         if time.monotonic() > deadline:
             raise Failed(
                 "daemon_busy",
@@ -80,20 +82,6 @@ def stop() -> int:
         time.sleep(_POLL_S)
     out("The daemon has stopped. Its jobs go on when it starts again.")
     return 0
-
-
-def _lives(pid: int) -> bool:
-    """Tell whether a process runs; one that only waits for its parent to notice does not."""
-    if os.name == "nt":
-        return False  # asking would end it there; its answers tell
-    try:
-        os.kill(pid, 0)
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2]
-    except ProcessLookupError:
-        return False
-    except (OSError, UnicodeDecodeError):
-        return Path("/proc/self/stat").exists() is False  # elsewhere it lives; here it just ended
-    return state.split()[0] not in ("Z", "X")
 
 
 def _start_behind(host: str | None, port: int | None, log_level: str | None) -> int:
@@ -136,18 +124,16 @@ def _spawn(arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
     """Start a process that outlives this one, its output in the log."""
     if log.exists() and log.stat().st_size > _LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
+    with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as sink:
         return subprocess.Popen(
             arguments,
             stdin=subprocess.DEVNULL,
-            stdout=descriptor,
-            stderr=descriptor,
+            stdout=sink,
+            stderr=sink,
             cwd=log.parent,
             start_new_session=True,
+            creationflags=_OWN_CONSOLE,
         )
-    finally:
-        os.close(descriptor)
 
 
 def _answering(daemon: Daemon) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -104,11 +103,6 @@ def find_workers(daemon_pid: int, job_id: str) -> list[int]:
             workers[int(pid)] = arguments
     ours = [pid for pid, arguments in workers.items() if job_id in arguments]
     return ours or list(workers)
-
-
-def kill(pid: int) -> None:
-    """Kill a process without warning."""
-    os.kill(pid, signal.SIGKILL if os.name != "nt" else signal.SIGTERM)
 
 
 def _told_pid(file: Path) -> int | None:

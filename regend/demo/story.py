@@ -9,12 +9,13 @@ import aiohttp
 
 from regend import events
 from regend.client import Client, StreamEvent
-from regend.demo.processes import DaemonProcess, find_workers, kill, start_daemon
+from regend.demo.processes import DaemonProcess, find_workers, start_daemon
 from regend.demo.readmes import Readme, readmes
 from regend.demo.run import Run, follow
 from regend.demo.screen import Screen
 from regend.errors import Failed
 from regend.home import Home
+from regend.processes import kill
 
 MODEL = "smollm2-135m"
 QUESTION = "What is trafilatura good for?"

@@ -68,8 +68,7 @@ def pack(folder: Path, target: Path) -> None:
     Raises:
         OSError: it cannot be written, or is there already.
     """
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    with open(target, "xb", opener=private) as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
             archive.add(folder / MANIFEST, MANIFEST)
             for path in sorted(folder.rglob("*")):
