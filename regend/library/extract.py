@@ -16,20 +16,22 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from regend.environment import for_child
-from regend.errors import BadInput, RegendError
+from regend.errors import BadInput, Busy, RegendError
 from regend.library.passages import HEADING_SEPARATOR, split
 from regend.library.refusals import broken, too_large, unknown_type
 from regend.library.words import guess_language
 from regend.limits import (
     EXTRACT_MEMORY_BYTES,
     EXTRACT_TIMEOUT_S,
+    EXTRACTIONS_WAITING,
     MAX_DOCUMENT_CHARACTERS,
     MAX_TITLE_CHARACTERS,
 )
@@ -68,7 +70,7 @@ _WORD_CHARACTER = re.compile(r"[^\W_]")
 _STRETCH_CHARACTERS = 1 << 18  # a search holds the interpreter: others get it in between
 _TITLE_SAMPLE_CHARACTERS = 8000
 _CHILDREN = 2  # at once: each may take its whole bound of memory
-_ROOMS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]] = WeakKeyDictionary()
+_ROOMS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Room]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,20 +218,45 @@ def _name_title(name: str) -> str:
     return one_line(path.stem or name) or "Untitled"
 
 
-def _room() -> asyncio.Semaphore:
-    """Return the running loop's places for children; a semaphore serves one loop only."""
-    return _ROOMS.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_CHILDREN))
-
-
 async def _by_child(kind: str, data: bytes) -> tuple[str, str]:
     """Return title and text of a document, extracted in a child process when there is room for one.
 
     Raises:
+        Busy: too many wait already.
         RegendError: whatever the child found, or that it died or took too long.
     """
-    async with _room():
+    room = _ROOMS.setdefault(asyncio.get_running_loop(), _Room())
+    async with room.place():
         answer = await _answer_of_child(kind, data)
     return await asyncio.to_thread(_answer, answer)
+
+
+class _Room:
+    """The places for children; those of one loop, as its semaphore serves no other."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(_CHILDREN)
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place for a child, once one is free."""
+        if self._waiting >= EXTRACTIONS_WAITING:
+            raise Busy(
+                "library_busy",
+                "Too many documents wait to be read.",
+                hint="Try again in a moment.",
+                retry_after_s=5.0,
+            )
+        self._waiting += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._free.release()
 
 
 async def _answer_of_child(kind: str, data: bytes) -> bytes:

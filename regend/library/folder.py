@@ -1,20 +1,17 @@
 """Finding the documents of a folder.
 
 Hidden entries are passed over; so are links to folders, which could lead in circles, and links that
-lead out of the folder, which could lead to anything. Each is named with its reason. A file is
-opened without waiting, so that a pipe lying in the folder holds nothing up.
+lead out of the folder, which could lead to anything. Each is named with its reason.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from regend.errors import BadInput, NotFound, TooLarge
-from regend.library.refusals import unknown_type
+from regend.errors import BadInput, NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,36 +84,3 @@ def _passed_over(entry: os.DirEntry[str], path: Path, root: Path) -> Unreadable 
 
 def _unreadable(path: Path, error: OSError) -> Unreadable:
     return Unreadable(printable(path), f"{error.strerror or error}.", "file_unreadable")
-
-
-def read_file(path: Path, max_bytes: int) -> bytes:
-    """Return the bytes of a file.
-
-    Raises:
-        BadInput: it cannot be read.
-        NotFound: it is not there.
-        TooLarge: it is over the bound.
-        WrongMediaType: it is no plain file but a pipe, a socket, a device or a folder.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise unknown_type("It is not a file that holds a document.")
-            data = file.read(max_bytes + 1)
-    except FileNotFoundError as error:
-        raise NotFound("file_not_found", f"There is no file {printable(path)}.") from error
-    except OSError as error:
-        raise BadInput(
-            "file_unreadable",
-            f"{printable(path)} cannot be read: {error.strerror or error}.",
-            hint="Check that you may read it.",
-        ) from error
-    if len(data) > max_bytes:
-        raise TooLarge(
-            "document_too_large",
-            f"It is larger than {max_bytes // (1024 * 1024)} MiB.",
-            hint="Split it, or raise library.max_upload_mb in config.toml.",
-        )
-    return data

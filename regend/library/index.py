@@ -4,25 +4,24 @@ Plain functions that take the connection, so that several can share one transact
 `search`. Rules:
  1. A document is seen only when complete; one user's documents are seen by that user only.
  2. Every row of `passages` has exactly one row in `passages_fts`, written and removed in the same
-    transaction and made by the analysis that `library_index` names.
+    transaction and made by the analysis that `library_index` names; while the index is built again
+    (`rebuild`), those beyond its place do.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from regend.errors import NotFound
 from regend.library.documents import (
-    PIECE_CHARACTERS,
     DocumentRow,
     PreparedDocument,
-    unpack_piece,
 )
-from regend.library.words import ANALYSIS, terms
+from regend.library.rebuild import Rebuild, index_terms
+from regend.library.texts import TextReader
 
 USER_SHIFT = 40  # bits of a passage id below the user's number
 PASSAGES_PER_WRITE = 400  # about 50 ms of the writer's time
@@ -119,11 +118,16 @@ def append_passages(
         f" SELECT ? + key, ?, {_fields(5)} FROM json_each(?)",
         (low, number, json.dumps(places, ensure_ascii=False)),
     )
-    found = [[one.heading_terms, one.text_terms] for one in chosen]
+    rebuild = Rebuild.of(connection)
+    found = [
+        [low + i, one.heading_terms, one.text_terms]
+        for i, one in enumerate(chosen)
+        if rebuild.has_indexed(number, one.passage.ordinal)
+    ]
     connection.execute(
-        "INSERT INTO passages_fts (rowid, title, heading, text)"
-        f" SELECT ? + key, ?, {_fields(2)} FROM json_each(?)",
-        (low, prepared.title_terms, json.dumps(found, ensure_ascii=False)),
+        "INSERT INTO passages_fts (rowid, heading, text, title)"
+        f" SELECT {_fields(3)}, ? FROM json_each(?)",
+        (prepared.title_terms, json.dumps(found, ensure_ascii=False)),
     )
 
 
@@ -165,18 +169,19 @@ def purge(connection: sqlite3.Connection, number: int, limit: int) -> bool:
         Whether anything is left to delete.
     """
     rows = connection.execute(
-        "SELECT p.id, p.heading, p.start, p.end, d.title FROM passages p"
+        "SELECT p.id, p.ordinal, p.heading, p.start, p.end, d.title FROM passages p"
         " JOIN documents d ON d.number = p.document"
         " WHERE p.document = ? ORDER BY p.ordinal LIMIT ?",
         (number, limit),
     ).fetchall()
-    reader = TextReader(connection)
+    reader, rebuild = TextReader(connection), Rebuild.of(connection)
     connection.executemany(
         "INSERT INTO passages_fts (passages_fts, rowid, title, heading, text)"
         " VALUES ('delete', ?, ?, ?, ?)",
         (
-            (id, *_index_row(title, heading, reader.read(number, start, end)))
-            for id, heading, start, end, title in rows
+            (id, *index_terms(title, heading, reader.read(number, start, end)))
+            for id, ordinal, heading, start, end, title in rows
+            if rebuild.has_indexed(number, ordinal)
         ),
     )
     connection.executemany("DELETE FROM passages WHERE id = ?", ((row[0],) for row in rows))
@@ -187,15 +192,16 @@ def purge(connection: sqlite3.Connection, number: int, limit: int) -> bool:
     return False
 
 
-def remove_document(connection: sqlite3.Connection, user: str, id: str) -> None:
-    """Delete a document in the caller's transaction; `Importer.remove` does it in short ones.
+def move_document(connection: sqlite3.Connection, user: str, id: str, source: str) -> DocumentRow:
+    """Note that a document was found at another place; return it.
 
     Raises:
         NotFound: the user has no such document.
     """
-    number = hide_document(connection, user, id)
-    while purge(connection, number, PASSAGES_PER_WRITE):
-        pass
+    connection.execute(
+        "UPDATE documents SET source = ? WHERE user = ? AND id = ?", (source, user, id)
+    )
+    return get_document(connection, user, id)
 
 
 def unfinished(connection: sqlite3.Connection) -> list[tuple[int, str]]:
@@ -268,68 +274,6 @@ def document_text(
     low = min(max(start, 0), document.characters)
     high = document.characters if end is None else min(max(end, low), document.characters)
     return TextReader(connection).read(document.number, low, high)
-
-
-class TextReader:
-    """Reads stretches of documents, unpacking each piece of text once."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Read by this connection, within one transaction."""
-        self._connection = connection
-        self._last: tuple[int, int, str] = (-1, -1, "")
-
-    def read(self, number: int, start: int, end: int) -> str:
-        """Return the characters from `start` up to `end` of the document with this number."""
-        return "".join(self._stretches(number, start, end))
-
-    def _stretches(self, number: int, start: int, end: int) -> Iterator[str]:
-        while start < end:
-            first = start - start % PIECE_CHARACTERS
-            piece = self._piece(number, first)
-            if start - first >= len(piece):
-                return
-            yield piece[start - first : end - first]
-            start = first + PIECE_CHARACTERS
-
-    def _piece(self, number: int, first: int) -> str:
-        if self._last[:2] != (number, first):
-            row = self._connection.execute(
-                "SELECT text FROM document_texts WHERE document = ? AND start = ?", (number, first)
-            ).fetchone()
-            self._last = (number, first, unpack_piece(row[0]) if row else "")
-        return self._last[2]
-
-
-def ensure_analysis(connection: sqlite3.Connection) -> int:
-    """Build the index again where it was made by another analysis than this program's.
-
-    Returns:
-        How many passages were indexed again.
-    """
-    row = connection.execute("SELECT analysis FROM library_index").fetchone()
-    if row is not None and row[0] == ANALYSIS:
-        return 0
-    connection.execute("DELETE FROM library_index")
-    connection.execute("INSERT INTO library_index (analysis) VALUES (?)", (ANALYSIS,))
-    connection.execute("INSERT INTO passages_fts (passages_fts) VALUES ('delete-all')")
-    reader = TextReader(connection)
-    rows = connection.execute(
-        "SELECT p.id, p.document, p.heading, p.start, p.end, d.title FROM passages p"
-        " JOIN documents d ON d.number = p.document ORDER BY p.id"
-    )
-    count = 0
-    for id, number, heading, start, end, title in rows:
-        connection.execute(
-            "INSERT INTO passages_fts (rowid, title, heading, text) VALUES (?, ?, ?, ?)",
-            (id, *_index_row(title, heading, reader.read(number, start, end))),
-        )
-        count += 1
-    return count
-
-
-def _index_row(title: str, heading: str, text: str) -> tuple[str, str, str]:
-    """Return what `passages_fts` holds of a passage."""
-    return " ".join(terms(title)), " ".join(terms(heading)), " ".join(terms(text))
 
 
 def user_number(connection: sqlite3.Connection, user: str) -> int | None:

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from regend.library.documents import Hit
-from regend.library.index import USER_SHIFT, TextReader, user_number
+from regend.library.index import USER_SHIFT, user_number
 from regend.library.query import Query, match_all, match_any, parse
 from regend.library.ranking import HEADING_WEIGHT, TITLE_WEIGHT, padded, rarity, score
+from regend.library.texts import TextReader
 from regend.library.words import terms
 from regend.limits import MAX_PAGE_LENGTH
 

@@ -14,6 +14,7 @@ from regend.config import LibraryConfig
 from regend.home import Home
 from regend.library.importer import Importer
 from regend.store.migrations.library import library_tables
+from regend.store.migrations.rebuild import rebuild_tables
 from regend.store.store import Store
 
 
@@ -22,6 +23,7 @@ def connection() -> Iterator[sqlite3.Connection]:
     """An empty library in memory."""
     opened = sqlite3.connect(":memory:", isolation_level=None)
     library_tables(Database(opened))
+    rebuild_tables(Database(opened))
     yield opened
     opened.close()
 

@@ -1,24 +1,24 @@
-"""Importing into a real store: files, folders, addresses, captures, and enemies."""
+"""Importing into a real store: files, addresses, captures, and enemies."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from regend.errors import NotFound, RegendError
+from regend.clock import SystemClock
+from regend.config import LibraryConfig
+from regend.errors import Busy, NotFound, RegendError
 from regend.library import index, unreadable
 from regend.library.importer import Importer
 from regend.library.search import search
 from regend.store.store import Store
-from tests.library.test_extract import PAGE, pdf
+from tests.library.test_extract import PAGE
 
 
 async def titles(store: Store, user: str = "owner") -> list[str]:
@@ -29,61 +29,6 @@ async def titles(store: Store, user: str = "owner") -> list[str]:
 async def found(store: Store, question: str) -> list[str]:
     hits = await store.query(lambda c: search(c, "owner", question))
     return [hit.title for hit in hits]
-
-
-async def test_a_folder_is_imported_and_what_cannot_be_read_is_listed(
-    importer: Importer, store: Store, tmp_path: Path
-) -> None:
-    folder = tmp_path / "docs"
-    (folder / "deep" / "er").mkdir(parents=True)
-    (folder / "one.md").write_text("# One\n\nApples.", encoding="utf-8")
-    (folder / "deep" / "er" / "two.txt").write_text("किताबें", encoding="utf-8")
-    (folder / "page.html").write_bytes(PAGE)
-    (folder / "report.pdf").write_bytes(pdf("Report text"))
-    (folder / "secret.pdf").write_bytes(pdf("Secret", password="x"))
-    (folder / "scan.pdf").write_bytes(pdf(""))
-    (folder / "broken.pdf").write_bytes(b"%PDF-1.4 nothing")
-    (folder / "picture.png").write_bytes(b"\x89PNG\0\0")
-    (folder / "empty.md").write_bytes(b"")
-    (folder / ".hidden.md").write_text("hidden", encoding="utf-8")
-    (folder / "circle").symlink_to(folder)
-    (folder / "outside.md").symlink_to("/etc/hostname")
-    (folder / "nowhere.md").symlink_to(folder / "missing")
-    os.mkfifo(folder / "pipe.md")
-    (folder / os.fsdecode(b"bad\xffname.md")).write_text("A name in no encoding.", encoding="utf-8")
-    steps: list[tuple[int, int]] = []
-    report = await importer.import_folder(folder, "owner", lambda d, t: steps.append((d, t)))
-    assert len(report.added) == 5
-    assert {Path(one.source).name: one.code for one in report.unreadable} == {
-        "secret.pdf": "document_encrypted",
-        "scan.pdf": "document_empty",
-        "broken.pdf": "document_broken",
-        "picture.png": "media_type_unknown",
-        "empty.md": "document_empty",
-        ".hidden.md": "hidden",
-        "circle": "link_not_followed",
-        "outside.md": "link_leads_out",
-        "nowhere.md": "link_broken",
-        "pipe.md": "media_type_unknown",
-    }
-    assert all(one.reason for one in report.unreadable)
-    assert steps == [(i, 11) for i in range(1, 12)]
-    assert await found(store, "किताब?") == ["two"]
-    again = await importer.import_folder(folder, "owner")
-    assert (len(again.added), len(again.unchanged)) == (0, 5)
-
-
-async def test_a_changed_file_takes_the_place_of_its_old_self(
-    importer: Importer, store: Store, tmp_path: Path
-) -> None:
-    file = tmp_path / "note.md"
-    file.write_text("The colour is red.", encoding="utf-8")
-    await importer.import_file(file, "", "owner")
-    file.write_text("The colour is blue.", encoding="utf-8")
-    await importer.import_file(file, "", "owner")
-    assert await titles(store) == ["note"]
-    assert await found(store, "red") == []
-    assert await found(store, "blue") == ["note"]
 
 
 async def test_uploads_of_one_name_stay_apart(importer: Importer, store: Store) -> None:
@@ -104,7 +49,7 @@ async def test_a_changed_upload_from_a_named_place_takes_the_place_of_its_old_se
 
 
 async def test_bytes_are_hashed_and_decoded_away_from_the_event_loop(
-    importer: Importer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    importer: Importer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[threading.Thread] = []
 
@@ -113,17 +58,19 @@ async def test_bytes_are_hashed_and_decoded_away_from_the_event_loop(
             threads.append(threading.current_thread())
             return super().decode(encoding, errors)
 
+    class Told(str):
+        def replace(self, old: str, new: str, count: Any = -1) -> str:
+            threads.append(threading.current_thread())
+            return super().replace(old, new, count)
+
     def watched(data: bytes) -> Any:
         threads.append(threading.current_thread())
         return sha256(data)
 
     sha256 = hashlib.sha256
     monkeypatch.setattr(hashlib, "sha256", watched)
-    file = tmp_path / "a.md"
-    file.write_bytes(b"One word.")
     await importer.import_file(Watched(b"Two words."), "b.md", "owner")
-    await importer.import_file(file, "", "owner")
-    await importer.import_capture(title="c", source="c", user="owner", text="Three words.")
+    await importer.import_capture(title="c", source="c", user="owner", text=Told("Three words."))
     assert len(threads) >= 4
     assert threading.current_thread() not in threads
 
@@ -229,15 +176,6 @@ async def test_what_an_interrupted_import_left_is_cleared_at_the_start(
     ] == 0
 
 
-async def test_a_folder_that_is_not_there_is_said_so(importer: Importer, tmp_path: Path) -> None:
-    with pytest.raises(NotFound):
-        await importer.import_folder(tmp_path / "missing", "owner")
-    (tmp_path / "file").write_text("x", encoding="utf-8")
-    with pytest.raises(RegendError) as caught:
-        await importer.import_folder(tmp_path / "file", "owner")
-    assert caught.value.code == "not_a_folder"
-
-
 async def test_an_import_that_is_going_on_is_not_cleared_by_a_late_start(
     importer: Importer, store: Store
 ) -> None:
@@ -252,16 +190,69 @@ async def test_an_import_that_is_going_on_is_not_cleared_by_a_late_start(
 
 
 async def test_what_could_not_be_read_is_on_record_until_it_can(
-    importer: Importer, store: Store, tmp_path: Path
+    importer: Importer, store: Store
 ) -> None:
-    file = tmp_path / "notes.txt"
-    file.write_bytes(b"\x00\x01\x02" * 50)
     with pytest.raises(RegendError):
-        await importer.import_file(file, "", "asha")
+        await importer.import_file(b"\x00\x01\x02" * 50, "/notes/a.txt", "asha")
     (refused,) = await store.query(lambda c: unreadable.listing(c, "asha", 10))
-    assert refused["source"].endswith("notes.txt")
+    assert refused["source"] == "/notes/a.txt"
     assert refused["reason"]
     assert await store.query(lambda c: unreadable.listing(c, "ravi", 10)) == []
-    file.write_text("Readable now.", encoding="utf-8")
-    await importer.import_file(file, "", "asha")
+    await importer.import_file(b"Readable now.", "/notes/a.txt", "asha")
     assert await store.query(lambda c: unreadable.listing(c, "asha", 10)) == []
+
+
+async def test_a_file_that_comes_to_be_like_another_leaves_its_old_self_to_nobody(
+    importer: Importer, store: Store
+) -> None:
+    await importer.import_file(b"The colour is red.", "/notes/a.md", "owner")
+    await importer.import_file(b"The colour is green.", "/notes/b.md", "owner")
+    await importer.import_file(b"The colour is green.", "/notes/a.md", "owner")
+    assert await found(store, "red") == []
+    assert await found(store, "green") == ["b"]
+
+
+async def test_a_file_that_moved_is_said_to_be_where_it_is(
+    importer: Importer, store: Store
+) -> None:
+    old = await importer.import_file(b"The colour is red.", "/notes/a.md", "owner")
+    moved = await importer.import_file(b"The colour is red.", "/letters/b.md", "owner")
+    assert (moved.document.id, moved.is_new) == (old.document.id, False)
+    assert moved.document.source == "/letters/b.md"
+    (hit,) = await store.query(lambda c: search(c, "owner", "red"))
+    assert hit.source == "/letters/b.md"
+    upload = await importer.import_file(b"The colour is red.", "c.md", "owner")
+    assert upload.document.source == "/letters/b.md"
+
+
+async def test_the_same_bytes_are_not_read_a_second_time(
+    importer: Importer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await importer.import_file(PAGE, "/notes/page.html", "owner")
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", None)  # no child can be started
+    again = await importer.import_file(PAGE, "/notes/page.html", "owner")
+    assert (again.document, again.is_new) == (first.document, False)
+
+
+async def test_a_capture_is_measured_in_bytes(store: Store) -> None:
+    importer = Importer(store, SystemClock(), LibraryConfig(max_upload_mb=1))
+    with pytest.raises(RegendError) as caught:
+        await importer.import_capture(title="t", source="s", user="o", text="क " * 300_000)
+    assert caught.value.code == "document_too_large"
+    await importer.import_capture(title="t", source="s", user="o", text="a " * 300_000)
+
+
+async def test_a_crowd_that_waits_for_the_extractor_is_turned_away_beyond_its_bound(
+    importer: Importer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regend.library.extract.EXTRACTIONS_WAITING", 3)
+    pages = [PAGE + b"<p>%d</p>" % i for i in range(12)]
+    outcomes = await asyncio.gather(
+        *(importer.import_file(page, "page.html", "owner") for page in pages),
+        return_exceptions=True,
+    )
+    refused = [one for one in outcomes if isinstance(one, BaseException)]
+    assert {type(one) for one in refused} == {Busy}
+    assert 0 < len(refused) < 12
+    added = await importer.import_file(pages[-1], "page.html", "owner")
+    assert added.document.title == "My page"

@@ -8,22 +8,27 @@ import sqlite3
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlite_utils import Database
 
 from regend.errors import NotFound
 from regend.library.documents import PIECE_CHARACTERS, NewDocument, prepare
 from regend.library.index import (
     Added,
     add_document,
+    append_passages,
     begin_document,
+    complete_document,
     document_text,
-    ensure_analysis,
     get_document,
+    hide_document,
     list_documents,
     purge,
-    remove_document,
     unfinished,
 )
+from regend.library.rebuild import begin, index_page
 from regend.library.search import search
+from regend.store.migrations.library import library_tables
+from regend.store.migrations.rebuild import rebuild_tables
 from tests.library.test_query import ENEMIES
 
 
@@ -34,8 +39,18 @@ def add(
     digest = hashlib.sha256(text.encode()).hexdigest()
     new = NewDocument(title, f"{title}.md", "text/markdown", digest, len(text), "en", text)
     return add_document(
-        connection, user=user, prepared=prepare(new), id=f"{count:08}-{user}", at_ms=1000 + count
+        connection,
+        user=user,
+        prepared=prepare(new),
+        id=f"{count:08}-{digest}-{user}",
+        at_ms=1000 + count,
     )
+
+
+def remove_document(connection: sqlite3.Connection, user: str, id: str) -> None:
+    number = hide_document(connection, user, id)
+    while purge(connection, number, 400):
+        pass
 
 
 def test_a_hit_says_document_heading_and_span_and_quotes_it_exactly(
@@ -204,15 +219,93 @@ def test_text_comes_back_whole_and_by_span_across_pieces(connection: sqlite3.Con
     assert document_text(connection, "owner", id, 9, 3) == ""
 
 
+def made_by_another_analysis(connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM library_index")
+    connection.execute("INSERT INTO library_index (analysis) VALUES ('0/old')")
+
+
 def test_another_analysis_has_the_index_built_again(connection: sqlite3.Connection) -> None:
     add(connection, "# One\n\nWords of one.")
     add(connection, "Words of two.")
-    connection.execute("DELETE FROM library_index")
-    connection.execute("INSERT INTO library_index (analysis) VALUES ('0/old')")
+    made_by_another_analysis(connection)
     before = search(connection, "owner", "words")
-    assert ensure_analysis(connection) == 2
-    assert ensure_analysis(connection) == 0
+    assert begin(connection)
+    assert search(connection, "owner", "words") == []
+    while index_page(connection, 1):
+        pass
+    assert not begin(connection)
     assert search(connection, "owner", "words") == before != []
+
+
+def test_an_empty_library_has_nothing_to_build_again(connection: sqlite3.Connection) -> None:
+    assert not begin(connection)
+    assert not index_page(connection, 10)
+
+
+def indexed(connection: sqlite3.Connection) -> set[str]:
+    rows = connection.execute("SELECT rowid FROM passages_fts WHERE passages_fts MATCH 'word'")
+    ids = [id for (id,) in rows]
+    assert len(ids) == len(set(ids))
+    hits = search(connection, "owner", "word", 1000)
+    assert all("word" in hit.text for hit in hits)
+    return {hit.text for hit in hits}
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_whatever_happens_while_the_index_is_built_again_it_ends_with_every_passage_once(
+    data: st.DataObject,
+) -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    library_tables(Database(connection))
+    rebuild_tables(Database(connection))
+    kept: dict[str, set[str]] = {}
+    written = 0
+
+    def put() -> None:
+        nonlocal written
+        parts = data.draw(st.integers(1, 5))
+        texts = [f"# Part {written + i}\n\nThe word {written + i} here." for i in range(parts)]
+        written += parts
+        kept[add(connection, "\n\n".join(texts)).document.id] = set(texts)
+
+    def remove() -> None:
+        if kept:
+            id = data.draw(st.sampled_from(sorted(kept)))
+            remove_document(connection, "owner", id)
+            del kept[id]
+
+    def put_in_turns() -> None:
+        nonlocal written
+        text = "\n\n".join(f"# Part {written + i}\n\nThe word {written + i}." for i in range(6))
+        written += 6
+        new = NewDocument("T", "s", "text/plain", text, 4, "en", text)
+        prepared = prepare(new)
+        number = begin_document(
+            connection, user="owner", prepared=prepared, id=f"long{written}", at_ms=1
+        )
+        for first in range(0, 6, 2):
+            append_passages(connection, "owner", number, prepared, first, first + 2)
+            data.draw(st.sampled_from([lambda: None, step, put]))()
+        added = complete_document(connection, "owner", number)
+        kept[added.document.id] = {
+            text[one.passage.start : one.passage.end] for one in prepared.passages
+        }
+
+    def step() -> None:
+        index_page(connection, data.draw(st.integers(1, 3)))
+
+    for _ in range(3):
+        put()
+    made_by_another_analysis(connection)
+    begin(connection)
+    for action in data.draw(st.lists(st.sampled_from([put, remove, put_in_turns, step, step]))):
+        action()
+        assert indexed(connection) <= set().union(*kept.values())
+    while index_page(connection, 3):
+        pass
+    assert indexed(connection) == set().union(*kept.values())
+    connection.execute("INSERT INTO passages_fts (passages_fts) VALUES ('integrity-check')")
 
 
 def test_words_that_every_passage_has_still_find_some(connection: sqlite3.Connection) -> None:

@@ -18,12 +18,14 @@ from regend.store.migrations.access import access_tables
 from regend.store.migrations.commands import command_tables
 from regend.store.migrations.jobs import job_tables
 from regend.store.migrations.library import library_tables
+from regend.store.migrations.rebuild import rebuild_tables
 
 MIGRATIONS = Migrations("regend")
 MIGRATIONS(name="0001_jobs")(job_tables)
 MIGRATIONS(name="0002_library")(library_tables)
 MIGRATIONS(name="0003_access")(access_tables)
 MIGRATIONS(name="0004_commands")(command_tables)
+MIGRATIONS(name="0005_rebuild")(rebuild_tables)
 
 
 def migrate(
