@@ -16,7 +16,16 @@ from regend.errors import BadInput, Busy, TooLarge
 from regend.library import index, unreadable
 from regend.library.importer import Importer
 from regend.library.search import search
-from regend.limits import BODY_TIMEOUT_S, KIB, MAX_PAGE_LENGTH, MIB, QUESTION_CHARACTERS
+from regend.limits import (
+    BODY_TIMEOUT_S,
+    IMPORT_BYTES_AT_ONCE,
+    IMPORTS_AT_ONCE,
+    KIB,
+    MAX_BODY_BYTES,
+    MAX_PAGE_LENGTH,
+    MIB,
+    QUESTION_CHARACTERS,
+)
 from regend.store import Store
 
 _LIMIT = ("limit", whole(1, MAX_PAGE_LENGTH))
