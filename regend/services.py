@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import time
 from collections.abc import Iterable, Mapping
+from itertools import chain, repeat
 from typing import Any
 
 from aiohttp import web
@@ -37,6 +39,7 @@ log = logging.getLogger("regend")
 _MAX_HITS = 200
 _MAX_UNREADABLE = 100
 _PULL_EVENT_INTERVAL_S = 0.2
+_LIBRARY_WAITS_S = (1.0, 5.0, 20.0, 60.0)  # between two tries; the last again and again
 
 
 class Services:
@@ -85,8 +88,9 @@ class Services:
         return openai_api.routes(self._pool)
 
     def start(self) -> None:
-        """Clear what an interrupted import left."""
-        self._starting = asyncio.create_task(self._start_importer())
+        """Clear what an interrupted import left, and bring the library's index up to date."""
+        self._starting = asyncio.create_task(self._prepare_library(), name="library")
+        self._starting.add_done_callback(_say_failure)
 
     async def stop(self) -> None:
         """End what runs by itself."""
@@ -102,11 +106,15 @@ class Services:
                 self._pool.interrupt(lease)
             self._pool.release(lease)
 
-    async def _start_importer(self) -> None:
-        try:
-            await self._importer.start()
-        except RegendError as error:
-            log.warning("the library waits: %s", error.message)
+    async def _prepare_library(self) -> None:
+        """Make the library ready, however often the store refuses meanwhile."""
+        for wait_s in chain(_LIBRARY_WAITS_S, repeat(_LIBRARY_WAITS_S[-1])):
+            try:
+                await self._importer.start()
+                return
+            except (RegendError, sqlite3.Error, OSError) as error:
+                log.warning("the library waits %.0f s: %s", wait_s, error)
+            await asyncio.sleep(wait_s)
 
     async def _search(self, attempt: Attempt, arguments: dict[str, Any]) -> list[dict[str, Any]]:
         limit = min(int(arguments.get("limit", 10)), _MAX_HITS)
@@ -162,3 +170,8 @@ class Services:
         entry = await asyncio.to_thread(catalogue.resolve, str(arguments["name"]), self._home)
         path = await pull.pull(entry, self._home, show)
         return {"name": entry.name, "path": str(path)}
+
+
+def _say_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("the library could not be made ready", exc_info=error)
