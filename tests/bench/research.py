@@ -1,23 +1,20 @@
-"""What research reaches on the README texts of the installed packages.
+"""What research reaches on README texts and on the papers of a household.
 
-Run as `python -m tests.bench research [--split NAME] [--depth NAME] [--model] [--failures]`.
+Run as `python -m tests.bench research --split NAME [--depth NAME] [--model] [--failures]`; the
+splits are told in `tests.agents.questions`. Beside research runs a baseline on the same texts: the
+three best passages of plain BM25 (SQLite's own, tokenizer `porter unicode61`) shown whole, refused
+only where nothing matches.
 
-The questions (`tests/agents/questions.jsonl`) were written and committed before any ranking. Of 60
-with a known answer 40 are for tuning and 20 were kept apart; 10 have no answer. The split `extra`
-(`questions_extra.jsonl`) was added for tuning after a first look at the figures of `final`, whose
-failures are never shown. Beside research runs a baseline on the same texts: the three best passages
-of plain BM25 (SQLite's own, tokenizer `porter unicode61`) shown whole, refused only where nothing
-matches.
-
-A document is right where the package that has the answer is among those cited; a fact is there
-where one of its accepted texts is in the answer that is shown, without the list of sources.
+A document is right where the one that has the answer is among those cited by an answer; a fact is
+there where one of its accepted texts is in the answer that is shown, without the list of sources
+(for a question of two parts, one of each, or the word of what was not found). A question is refused
+where the answer begins by saying that nothing in the library answers it.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import re
 import sqlite3
 import statistics
@@ -25,7 +22,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +32,18 @@ from regend.clock import SystemClock
 from regend.config import Config, ModelsConfig
 from regend.events import SEARCH_RESULT
 from regend.home import Home
-from regend.library.passages import HEADING_SEPARATOR, split
+from regend.library.passages import split
 from regend.library.words import split_words
 from regend.models.generation import GenerationRequest, count_tokens, generate
 from regend.models.lease import Lease
 from regend.models.pool import ModelPool
 from tests.agents.inprocess import InProcess, Library
+from tests.agents.questions import SPLITS, documents, questions, states, title
 from tests.embedded_model import MODEL, embedded_model_home
 
-_QUESTIONS = Path(__file__).parent.parent / "agents"
-_MIN_README_CHARACTERS = 100
 _BASELINE_PASSAGES = 3
+_REFUSAL = "Nothing in your library answers"
+_UNANSWERED = "**Not found**"
 
 
 @dataclass
@@ -82,47 +79,16 @@ def _share(part: int, whole: int) -> str:
     return f"{part}/{whole} = {100 * part / whole:.1f} %" if whole else "–"
 
 
-def readmes() -> dict[str, str]:
-    """Return the README text of every installed package that has one, by package name."""
-    found: dict[str, str] = {}
-    for distribution in metadata.distributions():
-        name = distribution.metadata["Name"]
-        fields = distribution.metadata.json
-        text = str(fields.get("description") or "")
-        if name != "regend" and len(text) >= _MIN_README_CHARACTERS:
-            found[name] = text.replace("\r\n", "\n")
-    return dict(sorted(found.items()))
-
-
-def _title(text: str, name: str) -> str:
-    """Return the title that the importer gives: the heading a text begins with, or the name."""
-    first = split(text[:10_000])[:1]
-    own = first[0].heading.partition(HEADING_SEPARATOR)[0] if first else ""
-    return own or name
-
-
-def questions(name: str = "questions") -> list[dict[str, Any]]:
-    """Return the evaluation set, or `questions_extra`: further ones for tuning only."""
-    lines = (_QUESTIONS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
-
-
-def states_fact(text: str, facts: Sequence[str]) -> bool:
-    """Tell whether one of the accepted texts (regular expressions) is in a text."""
-    plain = " ".join(re.sub(r"\\([^\w\s])", r"\1", text).replace("\n>", "\n").split())
-    return any(re.search(fact, plain, re.IGNORECASE) for fact in facts)
-
-
 def main(argv: list[str]) -> None:
     """Run the benchmark and print its figures."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench research")
-    parser.add_argument("--split", choices=("tune", "extra", "final", "all"), default="all")
+    parser.add_argument("--split", choices=tuple(SPLITS), default="tune")
     parser.add_argument("--depth", choices=("quick", "normal", "deep"), default="quick")
     parser.add_argument(
-        "--failures", action="store_true", help="show those, but never of the final split"
+        "--failures", action="store_true", help="show those, but never of a final split"
     )
     parser.add_argument("--model", action="store_true", help="let the embedded model write too")
-    parser.add_argument("--first", type=int, default=1000, help="only so many of each split")
+    parser.add_argument("--first", type=int, default=1000, help="only so many")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="regend-bench-") as folder:
         if options.model:
@@ -143,28 +109,26 @@ async def _with_model(options: argparse.Namespace, folder: Path, home: Home) -> 
 
 
 def _measure(options: argparse.Namespace, folder: Path, lease: Lease | None) -> None:
-    """Ask the questions of the chosen splits and print the figures."""
+    """Ask the questions of the chosen split and print the figures."""
     library = Library(folder / "library.db")
-    texts = readmes()
+    name = options.split
+    texts = documents(SPLITS[name][1])
     ids = {
-        name: library.add(_title(text, name), text, f"readmes/{name}.md")
-        for name, text in texts.items()
+        own: library.add(title(text, own), text, f"documents/{own}.md")
+        for own, text in texts.items()
     }
-    baseline = Baseline(texts)
-    print(f"{len(texts)} README texts, {sum(map(len, texts.values())) // 1000} kB")
-    for name in ("tune", "final") if options.split == "all" else (options.split,):
-        every = questions("questions_extra" if name == "extra" else "questions")
-        rows = [row for row in every if row["split"] == name][: options.first]
-        figures = Figures()
-        for row in rows:
-            context = InProcess(library, {"question": row["question"], "depth": options.depth})
-            _let_write(context, lease)
-            failure = _ask(context, ids, row, figures)
-            if failure and options.failures and name != "final":
-                print(failure)
-        print(figures.line(f"research, {name}"))
-        print(baseline.figures(rows).line(f"baseline, {name}"))
-        _print_checks(figures)
+    print(f"{len(texts)} documents, {sum(map(len, texts.values())) // 1000} kB")
+    rows = questions(name)[: options.first]
+    figures = Figures()
+    for row in rows:
+        context = InProcess(library, {"question": row["question"], "depth": options.depth})
+        _let_write(context, lease)
+        failure = _ask(context, ids, row, figures)
+        if failure and options.failures and not name.endswith("final"):
+            print(failure)
+    print(figures.line(f"research, {name}"))
+    print(Baseline(texts).figures(rows).line(f"baseline, {name}"))
+    _print_checks(figures)
 
 
 def _let_write(context: InProcess, lease: Lease | None) -> None:
@@ -207,18 +171,27 @@ def _ask(context: InProcess, ids: dict[str, str], row: dict[str, Any], figures: 
     figures.first_passage_ms += [1000 * (at - started) for at in shown[:1]]
     cited = [citation["document_id"] for citation in result["citations"]]
     _check_quotes(context.library, result, figures)
-    if row["package"] is None:
+    refused = result["answer"].startswith(_REFUSAL)
+    if row["document"] is None:
         figures.unanswerable += 1
-        figures.refused += not cited
-        return f"ANSWERED {row['question']}\n{result['answer']}" if cited else ""
-    answer = result["answer"].partition("**Sources**")[0]
-    right, fact = ids[row["package"]] in cited, states_fact(answer, row["fact"])
+        figures.refused += refused
+        return "" if refused else f"ANSWERED {row['question']}\n{result['answer']}"
+    answer = "" if refused else result["answer"].partition("**Sources**")[0]
+    right, fact = not refused and ids[row["document"]] in cited, _is_whole(answer, row)
     figures.asked += 1
     figures.right_document += right
-    figures.first_document += cited[:1] == [ids[row["package"]]]
+    figures.first_document += not refused and cited[:1] == [ids[row["document"]]]
     figures.fact += fact
     figures.characters.append(len(answer))
     return "" if right and fact else f"MISSED {row['question']} ({row['fact']})\n{result['answer']}"
+
+
+def _is_whole(answer: str, row: dict[str, Any]) -> bool:
+    """Tell whether an answer has every part, and names the one that the documents have not."""
+    found, _, missing = answer.partition(_UNANSWERED)
+    parts = [row["fact"]] + ([row["also"]] if "also" in row else [])
+    named = "missing" not in row or states(missing, [row["missing"]])
+    return named and all(states(found, part) for part in parts)
 
 
 def _check_quotes(library: Library, result: dict[str, Any], figures: Figures) -> None:
@@ -242,11 +215,11 @@ class Baseline:
         self.connection = sqlite3.connect(":memory:")
         self.connection.execute(
             "CREATE VIRTUAL TABLE passages USING fts5"
-            "(package UNINDEXED, title, text, tokenize='porter unicode61')"
+            "(name UNINDEXED, title, text, tokenize='porter unicode61')"
         )
         for name, text in texts.items():
-            title = f"{name} {_title(text, name)}"
-            rows = ((name, title, text[one.start : one.end]) for one in split(text))
+            named = f"{name} {title(text, name)}"
+            rows = ((name, named, text[one.start : one.end]) for one in split(text))
             self.connection.executemany("INSERT INTO passages VALUES (?, ?, ?)", rows)
 
     def figures(self, rows: Sequence[dict[str, Any]]) -> Figures:
@@ -254,21 +227,21 @@ class Baseline:
         figures = Figures()
         for row in rows:
             found = self._best(row["question"])
-            if row["package"] is None:
+            if row["document"] is None:
                 figures.unanswerable += 1
                 figures.refused += not found
                 continue
             text = "\n".join(body for _, body in found)
             figures.asked += 1
-            figures.right_document += row["package"] in [name for name, _ in found]
-            figures.first_document += row["package"] in [name for name, _ in found[:1]]
-            figures.fact += states_fact(text, row["fact"])
+            figures.right_document += row["document"] in [name for name, _ in found]
+            figures.first_document += row["document"] in [name for name, _ in found[:1]]
+            figures.fact += states(text, row["fact"])
             figures.characters.append(len(text))
         return figures
 
     def _best(self, question: str) -> list[tuple[str, str]]:
         wanted = " OR ".join(f'"{word}"' for word in split_words(question))
         return self.connection.execute(
-            "SELECT package, text FROM passages WHERE passages MATCH ? ORDER BY rank LIMIT ?",
+            "SELECT name, text FROM passages WHERE passages MATCH ? ORDER BY rank LIMIT ?",
             (wanted, _BASELINE_PASSAGES),
         ).fetchall()
