@@ -106,6 +106,7 @@ HOST_MEMORY_MARGIN_BYTES = 512 * MIB  # plans of small models are estimates of l
 HOST_MEMORY_MOST = 3.0  # times its plan: it ends at once, before the machine swaps
 HOST_CONNECT_TIMEOUT_S = 5.0  # a model host on loopback that does not accept is dead
 DOWNLOAD_CHUNK_BYTES = 1 * MIB
+PART_KEEP_S = 7 * 24 * 3600.0  # of a download that broke off; nobody who waits so long goes on
 
 # Stream clients (regend.client and regend/web/client.js)
 STREAM_BACKOFF_FIRST_S = 0.25

