@@ -12,6 +12,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 88}
 
+# What other programs call the same; the first name that a group knows is the one that it is told.
+_SAME_MEANING = (
+    ("rm", "revoke", "cancel", "remove", "delete", "del", "uninstall"),
+    ("list", "ls", "ps", "all"),
+    ("pull", "get", "download", "install", "fetch"),
+    ("create", "add", "new", "make", "import"),
+    ("run", "start", "serve", "submit", "up"),
+    ("cancel", "stop", "kill", "abort", "end", "down", "quit"),
+    ("logs", "log", "tail", "watch", "follow", "attach"),
+    ("show", "get", "info", "describe", "inspect"),
+    ("search", "find", "query", "grep"),
+    ("status", "ps", "info", "health"),
+)
+
 
 class Command(click.Command):
     """A command whose help ends in examples.
@@ -79,15 +93,26 @@ class Group(click.Group):
         """Find the named command; where there is none, say which one is near."""
         if args[0].startswith("-") or self.get_command(ctx, args[0]) is not None:
             return super().resolve_command(ctx, args)
-        import difflib  # for this message only
-
-        near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
-        question = f" Did you mean “{near[0]}”?" if near else ""
-        raise click.UsageError(f"There is no command “{args[0]}”.{question}", ctx)
+        wanted = f"{ctx.command_path} {args[0]}"
+        near = _nearest(args[0], self.list_commands(ctx))
+        question = f" Did you mean “{ctx.command_path} {near}”?" if near else ""
+        raise click.UsageError(f"There is no command “{wanted}”.{question}", ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples."""
         _write_examples(self.examples, formatter)
+
+
+def _nearest(wanted: str, known: Sequence[str]) -> str:
+    """Return the known name that was probably meant: one of that meaning, or spelled alike."""
+    import difflib  # for this message only
+
+    for names in _SAME_MEANING:
+        if wanted in names:
+            meant = [name for name in known if name in names]
+            if meant:
+                return meant[0]
+    return next(iter(difflib.get_close_matches(wanted, known, n=1)), "")
 
 
 def _write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> None:

@@ -19,6 +19,9 @@ NOT_ALLOWED = 5
 INTERRUPTED = 130
 READER_GONE = 141
 
+_LEAD = "regend: "
+_INDENT = " " * len(_LEAD)
+
 
 def exit_code(error: RegendError) -> int:
     """Return the exit code that fits an error."""
@@ -33,15 +36,20 @@ def exit_code(error: RegendError) -> int:
 
 def report(error: RegendError) -> None:
     """Say on stderr what happened and what to do about it."""
-    from regend.cli.terminal import paint, say
-    from regend.cli.text import line
+    from regend.cli.terminal import MEASURE, paint, room, say
+    from regend.cli.text import line, wrap
 
-    say(f"{paint('regend:', 'red', sys.stderr)} {line(error.message)}")
-    hint = line(error.hint)
+    columns = room(sys.stderr, MEASURE) - len(_LEAD)
+    first, *more = wrap(line(error.message), columns) or [""]
+    say(f"{paint(_LEAD.rstrip(), 'red', sys.stderr)} {first}")
+    for row in more:
+        say(_INDENT + row)
+    hint = error.hint
     if error.retry_after_s is not None and not hint:
         hint = f"Try again in {max(1, round(error.retry_after_s))} s."
-    if hint:
-        say(paint(f"        {hint}", "dim", sys.stderr))
+    for one in hint.splitlines():
+        for row in wrap(line(one), columns):
+            say(paint(_INDENT + row, "dim", sys.stderr))
 
 
 def close_quietly() -> int:

@@ -13,6 +13,7 @@ from regend.cli.command import Command, as_json
 from regend.cli.daemon import Daemon, new_key
 from regend.cli.terminal import out, out_json, say
 from regend.cli.view import short_id
+from regend.errors import RegendError
 from regend.limits import MAX_ATTEMPTS, MAX_PRIORITY
 
 
@@ -83,9 +84,34 @@ def run(
 
 
 def start(daemon: Daemon, body: dict[str, Any], key: str | None = None) -> dict[str, Any]:
-    """Start a job and return it; a connection that breaks meanwhile makes no second one."""
-    job: dict[str, Any] = daemon.post("/jobs", body, key=key or new_key())
+    """Start a job and return it; a connection that breaks meanwhile makes no second one.
+
+    Raises:
+        RegendError: what the daemon answered; a field is called as the person typed it.
+    """
+    try:
+        job: dict[str, Any] = daemon.post("/jobs", body, key=key or new_key())
+    except RegendError as error:
+        _name_as_typed(error)
+        raise
     return job
+
+
+def _name_as_typed(error: RegendError) -> None:
+    """Let an error speak of `--max-tokens` or “question”, not of `input.…` of the interface."""
+    place = error.field or ""
+    if place.startswith("input."):
+        typed = _typed_name(place.removeprefix("input."))
+        error.message = error.message.replace(f"“{place}”", f"“{typed}”")
+
+
+def _typed_name(field: str) -> str:
+    """Return what a field of the input is called on the command line that runs."""
+    context = click.get_current_context(silent=True)
+    for parameter in context.command.params if context is not None else ():
+        if parameter.name == field and isinstance(parameter, click.Option):
+            return max(parameter.opts, key=len)
+    return field
 
 
 def announce(job: dict[str, Any], *, json_output: bool) -> None:

@@ -86,11 +86,6 @@ def test_wrong_usage_exits_with_2_and_points_to_the_help(
     assert "Traceback" not in done.stderr
 
 
-def test_a_misspelt_command_is_told_the_near_one(desk: Desk) -> None:
-    assert "“jobs”" in desk.run("jbos").stderr
-    assert "“resume”" in desk.run("jobs", "resum").stderr
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -184,3 +179,35 @@ def test_json_goes_to_stdout_whole_and_alone(desk: Desk) -> None:
 
 def test_the_environment_of_the_tests_is_private(desk: Desk) -> None:
     assert str(desk.home) == desk.environment["REGEND_HOME"] != os.environ.get("REGEND_HOME")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (("tokens", "rm"), "regend tokens revoke"),
+        (("models", "lst"), "regend models list"),
+        (("models", "download"), "regend models pull"),
+        (("jobs", "ls"), "regend jobs list"),
+        (("library", "delete"), "regend library rm"),
+        (("jbos",), "regend jobs"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_is_not_there_is_answered_with_the_one_that_was_meant(
+    own_desk: Desk, typed: tuple[str, ...], meant: str
+) -> None:
+    done = own_desk.run(*typed)
+    assert done.returncode == 2
+    assert f"“regend {' '.join(typed)}”" in done.stderr
+    assert f"Did you mean “{meant}”?" in done.stderr
+
+
+def test_what_is_wrong_is_called_as_it_was_typed(desk: Desk) -> None:
+    for arguments, name in (
+        (("jobs", "run", "research", "question= "), "“question”"),
+        (("research", " "), "“question”"),
+        (("ask", "Hello?", "--max-tokens", "100000000"), "“--max-tokens”"),
+    ):
+        done = desk.run(*arguments)
+        assert done.returncode == 1
+        assert name in done.stderr and "input." not in done.stderr
