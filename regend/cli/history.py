@@ -10,6 +10,7 @@ from regend import events
 from regend.cli.flow import Flow
 from regend.cli.terminal import MEASURE, columns, is_terminal, paint, say
 from regend.cli.text import count, duration, fit, line, pad, plain
+from regend.cli.view import time_of
 
 _PAYLOAD_CHARACTERS = 160
 _NAME_COLUMNS = 19
@@ -78,7 +79,7 @@ def _write(text: str) -> None:
 def _head(event: dict[str, Any]) -> str:
     """Return what stands before what the event says: time of day and name."""
     name = pad(event["type"].removesuffix(":v1"), _NAME_COLUMNS)
-    moment = paint(event["at"][11:23], "dim")
+    moment = paint(time_of(event["at"]), "dim")
     return f"{moment}  {paint(name, _ENDINGS.get(event['type'], ''))} "
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from regend.cli.daemon import Daemon
 from regend.cli.progress import LiveLine
 from regend.cli.terminal import out, paint, say
-from regend.cli.text import count, line
+from regend.cli.text import count
+from regend.cli.unreadable import say_refused
 from regend.errors import (
     NOT_RUNNING_CODE,
     BadInput,
@@ -18,6 +19,8 @@ from regend.errors import (
 )
 from regend.library.folder import Unreadable, find_files, printable
 
+KINDS = "Markdown, plain text, HTML and PDF can be read."
+_REFUSED_LINES = 10
 _HIDDEN = "hidden"  # passed over on purpose; not a failure
 
 
@@ -81,10 +84,9 @@ class Import:
             say(paint(f"{entries} passed over.", "dim"))
         if self.unreadable:
             say(f"{count(len(self.unreadable), 'file')} could not be added:")
-            for one in self.unreadable:
-                say(f"  {line(one.source)}: {line(one.reason)}")
+            say_refused(self.to_dict()["unreadable"], _REFUSED_LINES)
         elif not self.added:
-            say("There is nothing to add there.")
+            say("Nothing was added: there is no file. " + KINDS)
 
     def _files(self, paths: list[Path]) -> list[tuple[Path, int]]:
         """Return the files with their sizes; what cannot be one is kept as unreadable."""

@@ -10,10 +10,20 @@ import click
 
 from regend.cli.command import Group, as_json, job_id
 from regend.cli.daemon import Daemon, quote
-from regend.cli.table import Cell, Column, print_table
+from regend.cli.table import Cell, Column, print_table, say_more
 from regend.cli.terminal import out, out_json, paint, say
 from regend.cli.text import duration, escaped, line
-from regend.cli.view import STATES, age_of, decision, lasted_s, short_ids, state_cell
+from regend.cli.view import (
+    STATES,
+    age_of,
+    decision,
+    lasted_s,
+    moment_of,
+    short_ids,
+    since,
+    state_cell,
+    time_of,
+)
 
 _PAGE = 200
 
@@ -68,7 +78,7 @@ def list_jobs(
         return
     print_table(_COLUMNS, _rows(page["jobs"]))
     if page["next_cursor"]:
-        say(paint(f"More: --limit, or --cursor {page['next_cursor']}", "dim"))
+        say_more(page["next_cursor"])
 
 
 _FIRST_STEP = 'No jobs yet. Start one: regend research "your question"'
@@ -134,10 +144,11 @@ def _print_head(job: dict[str, Any]) -> None:
         ("type", job["type"]),
         ("model", line(job["model"]) or "–"),
         ("device", job["device"] or "–"),
-        ("created", f"{job['created_at']} ({age_of(job['created_at'])})"),
+        ("created", f"{since(job['created_at'])}, {moment_of(job['created_at'])}"),
         ("took" if job["finished_at"] else "for", duration(lasted_s(job))),
-        ("attempts", str(job["attempt"])),
     ]
+    if job["attempt"] > 1:  # a pause, a restart or a failure lay between
+        rows.append(("started", f"{job['attempt']} times, each from its last checkpoint"))
     if job["step"] and not job["finished_at"]:
         rows.insert(2, ("step", line(job["step"])))
     if job["parent_id"]:
@@ -168,7 +179,7 @@ def steps(job: str, json_output: bool) -> None:
                 str(step["ordinal"]),
                 step["name"],
                 duration(step["duration_ms"] / 1000),
-                Cell(step["started_at"], "dim"),
+                Cell(time_of(step["started_at"]), "dim"),
             ]
             for step in answer["steps"]
         ]

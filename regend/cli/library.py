@@ -10,10 +10,12 @@ import click
 from regend.cli.command import Group, as_json
 from regend.cli.daemon import Daemon, quote
 from regend.cli.prefixes import whole_id
-from regend.cli.table import Cell, Column, print_table
+from regend.cli.table import Cell, Column, print_table, say_more
 from regend.cli.terminal import MEASURE, out, out_json, paint, room, say
 from regend.cli.text import count, fit, line, size, wrap
+from regend.cli.unreadable import rows, say_unreadable
 from regend.cli.view import age_of, short_ids
+from regend.limits import MAX_PAGE_LENGTH
 
 _FIRST_STEP = "The library is empty. Add documents: regend library add ~/Documents"
 _KINDS = {
@@ -23,7 +25,6 @@ _KINDS = {
     "application/xhtml+xml": "HTML",
     "application/pdf": "PDF",
 }
-_UNREADABLE_LINES = 10
 _HIT_LINES = 5  # the rest is told by --json
 
 
@@ -68,13 +69,19 @@ def add(places: tuple[str, ...], json_output: bool) -> int:
     return 1 if run.unreadable else 0
 
 
-@library.command("list", examples=["regend library list", "regend library list --json"])
+@library.command("list", examples=["regend library list", "regend library list --unreadable"])
 @click.option("-n", "--limit", type=click.IntRange(1, 1000), default=50, help="How many at most.")
 @click.option("--cursor", help="Go on after a page (next_cursor of --json).")
+@click.option("--unreadable", is_flag=True, help="What could not be read, and why.")
 @as_json
-def list_documents(limit: int, cursor: str | None, json_output: bool) -> None:
+def list_documents(limit: int, cursor: str | None, unreadable: bool, json_output: bool) -> None:
     """List the documents, newest first."""
-    answer = Daemon().get("/library", {"limit": limit, "cursor": cursor})
+    daemon = Daemon()
+    if unreadable:
+        refused = daemon.get("/library", {"limit": MAX_PAGE_LENGTH})["unreadable"]
+        _print_unreadable(refused, json_output)
+        return
+    answer = daemon.get("/library", {"limit": limit, "cursor": cursor})
     if json_output:
         out_json(answer)
         return
@@ -84,8 +91,9 @@ def list_documents(limit: int, cursor: str | None, json_output: bool) -> None:
     else:
         say(_FIRST_STEP)
     if answer.get("next_cursor"):
-        say(paint(f"More: --limit, or --cursor {answer['next_cursor']}", "dim", sys.stderr))
-    _say_unreadable(answer.get("unreadable", []))
+        say_more(answer["next_cursor"])
+    refused = answer["unreadable"]  # as many as documents were asked for, at most
+    say_unreadable(len(refused), or_more=len(refused) == limit)
 
 
 def _print_documents(documents: list[dict[str, Any]]) -> None:
@@ -102,16 +110,14 @@ def _print_documents(documents: list[dict[str, Any]]) -> None:
     print_table(heads, rows)
 
 
-def _say_unreadable(refused: list[dict[str, Any]]) -> None:
-    """Say what was offered to the library and could not be read."""
-    if not refused:
-        return
-    said = f"{count(len(refused), 'document')} could not be read:"
-    say("\n" + paint(said, "amber", sys.stderr))
-    for one in refused[:_UNREADABLE_LINES]:
-        say(f"  {line(str(one['source']))}: {line(str(one['reason']))}")
-    if len(refused) > _UNREADABLE_LINES:
-        say(f"  … and {len(refused) - _UNREADABLE_LINES} more: regend library list --json")
+def _print_unreadable(refused: list[dict[str, Any]], json_output: bool) -> None:
+    if json_output:
+        out_json({"unreadable": refused})
+    elif not refused:
+        say("Everything that was added could be read.")
+    for one in refused if not json_output else ():
+        for row in rows(one, room(sys.stdout, MEASURE)):
+            out(row)
 
 
 def _row(name: str, document: dict[str, Any]) -> list[Cell | str]:

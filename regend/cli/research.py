@@ -10,6 +10,7 @@ import click
 from regend.cli.command import Command
 from regend.cli.daemon import Daemon
 from regend.cli.terminal import is_terminal, say
+from regend.errors import NotFound
 
 
 @click.command(
@@ -54,6 +55,8 @@ def research(
     from regend.cli.watching import DETACHED_CODE, Detached, Watcher, conclude, watch
 
     daemon = Daemon()
+    if question.strip() and not online:
+        _require_documents(daemon)
     body: dict[str, Any] = {"type": "research", "input": {"question": question}}
     if sources:
         body["input"]["sources"] = _whole_ids(daemon, sources)
@@ -80,6 +83,16 @@ def research(
             _set_off()
             print_answer(ended["result"])
     return conclude(ended)
+
+
+def _require_documents(daemon: Daemon) -> None:
+    """Refuse to look for an answer where there is nothing to look into."""
+    if not daemon.get("/library", {"limit": 1})["documents"]:
+        raise NotFound(
+            "library_empty",
+            "Your library is empty: there is nothing yet to find an answer in.",
+            hint="Add documents: regend library add ~/Documents",
+        )
 
 
 def _set_off() -> None:

@@ -10,6 +10,7 @@ from regend.cli.daemon import Daemon
 from regend.cli.flow import Flow
 from regend.cli.terminal import MEASURE, columns, is_terminal, out, out_json, paint, say
 from regend.cli.text import count, fit, line, plain
+from regend.cli.unreadable import say_unreadable
 from regend.cli.watching import DETACHED_CODE, Detached, Watcher, conclude, watch
 
 _SOURCES_HEADING = "**Sources**"
@@ -93,14 +94,14 @@ def print_answer(result: dict[str, Any]) -> None:
     text = result["answer"].partition(f"\n{_SOURCES_HEADING}")[0].rstrip()
     for row in render(text, wide):
         out(row)
-    out("")
-    _print_citations(result.get("citations", []), wide)
-    unreadable = result.get("unreadable", [])
-    if unreadable:
-        out(paint(f"{count(len(unreadable), 'document')} could not be read:", "amber"))
-        for entry in unreadable:
-            reason = f"  {line(str(entry.get('source')))}: {line(str(entry.get('reason')))}"
-            out(fit(reason, wide))
+    citations = result.get("citations", [])
+    if citations:
+        out("")
+    _print_citations(citations, wide)
+    if result.get("unreadable"):
+        out("")
+        sys.stdout.flush()
+        say_unreadable(len(result["unreadable"]))
 
 
 def _print_citations(citations: list[dict[str, Any]], wide: int) -> None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from regend.cli.terminal import columns, is_terminal, out, paint
+from regend.cli.terminal import columns, is_terminal, out, paint, say
 from regend.cli.text import fit, line, pad, width
 
 _GAP = 2
@@ -53,6 +53,11 @@ def print_table(heads: Sequence[Column], rows: Sequence[Sequence[Cell | str]]) -
     shown_heads, shown_widths = [heads[i] for i in kept], [widths[i] for i in kept]
     for row in [titles, *cells]:
         out(_render([row[i] for i in kept], shown_heads, shown_widths))
+
+
+def say_more(cursor: str) -> None:
+    """Say how to see what comes after a page of a listing."""
+    say(paint(f"There is more: add --cursor {cursor}, or a larger --limit.", "dim", sys.stderr))
 
 
 def _cell(value: Cell | str) -> Cell:

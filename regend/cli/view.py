@@ -61,6 +61,22 @@ def age_of(moment: str | None) -> str:
     return "–" if moment is None else age(seconds_since(moment))
 
 
+def since(moment: str) -> str:
+    """Return how long ago an RFC 3339 time was, as one says it: `just now`, `3m ago`."""
+    passed = age_of(moment)
+    return "just now" if passed == "now" else f"{passed} ago"
+
+
+def moment_of(moment: str) -> str:
+    """Return an RFC 3339 time as a person's clock shows it: `2026-03-04 17:05 IST`."""
+    return time.strftime("%Y-%m-%d %H:%M %Z", time.localtime(parse_rfc3339(moment) / 1000))
+
+
+def time_of(moment: str) -> str:
+    """Return the time of day of an RFC 3339 time, with milliseconds, as a person's clock has it."""
+    return time.strftime("%H:%M:%S", time.localtime(parse_rfc3339(moment) / 1000)) + moment[19:23]
+
+
 def lasted_s(job: dict[str, Any]) -> float:
     """Return how long a job took, or has taken so far, in seconds."""
     end = job["finished_at"]

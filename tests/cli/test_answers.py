@@ -54,13 +54,21 @@ def test_research_on_a_source_that_is_not_there_starts_nothing(desk: Desk) -> No
     assert len(desk.json("jobs", "list", "--type", "research")["jobs"]) == before
 
 
+def test_research_on_an_empty_library_says_so_and_starts_nothing(own_desk: Desk) -> None:
+    own_desk.start()
+    done = own_desk.run("research", "When is the rent due?")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "library is empty" in done.stderr and "regend library add" in done.stderr
+    assert own_desk.json("jobs", "list")["jobs"] == []
+
+
 def test_an_empty_question_is_refused(desk: Desk) -> None:
     done = desk.run("research", "  ")
     assert done.returncode == 1
     assert "question" in done.stderr
 
 
-def test_research_can_be_left_to_run(desk: Desk) -> None:
+def test_research_can_be_left_to_run(desk: Desk, harbour: str) -> None:
     done = desk.run("research", "What?", "--depth", "quick", "--detach")
     assert done.returncode == 0
     desk.await_state(done.stdout.strip(), "completed")
@@ -123,9 +131,20 @@ def test_a_folder_is_added_except_for_what_cannot_be_read(desk: Desk, tmp_path: 
     sources = {one["source"] for one in desk.json("library", "list")["documents"]}
     assert str(tmp_path / "sub" / "good.md") in sources
     listed = desk.run("library", "list")
-    assert "broken.pdf" in listed.stderr
-    assert "broken.pdf" not in listed.stdout
+    assert "could not be read: regend library list --unreadable" in listed.stderr
+    assert "broken.pdf" not in listed.stdout + listed.stderr
+    unread = desk.run("library", "list", "--unreadable")
+    assert f"{tmp_path / 'broken.pdf'}: " in unread.stdout
+    assert desk.json("library", "list", "--unreadable")["unreadable"]
     assert str(tmp_path / 'also "good" पाठ.txt') in sources
+
+
+def test_a_folder_without_a_file_is_answered_with_what_can_be_read(
+    desk: Desk, tmp_path: Path
+) -> None:
+    done = desk.run("library", "add", str(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "Markdown" in done.stderr and "PDF" in done.stderr
 
 
 def test_adding_twice_says_that_it_is_there_already(desk: Desk, tmp_path: Path) -> None:

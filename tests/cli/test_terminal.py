@@ -155,3 +155,14 @@ def test_an_import_draws_a_bar_and_takes_it_away(desk: Desk, tmp_path: Path) -> 
     assert "━" in seen
     assert "%" in seen
     assert "Added 3 documents" in seen.rsplit("\x1b[2K", 1)[1]
+
+
+def test_an_answer_names_what_was_not_read_in_one_line(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "torn.pdf").write_bytes(b"%PDF-1.7 and no more")
+    (tmp_path / "harvest.md").write_text("The harvest of Kollam begins in May.", encoding="utf-8")
+    desk.run("library", "add", str(tmp_path))
+    seen, code = _seen(desk, "research", "When does the harvest of Kollam begin?", "--depth=quick")
+    assert code == 0
+    shown = _STYLE.sub("", seen)
+    assert "could not be read: regend library list --unreadable" in shown
+    assert "torn.pdf" not in shown
