@@ -253,7 +253,8 @@ class Importer:
                 at_ms = self._clock.wall_ms()
                 await self._store.write(lambda c: unreadable.note(c, user, source, refusal, at_ms))
             raise
-        await self._store.write(lambda c: unreadable.forget(c, user, source))
+        if await self._store.query(lambda c: unreadable.is_noted(c, user, source)):
+            await self._store.write(lambda c: unreadable.forget(c, user, source))
 
     @contextmanager
     def _at_work_on(self, id: str) -> Iterator[None]:

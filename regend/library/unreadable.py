@@ -29,6 +29,14 @@ def note(
     )
 
 
+def is_noted(connection: sqlite3.Connection, user: str, source: str) -> bool:
+    """Tell whether a source is on the record; to look costs less than to write."""
+    found = connection.execute(
+        "SELECT 1 FROM unreadable WHERE user = ? AND source = ?", (user, source)
+    )
+    return found.fetchone() is not None
+
+
 def forget(connection: sqlite3.Connection, user: str, source: str) -> None:
     """Strike a source off the record, once it was read or is not wanted any more."""
     connection.execute("DELETE FROM unreadable WHERE user = ? AND source = ?", (user, source))
