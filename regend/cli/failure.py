@@ -19,8 +19,8 @@ NOT_ALLOWED = 5
 INTERRUPTED = 130
 READER_GONE = 141
 
-_LEAD = "regend: "
-_INDENT = " " * len(_LEAD)
+LEAD = "regend: "  # before what is said of a failure
+_INDENT = " " * len(LEAD)
 
 
 def exit_code(error: RegendError) -> int:
@@ -39,9 +39,9 @@ def report(error: RegendError) -> None:
     from regend.cli.terminal import MEASURE, paint, room, say
     from regend.cli.text import line, wrap
 
-    columns = room(sys.stderr, MEASURE) - len(_LEAD)
+    columns = room(sys.stderr, MEASURE) - len(LEAD)
     first, *more = wrap(line(error.message), columns) or [""]
-    say(f"{paint(_LEAD.rstrip(), 'red', sys.stderr)} {first}")
+    say(f"{paint(LEAD.rstrip(), 'red', sys.stderr)} {first}")
     for row in more:
         say(_INDENT + row)
     hint = error.hint

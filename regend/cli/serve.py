@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from regend import processes
+from regend.cli import failure
 from regend.cli.command import Command
 from regend.cli.daemon import Daemon
 from regend.cli.terminal import out, say
@@ -96,6 +97,7 @@ def _start_behind(host: str | None, port: int | None, log_level: str | None) -> 
         )
     daemon.home.make()
     log = daemon.home.data_dir / "daemon.log"
+    told_before = _kept_short(log)
     process = _spawn(_arguments(host, port, log_level), log)
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
@@ -105,7 +107,7 @@ def _start_behind(host: str | None, port: int | None, log_level: str | None) -> 
             say(f"The daemon is ready (process {process.pid}). Its log: {log}")
             return 0
         if process.poll() is not None:
-            raise Failed("daemon_failed", _last_words(log), hint=f"Its log: {log}")
+            raise _failure(log, told_before)
         time.sleep(_POLL_S)
     raise Failed(
         "daemon_slow",
@@ -120,10 +122,17 @@ def _arguments(host: str | None, port: int | None, log_level: str | None) -> lis
     return [sys.executable, "-P", "-m", "regend", "serve", *options]
 
 
+def _kept_short(log: Path) -> int:
+    """Begin a log anew that grew long; return how many bytes are in it."""
+    length = log.stat().st_size if log.exists() else 0
+    if length <= _LOG_BYTES:
+        return length
+    log.replace(log.with_suffix(".log.1"))
+    return 0
+
+
 def _spawn(arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
     """Start a process that outlives this one, its output in the log."""
-    if log.exists() and log.stat().st_size > _LOG_BYTES:
-        log.replace(log.with_suffix(".log.1"))
     with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as sink:
         return subprocess.Popen(
             arguments,
@@ -147,7 +156,19 @@ def _answering(daemon: Daemon) -> str | None:
         raise
 
 
-def _last_words(log: Path) -> str:
-    lines = [one for one in log.read_text(encoding="utf-8", errors="replace").splitlines() if one]
-    said = " ".join(lines[-2:]) if lines else "It said nothing."
-    return f"The daemon ended while it started. It said: {said}"
+def _failure(log: Path, since: int) -> Failed:
+    """Return why a daemon ended while it started: what it said of it, else the end of its log.
+
+    Args:
+        since: bytes of the log that were there before.
+    """
+    with log.open("rb") as file:
+        file.seek(since)
+        lines = [one for one in file.read().decode(errors="replace").splitlines() if one.strip()]
+    told = [place for place, one in enumerate(lines) if one.startswith(failure.LEAD)]
+    if told:
+        message, *hints = lines[told[-1] :]
+        message = message.removeprefix(failure.LEAD)
+    else:
+        message, hints = "The daemon ended while it started.", lines[-1:]
+    return Failed("daemon_failed", message, hint="\n".join([*hints, f"Its log: {log}"]))

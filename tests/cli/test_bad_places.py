@@ -40,6 +40,8 @@ def test_a_port_in_use_is_named_with_the_remedy_and_the_home_stays_free(
         done = own_desk.run("serve", "--port", port, *how)
     assert done.returncode == 1
     assert port in done.stderr and "--port 0" in done.stderr
+    message, hint, *_ = done.stderr.splitlines()
+    assert message.startswith("regend: ") and hint.startswith("        "), "a line for each"
     told(done.stderr)
     assert not (own_desk.home / "daemon.json").exists()
     own_desk.start()
