@@ -130,5 +130,6 @@ class Conversation:
         self._beside.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            log.error("the daemon failed at job %s", self.claim.id, exc_info=error)
+            of_job = {"job_id": self.claim.id}
+            log.error("the daemon failed at what the job asked for", exc_info=error, extra=of_job)
             self._broke(f"the daemon failed at what it asked for: {error!r}")

@@ -195,11 +195,11 @@ class Supervisor:
             asyncio.get_running_loop().call_later(_WARM_AFTER_S, self._prepare)
             outcome = Outcome("released") if worker is None else await attempt.run(worker)
         except Fenced:
-            log.warning("job %s went on elsewhere; its attempt was ended", claim.id)
+            log.warning("the job went on elsewhere; its attempt was ended", extra=_of(claim))
             return
         except Exception as error:
             # The outermost loop of a job: whatever broke, the job must not stay without an owner.
-            log.exception("the attempt at job %s broke", claim.id)
+            log.exception("the attempt broke", extra=_of(claim))
             outcome = Outcome("died", error=_broken(error))
         finally:
             self._ended(attempt)
@@ -242,13 +242,13 @@ class Supervisor:
             except Fenced:
                 raise
             except (RegendError, sqlite3.Error) as error:
-                log.error("job %s: what it did cannot be stored: %s", claim.id, error)
+                log.error("what the job did cannot be stored: %s", error, extra=_of(claim))
                 attempt.outbox.abandon()
                 decided = await self._record(attempt, Outcome("failed", error=_broken(error)))
         except Fenced:
-            log.warning("job %s went on elsewhere; its outcome was not taken", claim.id)
+            log.warning("the job went on elsewhere; its outcome was not taken", extra=_of(claim))
             return
-        log.info("job %s attempt %d: %s", claim.id, claim.attempt, decided.state)
+        log.info("attempt %d: %s", claim.attempt, decided.state, extra=_of(claim))
         if decided.backoff and decided.state == "created":
             tries = decided.failures + decided.deaths
             self._spawn(self._release_later(claim.job, delay_s(tries, random.random())), "backoff")
@@ -287,13 +287,18 @@ class Supervisor:
             await asyncio.sleep(_WATCH_INTERVAL_S)
             for attempt in list(self._attempts.values()):
                 if attempt.is_hung(self._config.heartbeat_timeout_s):
-                    log.warning("job %s: its worker is silent; it is ended", attempt.claim.id)
+                    log.warning("the worker is silent; it is ended", extra=_of(attempt.claim))
                     attempt.give_up("it was silent for too long")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _of(claim: Claim) -> dict[str, str]:
+    """Return what a line of the log is about, as `logs` shows it."""
+    return {"job_id": claim.id}
 
 
 def _broken(error: Exception) -> dict[str, Any]:
