@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from regend.cli.daemon import Daemon
+from regend.cli.daemon import Daemon, quote
+from regend.cli.gone import gone_from
 from regend.cli.progress import LiveLine
 from regend.cli.terminal import out, paint, say
-from regend.cli.text import count
+from regend.cli.text import count, line
 from regend.cli.unreadable import say_refused
 from regend.errors import (
     NOT_RUNNING_CODE,
     BadInput,
     NotAllowed,
     NotAuthenticated,
+    NotFound,
     RegendError,
 )
 from regend.library.folder import Unreadable, find_files, printable
 
 KINDS = "Markdown, plain text, HTML and PDF can be read."
 _REFUSED_LINES = 10
+_GONE_LINES = 10
 _HIDDEN = "hidden"  # passed over on purpose; not a failure
 
 
@@ -30,33 +34,41 @@ class Import:
     Attributes:
         added: documents as the daemon returned them.
         unreadable: what was not taken in, and why.
+        gone: documents of the library that came from these folders, and whose files are gone.
     """
 
     def __init__(self, daemon: Daemon, *, quiet: bool) -> None:
         self.added: list[dict[str, Any]] = []
         self.unreadable: list[Unreadable] = []
+        self.gone: list[dict[str, Any]] = []
         self._daemon = daemon
         self._line = LiveLine()
         self._quiet = quiet
         self._hidden = 0
+        self._pruned = False
         self._done_bytes = 0
         self._all_bytes = 0
 
-    def add(self, places: tuple[str, ...]) -> None:
+    def add(self, places: tuple[str, ...], *, prune: bool = False) -> None:
         """Add everything that the places name, files in folders too.
+
+        Args:
+            prune: remove the documents whose files are gone.
 
         Raises:
             RegendError: the daemon is not there, or may not be asked; what was added stays.
         """
         self._daemon.health()
         urls = [place for place in places if place.startswith(("http://", "https://"))]
-        files = self._files([Path(place) for place in places if place not in urls])
+        paths = [Path(place) for place in places if place not in urls]
+        files = self._files(paths)
         self._all_bytes = sum(length for _file, length in files)
         for file, _length in files:
             self._attempt(printable(file), lambda file=file: self._send(file))
         for url in urls:
             self._line.show(f"◐ {url}", "dim")
             self._attempt(url, lambda url=url: self._daemon.post("/library", {"url": url}))
+        self._look_for_gone([path for path in paths if path.is_dir()], prune=prune)
         self.close()
 
     def close(self) -> None:
@@ -64,12 +76,13 @@ class Import:
         self._line.clear()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what was added and what was not, for `--json`."""
+        """Return what was added and what was not, and what is gone, for `--json`."""
         refused = [
             {"source": one.source, "reason": one.reason, "code": one.code}
             for one in self.unreadable
         ]
-        return {"added": self.added, "unreadable": refused}
+        gone = [{**document, "removed": self._pruned} for document in self.gone]
+        return {"added": self.added, "unreadable": refused, "gone": gone}
 
     def summarise(self) -> None:
         """Say what went in and what did not."""
@@ -87,6 +100,31 @@ class Import:
             say_refused(self.to_dict()["unreadable"], _REFUSED_LINES)
         elif not self.added:
             say("Nothing was added: there is no file. " + KINDS)
+        self._summarise_gone()
+
+    def _look_for_gone(self, folders: list[Path], *, prune: bool) -> None:
+        """Find the documents whose files the folders have no more, and remove them if told to."""
+        if folders:
+            self.gone = gone_from(folders, self._daemon.every("/library", "documents"))
+        self._pruned = prune
+        for document in self.gone if prune else ():
+            with suppress(NotFound):  # removed meanwhile by another
+                self._daemon.delete(f"/library/{quote(document['id'])}")
+
+    def _summarise_gone(self) -> None:
+        """Say which documents have lost their files, and what removes them."""
+        documents = count(len(self.gone), "document")
+        if not self.gone:
+            return
+        if self._pruned:
+            out(f"Removed {documents} whose files are gone.")
+            return
+        say(f"{documents} came from files that are gone, and can still be quoted:")
+        for document in self.gone[:_GONE_LINES]:
+            say(f"  {line(document['source'])}")
+        if len(self.gone) > _GONE_LINES:
+            say(f"  … and {len(self.gone) - _GONE_LINES} more: --json lists all")
+        say("Remove them by adding the folder with --prune.")
 
     def _files(self, paths: list[Path]) -> list[tuple[Path, int]]:
         """Return the files with their sizes; what cannot be one is kept as unreadable."""

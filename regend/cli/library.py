@@ -48,18 +48,20 @@ def library() -> None:
     ],
 )
 @click.argument("places", metavar="PATH|URL...", nargs=-1, required=True)
+@click.option("--prune", is_flag=True, help="Remove documents whose files a folder has no more.")
 @as_json
-def add(places: tuple[str, ...], json_output: bool) -> int:
+def add(places: tuple[str, ...], prune: bool, json_output: bool) -> int:
     """Add files, whole folders, or pages from the web.
 
     Markdown, plain text, HTML and PDF can be read. What cannot be read is listed with the reason,
-    and the rest is added; the exit code is then 1.
+    and the rest is added; the exit code is then 1. A folder that is added again brings in what is
+    new or has changed, and names the documents whose files are gone.
     """
     from regend.cli.importing import Import
 
     run = Import(Daemon(), quiet=json_output)
     try:
-        run.add(places)
+        run.add(places, prune=prune)
     finally:
         run.close()
     if json_output:

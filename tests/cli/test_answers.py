@@ -139,6 +139,38 @@ def test_a_folder_is_added_except_for_what_cannot_be_read(desk: Desk, tmp_path: 
     assert str(tmp_path / 'also "good" पाठ.txt') in sources
 
 
+def test_a_document_whose_file_is_gone_is_named_and_removed_where_that_is_asked_for(
+    desk: Desk, tmp_path: Path
+) -> None:
+    folder, beside = tmp_path / "notes", tmp_path / "notes2"
+    for place in (folder / "deep", beside):
+        place.mkdir(parents=True)
+    for file in (folder / "a.md", folder / "deep" / "b.md", folder / "c.md", beside / "d.md"):
+        file.write_text(f"Words of {file.name} in {file.parent.name}.", encoding="utf-8")
+    assert desk.run("library", "add", str(folder), str(beside)).returncode == 0
+    (folder / "deep" / "b.md").unlink()
+    (folder / "c.md").rename(folder / "moved.md")
+    (beside / "d.md").unlink()
+    done = desk.run("library", "add", "notes", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "1 document came from files that are gone" in done.stderr
+    assert str(folder / "deep" / "b.md") in done.stderr
+    assert "--prune" in done.stderr
+    assert "d.md" not in done.stderr and "c.md" not in done.stderr
+    (gone,) = desk.json("library", "add", str(folder))["gone"]
+    assert (gone["source"], gone["removed"]) == (str(folder / "deep" / "b.md"), False)
+
+    def sources() -> set[str]:
+        return {one["source"] for one in desk.json("library", "list")["documents"]}
+
+    assert str(folder / "deep" / "b.md") in sources()
+    pruned = desk.run("library", "add", "--prune", str(folder))
+    assert "Removed 1 document whose files are gone." in pruned.stdout
+    assert str(folder / "deep" / "b.md") not in sources()
+    kept = {str(folder / "a.md"), str(folder / "moved.md"), str(beside / "d.md")}
+    assert kept <= sources()
+
+
 def test_a_folder_without_a_file_is_answered_with_what_can_be_read(
     desk: Desk, tmp_path: Path
 ) -> None:
