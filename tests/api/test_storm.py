@@ -26,7 +26,7 @@ from tests.api.log import Log
 from tests.client.tools import CHROMIUM_FLAGS, chromium
 
 CLIENTS = 1000
-CLIENT_JS = Path(regend.web.__file__).parent / "client.js"
+SCRIPTS = Path(regend.web.__file__).parent
 
 
 def resident_mb() -> float:
@@ -84,10 +84,7 @@ async def page(start: Start, tmp_path: Path) -> AsyncIterator[tuple[Running, Pag
     async def index(request: web.Request) -> web.Response:
         return web.Response(text="<!doctype html><title>test</title>", content_type="text/html")
 
-    async def script(request: web.Request) -> web.FileResponse:
-        return web.FileResponse(CLIENT_JS)
-
-    app.add_routes([web.get("/", index), web.get("/client.js", script)])
+    app.add_routes([web.get("/", index), web.static("/", SCRIPTS)])
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
