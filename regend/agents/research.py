@@ -111,7 +111,9 @@ class _Research:
         written, note = self.write(quotes)
         # Without arguments, so that a model that is back after a restart does not change the step.
         checked = context.step("verify", lambda: self.verify(quotes, written))
-        self.unreadable = found["unreadable"] + self.unreadable
+        listed = {one["source"] for one in found["unreadable"]}
+        fresh = [one for one in self.unreadable if one["source"] not in listed]
+        self.unreadable = found["unreadable"] + fresh
         return self.result(quotes, checked, note, read["near"], found["searched"])
 
     def plan(self) -> list[str]:

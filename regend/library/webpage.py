@@ -26,7 +26,7 @@ from regend.library.passages import literal
 from regend.library.stopwords import word_set
 
 _UNREAD: Final = word_set(
-    "annotation annotation-xml audio button canvas datalist embed head iframe input map nav"
+    "annotation annotation-xml audio button canvas datalist embed iframe input map nav"
     " noscript object option rp script select style svg template textarea title video"
 )
 _HEADINGS: Final = {f"h{level}": level for level in range(1, 7)}

@@ -139,6 +139,13 @@ def test_the_title_is_the_pages_or_its_first_visible_heading() -> None:
     assert read("<h1 hidden>Unseen</h1><h1>The <i>seen</i> one</h1>x")[0] == "The seen one"
 
 
+@pytest.mark.parametrize("tag", ["article", "main", "section", "div", "my-page"])
+def test_a_page_that_leaves_out_its_head_and_body_is_read(tag: str) -> None:
+    head = "<!doctype html><meta charset=utf-8><title>Lease</title><style>p {}</style>"
+    page = f"{head}<{tag}><h1>The lease</h1><p>{PARAGRAPH}</p></{tag}>"
+    assert read(page) == ("Lease", f"# The lease\n\n{PARAGRAPH}")
+
+
 def test_a_page_without_anything_has_no_text() -> None:
     for page in ("", " ", "<!-- a -->", "<html></html>", "<table></table>", "<tr>", "\0"):
         assert read(page)[1].strip("\ufffd") == ""
