@@ -43,6 +43,7 @@ _HIDING_STYLE = re.compile(
 )
 _ROW_CHARACTERS = 500  # a longer row is a layout: each of its cells stands alone
 _NO_LETTERS = re.compile(r"[\W_]+")
+_JUDGED_ELEMENTS = 20_000  # trafilatura's time grows with their square: a second for as many
 _TELLING_CHARACTERS = 20  # letters of a block that are no chance find in another text
 _SHORT_SHARE = 0.2  # of a page's text; less than that, and what was taken for padding is kept
 
@@ -202,16 +203,15 @@ class _Reader:
             line_break.tail = "\n" + (line_break.tail or "")
         code = "".join(element.itertext()).strip("\n")
         if code.strip():
-            fence = "```"
-            while fence in code:
-                fence += "`"
+            longest = max(map(len, re.findall("`+", code)), default=0)
+            fence = "`" * max(3, longest + 1)
             self._add("text", "", f"{fence}\n{code}\n{fence}")
 
 
 def _rows(table: Any) -> list[_Block]:
     """Return a table as blocks, none for one that only lays a page out."""
     layout = table.get("role") in ("presentation", "none")
-    if layout or any(next(table.iter(tag), table) is not table for tag in ("table", *_HEADINGS)):
+    if layout or any(table.find(f".//{tag}") is not None for tag in ("table", *_HEADINGS)):
         return []
     rows = [
         [(cell.tag, _line(cell)) for cell in row if cell.tag in ("td", "th")]
@@ -253,6 +253,8 @@ def _line(element: Any) -> str:
 
 def _main_part(blocks: list[_Block], root: Any) -> list[_Block]:
     """Return the blocks of the main part, all where it cannot be told."""
+    if sum(1 for _ in root.iter(etree.Element)) > _JUDGED_ELEMENTS:
+        return blocks
     try:
         chosen = trafilatura.extract(
             root, include_comments=False, include_tables=True, favor_recall=True

@@ -50,6 +50,10 @@ def test_a_table_that_only_lays_the_page_out_is_read_cell_by_cell() -> None:
     assert sentences_of(f"<table><tr>{cells}</tr></table>") == [
         *("Rent", PARAGRAPH, "Other words stand beside it.")
     ]
+    inner = "<table><tr><td>Inner</td><td>cells</td></tr></table>"
+    assert sentences_of(f"<table><tr><td>{inner}</td><td>Beside it</td></tr></table>") == [
+        *("Inner | cells", "Beside it")
+    ]
     long = "Many words stand here in one cell. " * 20
     assert sentences_of(f"<table><tr><td>{long}</td><td>Beside it</td></tr></table>") == [
         *["Many words stand here in one cell."] * 20,
