@@ -55,7 +55,7 @@ class Flow:
         return shown
 
     def _begin(self) -> None:
-        self._held = ""
+        self._held: str = ""
         self._gap = "\n"  # what came before the next word
         self._used = 0  # columns of the line; 0 only before the first word of the text
         self._hang = ""  # before the rest of a line that goes on below
