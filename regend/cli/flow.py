@@ -35,6 +35,7 @@ class Flow:
     def __init__(self, columns: int, indent: str = "") -> None:
         self._columns = columns
         self._indent = indent
+        self._held = ""  # the beginning of a word whose end has not come
         self._begin()
 
     def feed(self, piece: str) -> str:
@@ -55,7 +56,7 @@ class Flow:
         return shown
 
     def _begin(self) -> None:
-        self._held: str = ""
+        self._held = ""
         self._gap = "\n"  # what came before the next word
         self._used = 0  # columns of the line; 0 only before the first word of the text
         self._hang = ""  # before the rest of a line that goes on below
