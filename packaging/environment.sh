@@ -26,10 +26,52 @@ need_space() {
     fi
 }
 
+# count_packages LOCK: prints how many packages a lock file names.
+count_packages() {
+    awk '/^[^ #].*==/ { count++ } END { print count + 0 }' "$1"
+}
+
+# pip ARGUMENTS: runs pip install with its output in the log. Its status is told in a file, because
+# plain sh cannot ask a pipe for it.
+pip() {
+    {
+        PYTHONUNBUFFERED=1 .venv/bin/python -m pip install --disable-pip-version-check \
+            --no-input --progress-bar off "$@" 2>&1 && status=0 || status=$?
+        printf '%s\n' "$status" >.venv/install.status
+    } | follow
+    [ "$(cat .venv/install.status)" = 0 ]
+}
+
+# follow: keeps what pip says in the log; on a terminal it shows in one line how far pip is.
+follow() {
+    fetched=0
+    while IFS= read -r line; do
+        printf '%s\n' "$line" >>"$log"
+        [ -t 1 ] || continue
+        case $line in
+            "Collecting "* | "Ignoring "*) name=${line#* } name=${name%%[=<>: ]*} ;;
+            "Processing "*) name=${line##*/} name=${name%%-*} ;;
+            "Requirement already satisfied: "*) name=${line#*: } name=${name%%[=<> ]*} ;;
+            "Installing collected "*) printf '\r\033[2K        unpacking them'; continue ;;
+            *) continue ;;
+        esac
+        fetched=$((fetched + 1))
+        printf '\r\033[2K        %s of %s: %s' "$fetched" "$packages" "$name"
+    done
+    [ ! -t 1 ] || printf '\r\033[2K'
+}
+
+# last_words: shows the end of what pip said.
+last_words() {
+    awk '{ said[NR] = $0 }
+        END { for (i = NR > 8 ? NR - 7 : 1; i <= NR; i++) print "  | " said[i] }' "$log" >&2
+}
+
 # prepare LOCK: makes or refreshes .venv from this lock file.
 prepare() {
     lock=$1
     stamp=.venv/regend.lock
+    log=.venv/install.log
     if [ -x .venv/bin/python ] && cmp -s "$lock" "$stamp" && .venv/bin/python -c 'import regend' 2>/dev/null; then
         return
     fi
@@ -37,18 +79,28 @@ prepare() {
     "$python" -c 'import venv, ensurepip' 2>/dev/null || fail "$python has no venv module." \
         "Debian, Ubuntu: sudo apt install python3-venv"
     need_space 1200000
+    packages=$(count_packages "$lock")
+    printf 'Installing regend into %s/.venv\n(once; on a slow line it takes some minutes)\n' "$(pwd)"
     if ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        printf '1 of 3  a virtual environment of %s\n' "$python"
         rm -rf .venv
         "$python" -m venv .venv || fail "the virtual environment could not be made in $(pwd)/.venv."
+    else
+        printf '1 of 3  the virtual environment is there already\n'
     fi
-    printf 'Installing regend into %s/.venv (once; a few minutes on a slow line) …\n' "$(pwd)"
     rm -f "$stamp"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-        --only-binary :all: --require-hashes -r "$lock" ||
+    : >"$log"
+    printf '2 of 3  %s packages, each checked by its SHA-256\n' "$packages"
+    pip --only-binary :all: --require-hashes -r "$lock" || {
+        last_words
         fail "the packages could not be installed." \
             "check the network (or your pip mirror) and run this again; what was downloaded is kept."
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-        --no-deps --no-build-isolation --editable . ||
-        fail "regend itself could not be installed."
+    }
+    printf '3 of 3  regend itself\n'
+    pip --no-deps --no-build-isolation --editable . || {
+        last_words
+        fail "regend itself could not be installed." "read $(pwd)/$log"
+    }
     cp "$lock" "$stamp"
+    printf 'Installed.\n'
 }

@@ -22,7 +22,9 @@ case "$*" in
         cp "$0" .venv/bin/python
         printf '#!/bin/sh\\necho ran "$@"\\n' > .venv/bin/regend
         chmod +x .venv/bin/regend ;;
-    *"pip install"*) [ ! -e "$NOTES/no-network" ] ;;
+    *"pip install"*) echo 'WARNING: a mirror of yours is odd.'
+        echo 'Collecting aiohttp==3.14.5 (from -r requirements.lock (line 4))'
+        [ ! -e "$NOTES/no-network" ] || { echo 'ERROR: no route to the host' >&2; exit 1; } ;;
 esac
 """
 DF = """#!/bin/sh
@@ -129,6 +131,24 @@ def test_the_demonstration_is_installed_from_the_lock_by_hash_and_run_from_anywh
     assert "--require-hashes -r requirements.lock" in packages
     assert "--only-binary :all:" in packages, "nothing is compiled"
     assert "--no-deps" in own and "--editable ." in own
+
+
+def test_each_stage_is_told_in_a_line_and_what_pip_says_is_kept_in_a_file(
+    machine: Machine,
+) -> None:
+    done = machine.run("demo.sh")
+    stages = [line for line in done.stdout.splitlines() if " of 3 " in line]
+    assert [line[:6] for line in stages] == ["1 of 3", "2 of 3", "3 of 3"]
+    assert "WARNING" not in done.stdout + done.stderr and "\033" not in done.stdout
+    log = machine.checkout / ".venv" / "install.log"
+    assert "WARNING: a mirror of yours is odd." in log.read_text(encoding="utf-8")
+
+
+def test_an_installation_that_fails_shows_the_last_that_pip_said(machine: Machine) -> None:
+    machine.lacks("no-network")
+    refused = machine.run("demo.sh")
+    assert "| ERROR: no route to the host" in refused.stderr
+    assert not (machine.checkout / ".venv" / "regend.lock").exists()
 
 
 def test_a_second_run_installs_nothing_until_the_lock_changes(machine: Machine) -> None:
