@@ -78,12 +78,14 @@ class Flow:
     def _first(self, word: str, gap: str) -> str:
         """Begin a line of the text."""
         breaks, lead = gap.count("\n"), gap.rpartition("\n")[2]
+        if not self._used:
+            breaks, lead = 0, ""
         if word.startswith(_FENCE):
             self._fenced = not self._fenced
         self._hang = lead + " " * (width(word) + 1 if _LIST_MARK.fullmatch(word) else 0)
         if 2 * width(self._indent + self._hang) > self._columns:
             self._hang = ""
-        return ("\n" * breaks if self._used else "") + self._line(lead, word)
+        return "\n" * breaks + self._line(lead, word)
 
     def _line(self, lead: str, word: str) -> str:
         line = self._indent + lead + word

@@ -42,7 +42,6 @@ class History:
         if self._flow is None or not is_chunk:
             self.close()
             _write(_head(event))
-            text = text.lstrip(" ")
         flow = self._flow = self._flow or self._new_flow()
         self._set(flow.feed(text))
         if not is_chunk:

@@ -13,7 +13,7 @@ from regend.cli.terminal import MEASURE, paint
 from regend.cli.text import plain, width, wrap
 
 _ESCAPE = re.compile(r"\\([\\`*_\[\]<>~|&#+=\-.)!])")
-_CODE = re.compile(r"(`+)(.+?)\1")
+_CODE = re.compile(r"(?<!\\)(`+)(.+?)\1")
 _STRONG = re.compile(r"(?<!\\)\*\*(.+?)(?<!\\)\*\*")
 _ITALIC = re.compile(r"(?<![\\*])\*(?!\*)(.+?)(?<![\\*])\*(?!\*)")
 _ITEM = re.compile(r"^(\s*)([-*+]|\d{1,3}[.)])\s+(.*)$")

@@ -23,6 +23,7 @@ from regend.errors import RegendError
 _NAME_COLUMNS = 12
 _TIME_COLUMNS = 9
 _DRAFT_INDENT = "    "
+DRAFT_NOTE = "the model drafts; only what its quotes support is kept:"
 
 
 class Detached(Exception):
@@ -134,7 +135,7 @@ class Watcher:
         if offset < reached:
             self.tell(f"  written again from token {offset} on", "dim")
         if self._text_to == "stderr" and not self._in_text and offset == 0:
-            self.tell("  the model drafts; only what its quotes support is kept:", "dim")
+            self.tell(f"  {DRAFT_NOTE}", "dim")
         if not self._in_text:
             self._flow = self._new_flow()
             self._in_text = True

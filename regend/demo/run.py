@@ -18,7 +18,7 @@ from regend.errors import Failed
 from regend.jobs.journal import join_chunks
 from regend.limits import MAX_PAGE_LENGTH
 
-DISTURB_AFTER_TOKENS = 40
+DISTURB_AFTER_TOKENS = 20
 
 Disturbance = Callable[[str], Awaitable[None]]
 
@@ -34,7 +34,8 @@ class Run:
         steps: finished steps at the end.
         kept: steps that were finished before the disturbance.
         shown_tokens: tokens on the screen when it was disturbed.
-        resumed_in_s: from the disturbance to the next new token; None where there was none.
+        resumed_in_s: from the disturbance to the next new token, those not counted that were on
+            their way; None where there was none.
         resume: how the generation went on, as its event told.
         result: of the job.
     """
@@ -95,7 +96,7 @@ async def follow(
     job = await client.jobs.create("research", question)
     run = Run(str(job["id"]))
     disturbed_s: float | None = None
-    reached = 0
+    reached = reached_before = 0
     async with client.stream(jobs=[run.job_id], after_seq=0) as stream:
         async for item in stream:
             if not isinstance(item, StreamEvent):
@@ -105,8 +106,9 @@ async def follow(
             if item.type == events.MODEL_CHUNK:
                 reached = item.data["offset"] + item.data["tokens"]
             if item.type == events.JOB_RESUMED:
-                run.resume = str(item.data["resume"])
-            if disturbed_s is not None and run.resumed_in_s is None and reached > run.shown_tokens:
+                run.resume, reached_before = str(item.data["resume"]), reached
+            is_new = bool(run.resume) and reached > reached_before
+            if disturbed_s is not None and run.resumed_in_s is None and is_new:
                 run.resumed_in_s = time.monotonic() - disturbed_s
             if disturb is not None and disturbed_s is None and reached >= DISTURB_AFTER_TOKENS:
                 run.kept = await client.jobs.steps(run.job_id)

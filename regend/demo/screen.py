@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from regend import events
+from regend.cli.flow import Flow
 from regend.cli.markdown import render
+from regend.cli.terminal import MEASURE
+from regend.cli.text import duration, plain, wrap
+from regend.cli.watching import DRAFT_NOTE
 from regend.client import StreamEvent
 
-_WIDTH = 88
+_TEXT_INDENT = "    "
 
 
 class Screen:
@@ -24,25 +27,31 @@ class Screen:
 
     def __init__(self, target: TextIO) -> None:
         self._console = Console(file=target, highlight=False, soft_wrap=False)
-        self._in_text = False
+        self._blows: list[str] = []
+        self._flow: Flow | None = None  # sets the text that streams now
 
     def heading(self, text: str) -> None:
         """Begin a part of the story."""
         self._end_text()
         self._console.print(f"\n[bold]{escape(text)}[/bold]")
 
+    def paragraph(self, text: str) -> None:
+        """Say something in full sentences."""
+        self._end_text()
+        for row in wrap(text, self._wide()):
+            self._console.print(escape(row))
+
     def line(self, text: str, mark: str = "·") -> None:
         """Tell one thing that happened."""
         self._end_text()
-        wrapped = textwrap.wrap(text, self._wide() - 4) or [""]
-        self._console.print(f"  [dim]{mark}[/dim] {escape(wrapped[0])}")
-        for more in wrapped[1:]:
-            self._console.print(f"    {escape(more)}")
+        first, *more = wrap(text, self._wide() - 4) or [""]
+        self._console.print(f"  [dim]{mark}[/dim] {escape(first)}")
+        for row in more:
+            self._console.print(f"    {escape(row)}")
 
     def blow(self, text: str) -> None:
-        """Tell of a kill."""
-        self._end_text()
-        self._console.print(f"  [bold red]✕ {escape(text)}[/bold red]")
+        """Tell of a kill, once all that was written before it is shown."""
+        self._blows.append(text)
 
     def fault(self, message: str, hint: str = "") -> None:
         """Tell what went wrong, and the remedy."""
@@ -52,28 +61,34 @@ class Screen:
             self._console.print(f"  {escape(hint)}")
 
     def bar(self) -> Progress:
-        """Return a progress bar for bytes, to be used as a context manager."""
+        """Return a progress bar for bytes, to be used as a context manager; gone at its end."""
         self._end_text()
         return Progress(
             TextColumn("  [dim]·[/dim] {task.description}"),
             BarColumn(bar_width=28),
             DownloadColumn(),
-            TransferSpeedColumn(),
             console=self._console,
+            transient=True,
         )
 
     def event(self, item: StreamEvent) -> None:
         """Show an event of the job that is followed."""
+        if item.type != events.MODEL_CHUNK:
+            self._strike()
         match item.type:
             case events.JOB_STEP:
-                milliseconds = item.data["duration_ms"]
-                self.line(f"{item.data['name']}  {milliseconds / 1000:.1f} s", "●")
+                took = duration(item.data["duration_ms"] / 1000)
+                name = escape(f"{item.data['name']:<10}{took:>8}")
+                self._end_text()
+                self._console.print(f"  [green]●[/green] {name}")
             case events.MODEL_CHUNK:
+                if item.data["offset"] == 0:
+                    self.line(DRAFT_NOTE)
                 self._text(str(item.data["text"]))
             case events.JOB_RESUMED:
-                self.line(
-                    f"going on from token {item.data['position']} ({item.data['resume']})", "↻"
-                )
+                exact = item.data["resume"] == "exact"
+                how = "exactly where it was saved" if exact else "read again first"
+                self.line(f"it goes on from token {item.data['position']}, {how}", "↻")
 
     def answer(self, result: dict[str, Any]) -> None:
         """Show the answer, with its sources."""
@@ -93,18 +108,32 @@ class Screen:
         self._console.print()
         self._console.print(table)
 
+    def commands(self, lines: Sequence[str]) -> None:
+        """Show commands to be copied: each whole, in a line of its own."""
+        self._end_text()
+        for line in lines:
+            self._console.print(f"  {line}", markup=False, soft_wrap=True)
+
+    def _strike(self) -> None:
+        """Tell of the kills since the last event that is no text."""
+        for text in self._blows:
+            self._end_text()
+            self._console.print(f"  [bold red]✕ {escape(text)}[/bold red]")
+        self._blows.clear()
+
     def _text(self, text: str) -> None:
-        """Stream text as it comes, dimmed, wrapped by the terminal."""
-        if not self._in_text:
-            self._console.print("    ", end="")
-            self._in_text = True
-        shown = text.replace("\n", "\n    ")
-        self._console.print(Text(shown, style="dim italic"), end="")
+        """Stream text as it comes, dimmed, in whole words."""
+        if self._flow is None:
+            self._flow = Flow(self._wide(), _TEXT_INDENT)
+        self._write(self._flow.feed(plain(text)))
 
     def _end_text(self) -> None:
-        if self._in_text:
-            self._console.print()
-            self._in_text = False
+        if self._flow is not None:
+            self._write(self._flow.end())
+            self._flow = None
+
+    def _write(self, text: str) -> None:
+        self._console.print(Text(text, style="dim"), end="", soft_wrap=True)
 
     def _wide(self) -> int:
-        return min(_WIDTH, self._console.width)
+        return min(MEASURE, self._console.width)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import sysconfig
 import time
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from regend import events
+from regend.cli.text import size
 from regend.client import Client, StreamEvent
 from regend.demo.processes import DaemonProcess, find_workers, start_daemon
 from regend.demo.readmes import Readme, readmes
@@ -18,10 +23,15 @@ from regend.home import Home
 from regend.processes import kill
 
 MODEL = "smollm2-135m"
-QUESTION = "What is trafilatura good for?"
-SOURCE = "trafilatura"
-FACTS = ("gather text", "web")
+QUESTION = "What is justext good for?"
+SOURCE = "jusText"
+FACTS = ("boilerplate", "html")
 SEED = 7
+
+_PROMISE = (
+    "One question, asked three times. The second and the third time, what works on the answer is "
+    "killed in the middle of it. Nothing leaves this machine."
+)
 
 
 async def tell(home: Home, screen: Screen) -> bool:
@@ -33,6 +43,7 @@ async def tell(home: Home, screen: Screen) -> bool:
     began = time.monotonic()
     stage = _Stage(home, screen)
     try:
+        screen.paragraph(_PROMISE)
         await stage.prepare()
         undisturbed = await stage.ask("1. Undisturbed", None)
         screen.answer(undisturbed.result)
@@ -55,10 +66,11 @@ class _Stage:
     async def prepare(self) -> None:
         """Start the daemon, bring the model, import the documents."""
         screen = self._screen
-        screen.heading("A daemon, a model and documents; nothing leaves this machine")
+        screen.heading("A daemon, a model and documents")
         self._daemon = await start_daemon(self._home)
         screen.line(
-            f"daemon ready in {self._daemon.started_in_s:.1f} s, home {self._home.data_dir}"
+            f"the daemon is ready after {self._daemon.started_in_s:.1f} s; "
+            f"its home is {self._home.data_dir}"
         )
         await self._pull()
         await self._import()
@@ -67,7 +79,7 @@ class _Stage:
         """Ask the question once and return what came of it."""
         self._screen.heading(heading)
         if disturb is None:
-            self._screen.line(f"“{QUESTION}”", "?")
+            self._screen.line(QUESTION, "?")
         return await follow(
             self._client, {"question": QUESTION, "seed": SEED}, self._screen, disturb
         )
@@ -80,13 +92,15 @@ class _Stage:
             raise Failed("demo_no_worker", "The worker of the job was not found.")
         for pid in workers:
             kill(pid)
-        self._screen.blow(f"worker {workers[0]} killed with SIGKILL")
+        self._screen.blow(f"the worker, process {workers[0]}, is killed with SIGKILL")
 
     async def kill_daemon(self, job_id: str) -> None:
         """Kill the daemon, and start another on the same home."""
         assert self._daemon is not None
         self._daemon.kill()
-        self._screen.blow(f"daemon {self._daemon.pid} killed with SIGKILL; starting it again")
+        self._screen.blow(
+            f"the daemon, process {self._daemon.pid}, is killed with SIGKILL; another starts"
+        )
         await self._daemon.process.wait()
         self._daemon = await start_daemon(self._home)
 
@@ -97,19 +111,19 @@ class _Stage:
             await self._daemon.stop()
 
     async def _pull(self) -> None:
+        known = next(one for one in await self._client.models.list() if one["name"] == MODEL)
         job = await self._client.models.pull(MODEL)
-        size = next(m["size_bytes"] for m in await self._client.models.list() if m["name"] == MODEL)
         with self._screen.bar() as bar:
-            task = bar.add_task(f"model {MODEL}", total=size)
+            task = bar.add_task(f"the model {MODEL}", total=known["size_bytes"])
             async with self._client.stream(jobs=[job["id"]], after_seq=0) as stream:
                 async for item in stream:
                     if not isinstance(item, StreamEvent):
                         continue
                     if item.type == events.JOB_PROGRESS:
-                        bar.update(task, completed=size * item.data["progress"] / 100)
+                        done = known["size_bytes"] * item.data["progress"] / 100
+                        bar.update(task, completed=done)
                     if item.type in events.JOB_ENDINGS:
                         break
-            bar.update(task, completed=size)
         ended = await self._client.jobs.get(job["id"])
         if ended["state"] != "completed":
             error = ended["error"] or {}
@@ -118,7 +132,8 @@ class _Stage:
                 f"The model could not be brought here. {error.get('message', '')}",
                 hint=str(error.get("hint", "")),
             )
-        self._screen.line("verified by its SHA-256")
+        said = f"the model {MODEL}, {size(known['size_bytes'])}, is verified by its SHA-256"
+        self._screen.line(said)
 
     async def _import(self) -> None:
         began = time.monotonic()
@@ -127,10 +142,10 @@ class _Stage:
             raise Failed("demo_readme", f"The README of {SOURCE} is not installed here.")
         for readme in documents:
             await self._add(readme)
-        size_kb = sum(len(readme.text) for readme in documents) / 1024
+        size_kb = sum(len(readme.text.encode()) for readme in documents) / 1000
         self._screen.line(
-            f"{len(documents)} READMEs of the installed packages imported "
-            f"({size_kb:.0f} KB in {time.monotonic() - began:.1f} s)"
+            f"the documents: {len(documents)} READMEs of the packages that are installed here "
+            f"({size_kb:.0f} kB in {time.monotonic() - began:.1f} s)"
         )
 
     async def _add(self, readme: Readme) -> None:
@@ -152,7 +167,9 @@ def _verdict(screen: Screen, undisturbed: Run, worker: Run, daemon: Run, elapsed
     faults += [f"daemon killed: {fault}" for fault in daemon.faults(undisturbed)]
     answer = str(undisturbed.result["answer"]).lower()
     cited = {citation["title"].lower() for citation in undisturbed.result["citations"]}
-    if not all(fact in answer for fact in FACTS) or not any(SOURCE in title for title in cited):
+    if not all(fact in answer for fact in FACTS) or not any(
+        SOURCE.lower() in title for title in cited
+    ):
         faults.append("the answer does not hold the fact, or does not cite its document")
     runs = (undisturbed, worker, daemon)
     screen.heading("What was left of the work")
@@ -175,11 +192,25 @@ def _verdict(screen: Screen, undisturbed: Run, worker: Run, daemon: Run, elapsed
         screen.fault(f"Does not hold: {fault}.")
     if not faults:
         screen.heading(f"Everything held. ({elapsed_s:.0f} s)")
-        screen.line(
-            "Ask your own documents: regend serve --background; regend library add FOLDER; "
-            "regend research “…”"
-        )
+        screen.heading("Now with your own documents")
+        screen.commands(_first_steps())
     return not faults
+
+
+def _first_steps() -> list[str]:
+    """Return what to type next, from where the demonstration was started."""
+    steps = [
+        "regend serve --background",
+        f"regend models pull {MODEL}",
+        "regend library add ~/Documents",
+        'regend research "What do my documents say about …?"',
+    ]
+    scripts = Path(sysconfig.get_path("scripts"))
+    if str(scripts) in os.environ.get("PATH", "").split(os.pathsep):
+        return steps
+    if os.name == "nt":
+        return [str(scripts / "activate"), *steps]
+    return [f". {shlex.quote(str(scripts / 'activate'))}", *steps]
 
 
 def _kept(run: Run) -> str:

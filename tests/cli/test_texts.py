@@ -106,5 +106,11 @@ def test_any_markdown_is_rendered_without_fault_or_control(given_text: str, colu
     assert "\x1b" not in "".join(render(given_text, columns))
 
 
+def test_an_escaped_backtick_begins_no_code() -> None:
+    assert render(r"Extracted from the \`Requests\`\_ project, by `pip`.", 60) == [
+        "Extracted from the `Requests`_ project, by pip."
+    ]
+
+
 def test_emphasis_may_be_wrapped() -> None:
     assert render("**one two three four**", 10) == ["one two", "three four"]

@@ -34,8 +34,8 @@ def event(seq: int, text: str = "") -> dict[str, Any]:
 def run_of(recorded: list[dict[str, Any]], **more: Any) -> Run:
     steps = [{"ordinal": 1, "name": "plan"}, {"ordinal": 2, "name": "search"}]
     result = {
-        "answer": "It is used to gather text on the web.",
-        "citations": [{"title": "trafilatura"}],
+        "answer": "It removes boilerplate from HTML pages.",
+        "citations": [{"title": "jusText"}],
     }
     return Run(
         job_id="j",
@@ -86,7 +86,7 @@ def write_another_word(run: Run) -> None:
 
 
 def answer_otherwise(run: Run) -> None:
-    run.result = {**run.result, "answer": "It is used to gather text on the web, or not."}
+    run.result = {**run.result, "answer": "It removes boilerplate from HTML pages, or not."}
 
 
 def stop_writing(run: Run) -> None:
@@ -159,6 +159,18 @@ def test_the_demonstration_runs_to_its_end_offline_and_everything_holds(tmp_path
     assert "NO" not in done.stdout.split()
     assert "\x1b" not in done.stdout, "colours are for terminals"
     assert not (tmp_path / "demo" / "daemon.json").exists(), "nothing of it stays running"
+
+
+def test_what_it_ends_with_can_be_typed_as_it_stands(
+    undisturbed: Run, disturbed: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    shown = io.StringIO()
+    assert story._verdict(Screen(shown), undisturbed, disturbed, disturbed, 1.0)
+    commands = shown.getvalue().partition("Now with your own documents")[2].strip().splitlines()
+    activate, *regend = [command.strip() for command in commands]
+    assert activate.startswith(". ") and activate.endswith("activate")
+    assert [command.split()[1] for command in regend] == ["serve", "models", "library", "research"]
 
 
 def test_the_demonstration_takes_no_arguments(tmp_path: Path) -> None:
