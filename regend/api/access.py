@@ -194,7 +194,7 @@ class Access:
         """
         session = self._sessions.get(cookie)
         if session is None or session.ends_s < self._clock.monotonic_s():
-            raise _unknown("The browser's session has ended.", hint="Open it anew: regend ui")
+            raise _unknown("The browser's session has ended.", hint="Sign in again.")
         return session
 
     def check_csrf(self, session: Session, value: str | None) -> None:

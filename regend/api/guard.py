@@ -198,7 +198,7 @@ class Guard:
             raise NotAuthenticated(
                 "not_authenticated",
                 "The token behind this session has expired or was revoked.",
-                hint="Open the page anew: regend ui",
+                hint="Sign in again with a token that holds.",
             )
         if request.method in _CHANGING:
             self._access.check_csrf(session, request.headers.get("X-CSRF-Token"))

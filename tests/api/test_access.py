@@ -313,7 +313,7 @@ async def test_a_session_ends_with_its_token_and_an_old_cookie_is_in_nobodys_way
     second = await running.user("owner")
     await running.call("DELETE", f"{API}/tokens/{listed[0]['id']}", token=second)
     ended = await running.call("GET", JOBS, token=None, headers=headers)
-    assert ended.status == 401 and "regend ui" in ended.error["hint"]
+    assert ended.status == 401 and "Sign in again" in ended.error["hint"]
     running.token = second
     assert (await running.call("GET", "/health", token=None, headers=headers)).status == 200
     opened = await open_session(running, Cookie=headers["Cookie"])

@@ -119,7 +119,7 @@ export class StreamProtocol {
     if (!CONNECTED.has(this.state)) return [];
     if (code === 4401) {
       const message = "The daemon no longer accepts this session.";
-      return this.fail(new StreamError("not_authenticated", message, { hint: "Sign in again: regend ui.", status: 401 }));
+      return this.fail(new StreamError("not_authenticated", message, { hint: "Sign in again.", status: 401 }));
     }
     if (code === 4429) return this.wait(nowS, this.patience.floodWaitS(numberInReason(reason, "retry_after_s") ?? 0));
     if (code === 4008) {
