@@ -69,6 +69,7 @@ class Screen:
             DownloadColumn(),
             console=self._console,
             transient=True,
+            disable=not self._console.is_terminal,
         )
 
     def event(self, item: StreamEvent) -> None:
