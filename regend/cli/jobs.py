@@ -19,6 +19,7 @@ from regend.cli.view import (
     decision,
     lasted_s,
     moment_of,
+    short_id,
     short_ids,
     since,
     state_cell,
@@ -81,6 +82,11 @@ def list_jobs(
         say_more(page["next_cursor"])
 
 
+_NEXT = {
+    "paused": "Let it go on: regend jobs resume",
+    "failed": "Try again from its last checkpoint: regend jobs retry",
+    "cancelled": "Begin anew with what it finished: regend jobs fork",
+}
 _FIRST_STEP = 'No jobs yet. Start one: regend research "your question"'
 
 _COLUMNS = (
@@ -127,6 +133,8 @@ def show(job: str, json_output: bool) -> None:
         out("\n" + paint(line(str(shown["error"].get("message", ""))), "red"))
         if shown["error"].get("hint"):
             out(line(str(shown["error"]["hint"])))
+    if shown["state"] in _NEXT:
+        out(f"\n{_NEXT[shown['state']]} {short_id(shown['id'])}")
     if shown["result"] is not None:
         from regend.cli.results import print_result
 
@@ -186,7 +194,11 @@ def steps(job: str, json_output: bool) -> None:
         print_table(columns, rows)
 
 
-@jobs.command("logs", examples=["regend jobs logs 019ab3f2", "regend jobs logs -f 019ab3f2"])
+@jobs.command(
+    "logs",
+    short_help="Print the history of a job, one event to a line.",
+    examples=["regend jobs logs 019ab3f2", "regend jobs logs -f 019ab3f2"],
+)
 @job_id
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens next.")
 @click.option("--json", "json_output", is_flag=True, help="One event of the API to a line.")

@@ -102,9 +102,9 @@ def _print_documents(documents: list[dict[str, Any]]) -> None:
     heads = (
         Column("id"),
         Column("title", flexible=True),
-        Column("kind"),
+        Column("kind", optional=True),
         Column("size", right=True),
-        Column("passages", right=True),
+        Column("passages", right=True, optional=True),
         Column("added", right=True),
     )
     names = short_ids([document["id"] for document in documents])

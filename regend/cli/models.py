@@ -37,10 +37,10 @@ def list_models(json_output: bool) -> None:
         Column("name"),
         Column("here"),
         Column("size", right=True),
-        Column("context", right=True),
+        Column("context", right=True, optional=True),
         Column("can", flexible=True),
-        Column("licence", flexible=True),
-        Column("from"),
+        Column("licence", flexible=True, optional=True),
+        Column("from", optional=True),
     )
     print_table(heads, [_row(model) for model in answer["models"]])
     if not any(model.get("installed") for model in answer["models"]):

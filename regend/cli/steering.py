@@ -14,7 +14,12 @@ from regend.cli.view import short_id
 from regend.errors import RegendError
 
 
-@click.command("cancel", cls=Command, examples=["regend jobs cancel 019ab3f2"])
+@click.command(
+    "cancel",
+    cls=Command,
+    short_help="Cancel jobs for good; what they finished is kept.",
+    examples=["regend jobs cancel 019ab3f2"],
+)
 @job_ids
 @as_json
 def cancel(jobs: tuple[str, ...], json_output: bool) -> int:
@@ -84,6 +89,7 @@ def _resumption(job: dict[str, Any], places: list[dict[str, Any]]) -> str:
 @click.command(
     "fork",
     cls=Command,
+    short_help="Begin a new job from a checkpoint of another.",
     examples=["regend jobs fork 019ab3f2", "regend jobs fork 019ab3f2 --step 2"],
 )
 @job_id

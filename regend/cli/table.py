@@ -13,6 +13,7 @@ from regend.cli.terminal import columns, is_terminal, out, paint, say
 from regend.cli.text import fit, line, pad, width
 
 _GAP = 2
+_GOOD_FLEXIBLE = 24  # below that, optional columns leave first
 _LEAST_FLEXIBLE = 12
 
 
@@ -72,13 +73,17 @@ def _narrow(widths: list[int], heads: Sequence[Column], available: int) -> list[
         The indices of the columns that stay; `widths` is changed.
     """
     kept = list(range(len(heads)))
-    for leaving in (None, *(i for i in reversed(kept) if heads[i].optional)):
+    natural = list(widths)
+    optional = [i for i in reversed(kept) if heads[i].optional]
+    tries = [(None, _GOOD_FLEXIBLE), *((i, _GOOD_FLEXIBLE) for i in optional)]
+    for leaving, least in (*tries, (None, _LEAST_FLEXIBLE)):
         if leaving is not None:
             kept.remove(leaving)
+        widths[:] = natural
         flexible = [i for i in kept if heads[i].flexible]
         while (excess := sum(widths[i] + _GAP for i in kept) - _GAP - available) > 0 and flexible:
             widest = max(flexible, key=lambda i: widths[i])
-            spare = widths[widest] - _LEAST_FLEXIBLE
+            spare = widths[widest] - least
             if spare <= 0:
                 break
             rivals = [widths[i] for i in flexible if i != widest]

@@ -96,7 +96,7 @@ def list_tokens(json_output: bool) -> None:
         Column("id"),
         Column("user"),
         Column("may", flexible=True),
-        Column("name", flexible=True),
+        Column("name", flexible=True, optional=True),
         Column("state"),
         Column("age", right=True),
     )
@@ -110,7 +110,7 @@ def _row(name: str, token: dict[str, Any]) -> list[Cell | str]:
     return [
         name,
         token["user"],
-        scope if isinstance(scope, str) else " ".join(scope),
+        "everything" if "*" in scope else " ".join(scope),
         token.get("name") or "–",
         _state(token),
         Cell(age_of(token["created_at"]), "dim"),
@@ -122,16 +122,18 @@ def _state(token: dict[str, Any]) -> Cell:
         return Cell("⊘ revoked", "slate")
     expires = token.get("expires_at")
     if expires is None:
-        return Cell("● holds", "green")
+        return Cell("● valid", "green")
     left_s = parse_rfc3339(expires) / 1000 - time.time()
     if left_s <= 0:
         return Cell("⊘ expired", "slate")
     from regend.cli.text import age
 
-    return Cell(f"● for {age(max(left_s, 60))}", "green")
+    return Cell(f"● {age(max(left_s, 60))} left", "green")
 
 
-@tokens.command("revoke", examples=["regend tokens revoke 019ab3f2-7c1"])
+@tokens.command(
+    "revoke", short_help="End a token at once.", examples=["regend tokens revoke 019ab3f2-7c1"]
+)
 @click.argument("token", metavar="ID")
 def revoke(token: str) -> None:
     """End a token at once; open connections that came from it are closed."""

@@ -78,6 +78,15 @@ def test_a_listing_keeps_to_the_width_of_the_terminal(desk: Desk, columns: int) 
         assert "…" in row
 
 
+def test_a_narrow_terminal_sees_the_title_rather_than_the_device(desk: Desk) -> None:
+    desk.job("nap", "title_is=narrow " + "word " * 50)
+    wide, _code = _seen(desk, "jobs", "list", "-q", "narrow word", columns=120)
+    narrow, _code = _seen(desk, "jobs", "list", "-q", "narrow word", columns=70)
+    assert "DEVICE" in wide and "DEVICE" not in narrow
+    row = next(_STYLE.sub("", one) for one in narrow.splitlines() if "narrow" in one)
+    assert len(row) == 70, "what the device leaves is the title's"
+
+
 def test_columns_after_a_hindi_title_stand_where_those_of_others_do(desk: Desk) -> None:
     desk.job("nap", "title_is=alignment यूपीआई लाइट क्या है")
     desk.job("nap", "title_is=alignment in English")
@@ -158,11 +167,11 @@ def test_an_import_draws_a_bar_and_takes_it_away(desk: Desk, tmp_path: Path) -> 
 
 
 def test_an_answer_names_what_was_not_read_in_one_line(desk: Desk, tmp_path: Path) -> None:
-    (tmp_path / "torn.pdf").write_bytes(b"%PDF-1.7 and no more")
+    (tmp_path / "ripped.pdf").write_bytes(b"%PDF-1.7 and no more")
     (tmp_path / "harvest.md").write_text("The harvest of Kollam begins in May.", encoding="utf-8")
     desk.run("library", "add", str(tmp_path))
     seen, code = _seen(desk, "research", "When does the harvest of Kollam begin?", "--depth=quick")
     assert code == 0
     shown = _STYLE.sub("", seen)
     assert "could not be read: regend library list --unreadable" in shown
-    assert "torn.pdf" not in shown
+    assert "ripped.pdf" not in shown
