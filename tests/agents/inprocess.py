@@ -11,6 +11,7 @@ import hashlib
 import json
 import sqlite3
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,7 @@ class Library:
 
     def __init__(self, path: Path) -> None:
         self.connection: sqlite3.Connection = open_writer(path)
+        weakref.finalize(self, self.connection.close)
         migrate(self.connection, path)
         self.unreadable: list[dict[str, Any]] = []
         self.pages: dict[str, str] = {}  # what a fetch of an address brings

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -12,10 +14,10 @@ from regend.library.query import MAX_PHRASES, MAX_TERMS, match_all, match_any, p
 
 
 @pytest.fixture(scope="module")
-def table() -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:")
-    connection.execute("CREATE VIRTUAL TABLE t USING fts5(text, content='', tokenize='ascii')")
-    return connection
+def table() -> Iterator[sqlite3.Connection]:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE VIRTUAL TABLE t USING fts5(text, content='', tokenize='ascii')")
+        yield connection
 
 
 ENEMIES = [

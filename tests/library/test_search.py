@@ -306,6 +306,7 @@ def test_whatever_happens_while_the_index_is_built_again_it_ends_with_every_pass
         pass
     assert indexed(connection) == set().union(*kept.values())
     connection.execute("INSERT INTO passages_fts (passages_fts) VALUES ('integrity-check')")
+    connection.close()
 
 
 def test_words_that_every_passage_has_still_find_some(connection: sqlite3.Connection) -> None:

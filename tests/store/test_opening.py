@@ -16,6 +16,7 @@ import pytest
 from regend.errors import BadInput, Conflict, Failed, RegendError
 from regend.home import Home
 from regend.store import Store
+from regend.store.connection import open_writer
 from tests.store.conftest import Open
 from tests.store.rows import fill, names, put
 
@@ -272,6 +273,15 @@ def test_a_log_cut_anywhere_keeps_all_whole_transactions_before_the_cut(home: Ho
 async def test_a_log_begun_anew_over_an_older_one_is_whole(home: Home) -> None:
     left_by_a_crash(home, 700)  # more than SQLite keeps in a log before it begins it anew
     assert len(stored(home)) == 700
+
+
+def test_a_file_that_is_no_database_is_let_go(home: Home) -> None:
+    home.make()
+    home.database.write_bytes(b"no database" * 1000)
+    with pytest.raises(sqlite3.DatabaseError) as refused:
+        open_writer(home.database)
+    held = {os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")}
+    assert str(home.database) not in held, refused
 
 
 async def test_damage_found_while_running_is_told_and_not_acknowledged(
