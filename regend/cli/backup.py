@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from regend.cli.command import Command, as_json
 from regend.cli.progress import LiveLine
 from regend.cli.terminal import out, out_json, say
 from regend.cli.text import count, size
+from regend.cli.view import moment_of, since
 from regend.home import Home
 
 
@@ -53,7 +55,7 @@ def backup(path: Path | None, with_keys: bool, json_output: bool) -> None:
     say(f"Saved {count(made.files, 'file')}, {size(made.size_bytes)}.")
     if with_keys:
         say("It holds your keys and your token: keep it where only you can read it.")
-    say(f"Bring it back: regend restore {made.path}")
+    say(f"Bring it back: regend restore {shlex.quote(str(made.path))}")
 
 
 @click.command(
@@ -82,7 +84,8 @@ def restore(path: Path, json_output: bool) -> None:
     if json_output:
         out_json(done.to_dict())
         return
-    out(f"Restored {count(done.files, 'file')}, {size(done.size_bytes)}, of {done.created_at}.")
+    saved = f"{moment_of(done.created_at)} ({since(done.created_at)})"
+    out(f"Restored {count(done.files, 'file')}, {size(done.size_bytes)}, as they were {saved}.")
     if done.set_aside is not None:
         say(f"What was here before lies in {done.set_aside}")
     say("Start the daemon: regend serve --background")

@@ -96,7 +96,7 @@ class Import:
             entries = count(self._hidden, "hidden entry", "hidden entries")
             say(paint(f"{entries} passed over.", "dim"))
         if self.unreadable:
-            say(f"{count(len(self.unreadable), 'file')} could not be added:")
+            say(f"{count(len(self.unreadable), 'document')} could not be added:")
             say_refused(self.to_dict()["unreadable"], _REFUSED_LINES)
         elif not self.added:
             say("Nothing was added: there is no file. " + KINDS)

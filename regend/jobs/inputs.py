@@ -72,7 +72,11 @@ class InputType:
                 raise _unfit(f"input.{name}", "is missing")
         given = [name for name in self.one_of if name in value]
         if self.one_of and len(given) != 1:
-            raise _unfit(f"input.{self.one_of[0]}", f"give exactly one of {', '.join(self.one_of)}")
+            raise BadInput(
+                "invalid_field",
+                f"Give exactly one of {', '.join(self.one_of)}.",
+                field=f"input.{self.one_of[0]}",
+            )
         return value
 
 

@@ -124,7 +124,7 @@ def test_a_folder_is_added_except_for_what_cannot_be_read(desk: Desk, tmp_path: 
     done = desk.run("library", "add", str(tmp_path), str(tmp_path / "missing.md"))
     assert done.returncode == 1
     assert "Added 2 documents" in done.stdout
-    assert "5 files could not be added" in done.stderr
+    assert "5 documents could not be added" in done.stderr
     for name in ("empty.md", "picture.png", "broken.pdf", "dangling", "missing.md"):
         assert name in done.stderr
     assert "1 hidden entry" in done.stderr
