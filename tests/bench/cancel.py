@@ -19,6 +19,7 @@ from pathlib import Path
 
 from regend.config import Config, JobsConfig
 from regend.home import Home
+from regend.processes import is_alive
 from tests.jobs.conftest import USER, Engine
 
 _PROMISE_S = 2.0
@@ -69,16 +70,8 @@ async def _cancel(engine: Engine, kind: str, mark: Path) -> float:
     taken = time.perf_counter() - started
     if kind == "stubborn":
         for pid in mark.read_text(encoding="utf-8").split():
-            assert not _lives(int(pid))
+            assert not is_alive(int(pid))
     return taken
-
-
-def _lives(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except FileNotFoundError:
-        return False
-    return stat.rpartition(b")")[2].split()[0] != b"Z"
 
 
 def _line(name: str, seconds: list[float]) -> str:

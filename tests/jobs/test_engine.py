@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 import pytest
 
 from regend.errors import BadInput, Conflict, NotFound, RegendError
+from regend.processes import is_alive
 from tests.jobs.conftest import USER, Engine, Start
 
 
@@ -86,7 +86,7 @@ async def test_cancel_ends_a_worker_that_ignores_term_and_its_grandchildren(
     cancelled = await engine.until(job, "cancelled", timeout_s=10)
     assert cancelled["finished_at"] is not None
     for pid in map(int, pids.read_text(encoding="utf-8").split()):
-        assert not _runs(pid)
+        assert not is_alive(pid)
 
 
 async def test_cancel_of_a_queued_job_is_at_once_and_final(start: Start) -> None:
@@ -292,12 +292,3 @@ async def test_text_of_many_chunks_is_joined_and_complete(engine: Engine) -> Non
     assert "".join(c["text"] for c in chunks) == "अब" * 7 * 3000
     assert len(chunks) < 300
     assert sum(c["tokens"] for c in chunks) == 3000
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        return file.read().rpartition(b")")[2].split()[0] != b"Z"
