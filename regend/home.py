@@ -32,7 +32,11 @@ class Home:
 
     @staticmethod
     def find(environment: Mapping[str, str] | None = None) -> Home:
-        """Return the home that `REGEND_HOME` names, or the platform's folders."""
+        """Return the home that `REGEND_HOME` names, or the platform's folders.
+
+        Raises:
+            BadInput: what `REGEND_HOME` names cannot be a folder.
+        """
         env = os.environ if environment is None else environment
         root = env.get("REGEND_HOME")
         if root:
@@ -40,18 +44,24 @@ class Home:
         import platformdirs  # a tenth of a short command's start, and only needed here
 
         data_dir = Path(platformdirs.user_data_dir("regend", appauthor=False))
-        with warnings.catch_warnings(record=True) as missing:
-            warnings.simplefilter("always")
-            runtime_dir = Path(platformdirs.user_runtime_dir("regend", appauthor=False))
-        if missing:  # no runtime folder of this user's own: not one in the shared /tmp
-            runtime_dir = data_dir / "run"
         config_dir = Path(platformdirs.user_config_dir("regend", appauthor=False))
-        return Home(config_dir, data_dir, runtime_dir)
+        return Home(config_dir, data_dir, _own_runtime_dir() or data_dir / "run")
 
     @staticmethod
     def at(root: Path) -> Home:
-        """Return a home with everything under one folder; symlinks are resolved."""
-        resolved = root.expanduser().resolve()
+        """Return a home with everything under one folder; symlinks are resolved.
+
+        Raises:
+            BadInput: they lead in a circle, or the folder is of a user who does not exist.
+        """
+        try:
+            resolved = root.expanduser().resolve()
+        except (RuntimeError, OSError) as error:
+            raise BadInput(
+                "home_not_found",
+                f"The folder {root} cannot be found: {error}.",
+                hint="Set REGEND_HOME to a folder of yours.",
+            ) from error
         return Home(resolved, resolved, resolved)
 
     @property
@@ -130,6 +140,27 @@ class Home:
                     f"The folder {folder} is not writable.",
                     hint="Make it writable, or set REGEND_HOME to a folder that is.",
                 )
+
+
+def _own_runtime_dir() -> Path | None:
+    """Return the platform's runtime folder, None where it gives this user none of their own.
+
+    platformdirs then names one in the shared /tmp, which anybody may have made before: whoever
+    owns it would say where the daemon listens, and be sent the owner's token.
+    """
+    import tempfile
+
+    import platformdirs
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # some versions warn of it, once
+            runtime_dir = Path(platformdirs.user_runtime_dir("regend", appauthor=False))
+    except PermissionError:
+        return None  # another user made it
+    shared = {Path(tempfile.gettempdir()), Path("/tmp")}
+    is_shared = runtime_dir.parent.name.startswith("runtime-") and runtime_dir.parents[1] in shared
+    return None if is_shared else runtime_dir
 
 
 def is_served(home: Home) -> bool:
