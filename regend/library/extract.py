@@ -28,6 +28,7 @@ from regend.errors import BadInput, Busy, RegendError
 from regend.library.passages import HEADING_SEPARATOR, split
 from regend.library.refusals import broken, too_large, unknown_type
 from regend.library.words import guess_language
+from regend.lifeline import Lifeline
 from regend.limits import (
     EXTRACT_MEMORY_BYTES,
     EXTRACT_TIMEOUT_S,
@@ -265,7 +266,8 @@ async def _answer_of_child(kind: str, data: bytes) -> bytes:
     Raises:
         TooLarge: it took too long, or wrote too much.
     """
-    process = await asyncio.create_subprocess_exec(
+    lifeline = Lifeline()
+    process = await lifeline.start(
         *(sys.executable, "-P", "-W", "ignore", "-m", "regend.library.extractor"),
         *("regend", "extract", kind, str(EXTRACT_MEMORY_BYTES), str(int(EXTRACT_TIMEOUT_S))),
         stdin=asyncio.subprocess.PIPE,
@@ -282,7 +284,8 @@ async def _answer_of_child(kind: str, data: bytes) -> bytes:
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+        lifeline.cut()
+        await process.wait()
     return answer
 
 

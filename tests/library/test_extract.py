@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import sys
 from typing import Any
 
 import pypdf
@@ -12,6 +13,7 @@ from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
 from regend.errors import RegendError
 from regend.library.extract import Extracted, extract
+from regend.processes import is_alive, kill
 
 PAGE = b"""<!doctype html><html><head><title>My  page</title><script>alert('evil')</script>
 <style>.x{}</style></head><body><nav><a href="/">Home</a></nav><article><h1>The daemon</h1>
@@ -163,6 +165,41 @@ async def test_a_cancelled_extraction_leaves_no_child() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+_ASKER = """
+import asyncio, os, signal
+from regend.library.extract import extract
+from regend.lifeline import Lifeline
+
+start = Lifeline.start
+
+async def start_and_stop(*command, **options):
+    child = await start(*command, **options)
+    os.kill(child.pid, signal.SIGSTOP)
+    print(child.pid, flush=True)
+    return child
+
+Lifeline.start = start_and_stop
+asyncio.run(extract(b"<p>A page.", name="page.html"))
+"""
+
+
+async def test_a_child_that_hangs_ends_with_the_process_that_started_it() -> None:
+    asker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _ASKER), stdout=asyncio.subprocess.PIPE
+    )
+    assert asker.stdout is not None
+    child = int(await asker.stdout.readline())
+    assert is_alive(child)
+    asker.kill()
+    await asker.wait()
+    try:
+        async with asyncio.timeout(10):
+            while is_alive(child):
+                await asyncio.sleep(0.02)
+    finally:
+        kill(child)
 
 
 def test_a_crowd_of_documents_is_read_by_two_children_at_a_time_in_every_loop(
