@@ -57,7 +57,8 @@ def step_name(frame: Frame) -> str:
     name = frame["name"]
     if not isinstance(name, str) or len(name) > STEP_NAME_CHARACTERS:
         raise Failed(
-            "frame_invalid", f"The name of a step is a text of {STEP_NAME_CHARACTERS} characters."
+            "frame_invalid",
+            f"A step's name is a text of at most {STEP_NAME_CHARACTERS} characters.",
         )
     return name
 

@@ -72,6 +72,7 @@ _FRAMES: dict[str, Any] = {
     "step_reference": {**_STEP, "result": "@" + "0" * 64},
     "step_nan": {**_STEP, "result": None},
     "step_huge_ordinal": {**_STEP, "ordinal": 2**63},
+    "step_long_name": {**_STEP, "name": "x" * 301},
     "step_wrong_types": {**_STEP, "name": ["a"], "started_at": {}},
     "chunk_without_text": _event("model:chunk:v1", {"offset": 0}),
     "progress_nan": _event("job:progress:v1", {"progress": float("nan"), "step": ""}),

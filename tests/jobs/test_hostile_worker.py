@@ -30,6 +30,7 @@ async def ended(engine: Engine, **options: Any) -> dict[str, Any]:
         "step_reference",
         "step_nan",
         "step_huge_ordinal",
+        "step_long_name",
         "step_wrong_types",
         "chunk_without_text",
         "progress_nan",
