@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 import click
 
 from regend.cli.command import Command
-from regend.cli.daemon import Daemon
+from regend.cli.daemon import Daemon, quote
 from regend.cli.terminal import is_terminal, paint, say
 from regend.errors import NOT_RUNNING_CODE, RegendError
 
-_HELP = "/clear begins anew · /exit or Ctrl-D ends · Ctrl-C stops watching an answer"
+_HELP = "/clear begins anew · /exit or Ctrl-D ends · Ctrl-C stops an answer"
 
 Message = dict[str, str]
 
@@ -61,7 +62,7 @@ def _turn(
     from regend.cli.failure import report
     from regend.cli.results import print_text, say_if_cut
     from regend.cli.running import start
-    from regend.cli.watching import DETACHED_CODE, Detached, Watcher, conclude, watch
+    from regend.cli.watching import Detached, Watcher, conclude, watch
 
     history.append({"role": "user", "content": said})
     body: dict[str, Any] = {"type": "chat", "input": {"messages": history}}
@@ -71,9 +72,10 @@ def _turn(
         body["input"]["max_tokens"] = max_tokens
     watcher = Watcher("stdout")
     try:
-        ended = watch(daemon, start(daemon, body), watcher)
+        ended = watch(daemon, start(daemon, body), watcher, left=partial(_stop, daemon))
     except Detached:
-        return DETACHED_CODE
+        history.pop()
+        return 0
     except RegendError as error:
         history.pop()
         if error.code == NOT_RUNNING_CODE:
@@ -94,6 +96,12 @@ def _turn(
         history.pop()
         say("The model said nothing.")
     return 0
+
+
+def _stop(daemon: Daemon, job_id: str) -> None:
+    """End an answer that nobody wants to read on; the talk goes on without it."""
+    daemon.post(f"/jobs/{quote(job_id)}/cancel", {})
+    say(paint("Stopped.", "dim", sys.stderr))
 
 
 def _read() -> str | None:

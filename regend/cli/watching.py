@@ -6,6 +6,7 @@ All of it goes to stderr: what the job results in is for the command that watche
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from regend import events
@@ -178,11 +179,27 @@ def _stream(name: str) -> Any:
     return sys.stdout if name == "stdout" else sys.stderr
 
 
-def watch(daemon: Daemon, job: dict[str, Any], watcher: Watcher, after_seq: int = 0) -> Any:
+def say_detached(job_id: str) -> None:
+    """Tell the person that the job goes on without them, and how to come back or stop it."""
+    short = short_id(job_id)
+    say(f"\nDetached. The job goes on: regend jobs logs -f {short}")
+    say(f"To stop it: regend jobs cancel {short}")
+
+
+def watch(
+    daemon: Daemon,
+    job: dict[str, Any],
+    watcher: Watcher,
+    after_seq: int = 0,
+    left: Callable[[str], None] = say_detached,
+) -> Any:
     """Show a job until it ends and return it as it then is.
 
+    Args:
+        left: called with the job's id when the person presses Ctrl-C.
+
     Raises:
-        Detached: the person pressed Ctrl-C; what to do about the job has been said.
+        Detached: the person pressed Ctrl-C.
     """
     try:
         for event in stream(daemon, job["id"], after_seq, watcher.tell):
@@ -191,17 +208,10 @@ def watch(daemon: Daemon, job: dict[str, Any], watcher: Watcher, after_seq: int 
         return daemon.get(f"/jobs/{quote(job['id'])}")
     except KeyboardInterrupt:
         watcher.close()
-        say_detached(job["id"])
+        left(job["id"])
         raise Detached from None
     finally:
         watcher.close()
-
-
-def say_detached(job_id: str) -> None:
-    """Tell the person that the job goes on without them, and how to come back or stop it."""
-    short = short_id(job_id)
-    say(f"\nDetached. The job goes on: regend jobs logs -f {short}")
-    say(f"To stop it: regend jobs cancel {short}")
 
 
 def conclude(job: dict[str, Any]) -> int:

@@ -144,6 +144,34 @@ def test_a_chat_asks_answers_and_ends(desk: Desk) -> None:
     assert talk.count("hello there") == 2
 
 
+def test_ctrl_c_stops_an_answer_and_the_chat_goes_on(desk: Desk) -> None:
+    more = {**desk.environment, "TERM": "xterm-256color", "COLUMNS": "80"}
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(sys.executable, [sys.executable, "-m", "regend", "chat"], more)
+    with contextlib.closing(os.fdopen(terminal, "rb", buffering=0)) as screen:
+
+        def read_until(awaited: str, seen: str = "") -> None:
+            while awaited not in seen:
+                piece = _read(screen.read)
+                assert piece, seen
+                seen += piece.decode(errors="replace")
+
+        read_until("›")
+        os.write(terminal, ("tale " * 300 + "\n").encode())
+        read_until("\ntale")
+        os.write(terminal, b"\x03")
+        read_until("Stopped.")
+        os.write(terminal, b"hello\n")
+        read_until("\nhello")
+        os.write(terminal, b"/exit\n")
+        while _read(screen.read):
+            pass
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    stopped = desk.json("jobs", "list", "-n", "2")["jobs"][1]["id"]
+    desk.await_state(stopped, "cancelled")
+
+
 def test_an_approval_is_asked_for_and_no_is_no(desk: Desk) -> None:
     job = desk.job("ask", "to=someone")
     desk.await_state(job, "waiting")
