@@ -22,6 +22,7 @@ MAX_INTEGER = 2**63 - 1  # SQLite's and most clients' largest
 
 # Requests
 MAX_BODY_BYTES = 16 * MIB  # JSON bodies; uploads have their own bound in the configuration
+STRANGERS_BODY_BYTES = 4 * KIB  # of a call that needs no token: any program here can make it
 MAX_JOB_INPUT_BYTES = 8 * MIB
 MAX_TITLE_CHARACTERS = 300
 MAX_PAGE_LENGTH = 1000

@@ -11,13 +11,15 @@ from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from regend.api.tokens import Grant
-from regend.errors import BadInput, NotAuthenticated, RegendError, WrongMediaType
+from regend.errors import BadInput, NotAuthenticated, RegendError, TooLarge, WrongMediaType
 from regend.jsontext import dumps, loads
 from regend.limits import (
     BODY_TIMEOUT_S,
     DEFAULT_PAGE_LENGTH,
+    MAX_BODY_BYTES,
     MAX_INTEGER,
     MAX_PAGE_LENGTH,
+    STRANGERS_BODY_BYTES,
     THREADED_BODY_BYTES,
 )
 
@@ -156,11 +158,13 @@ class Call:
         Raises:
             WrongMediaType: the body is not declared as JSON.
             BadInput: it is not JSON, or not such as can be stored.
+            TooLarge: it is over the bound, which is low for who has not proved who they are.
         """
         request = self.request
         if request.body_exists and request.content_type != "application/json":
             raise _json_expected()
-        body = await read_body(request)
+        is_stranger = self.known is None
+        body = await read_body(request, STRANGERS_BODY_BYTES if is_stranger else MAX_BODY_BYTES)
         if not body and optional:
             return {}
         if request.content_type != "application/json":
@@ -189,19 +193,33 @@ class Call:
         return body
 
 
-async def read_body(request: web.Request) -> bytes:
+async def read_body(request: web.Request, largest_bytes: int = MAX_BODY_BYTES) -> bytes:
     """Return the whole body.
 
     Raises:
         BadInput: it ends early, comes too slowly or is encoded wrongly.
+        TooLarge: it is over the bound.
     """
+    if (request.content_length or 0) > largest_bytes:
+        raise _too_large(largest_bytes)
+    request._client_max_size = largest_bytes
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             return await request.read()
     except TimeoutError as error:
         raise BadInput("body_slow", "The body took too long to arrive.") from error
+    except web.HTTPRequestEntityTooLarge as error:
+        raise _too_large(largest_bytes) from error
     except BROKEN_BODY as error:
         raise BadInput("body_broken", "The body is cut short or wrongly encoded.") from error
+
+
+def _too_large(largest_bytes: int) -> TooLarge:
+    return TooLarge(
+        "body_too_large",
+        f"The body has more than {largest_bytes:,} bytes.",
+        hint="Send a document as a file.",
+    )
 
 
 def _checked_text(value: str, name: str) -> str:

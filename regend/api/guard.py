@@ -15,7 +15,7 @@ from typing import Any
 from aiohttp import web
 
 from regend.api.access import Access, session_cookie
-from regend.api.call import Call, answer
+from regend.api.call import Call, answer, read_body
 from regend.api.limiter import RateLimiter
 from regend.api.metrics import Metrics
 from regend.api.tokens import Grant
@@ -92,7 +92,7 @@ class Guard:
         try:
             self._check_origin(request)
             self._admit(request)
-            self._check_scope(request)
+            await self._admit_foreign(request)
             response = await handler(request)
         except RegendError as error:
             response = self._failure(request, error)
@@ -169,10 +169,12 @@ class Guard:
                 return failure(error, request[REQUEST_ID], error_body(error))
         return failure(error, request[REQUEST_ID])
 
-    def _check_scope(self, request: web.Request) -> None:
+    async def _admit_foreign(self, request: web.Request) -> None:
+        """Check the scope of a call of another interface, and read its body within the bounds."""
         for prefix, (scope, _) in self._foreign.items():
             if request.path.startswith(prefix):
                 Call(request, request.get(GRANT), request.get(REFUSAL)).require(scope)
+                await read_body(request)  # aiohttp keeps it for the handler
 
     def _identify(self, request: web.Request) -> Grant | None:
         """Return who calls, None where they did not say.

@@ -126,12 +126,13 @@ async def test_text_that_is_no_text_in_any_place_is_refused(running: Running) ->
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+@pytest.mark.parametrize("path", [JOBS, "/v1/chat/completions"])
 async def test_a_body_that_is_not_packed_as_it_says_is_bad_input(
-    running: Running, encoding: str
+    running: Running, path: str, encoding: str
 ) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
-    answer = await running.call("POST", JOBS, data=b"{} no archive", headers=headers)
-    assert (answer.status, answer.error["code"]) == (400, "body_broken")
+    answer = await running.call("POST", path, data=b"{} no archive", headers=headers)
+    assert (answer.status, answer.json["error"]["code"]) == (400, "body_broken")
 
 
 async def test_a_small_body_that_unpacks_to_a_huge_one_is_refused(running: Running) -> None:
@@ -170,16 +171,40 @@ async def test_clients_that_never_finish_their_request_are_let_go(
     assert not doorway._waiting
 
 
+async def first_answer(running: Running, sent: bytes) -> bytes:
+    """Send bytes and return the error that is answered, without waiting for the connection's end."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(sent)
+    try:
+        async with asyncio.timeout(20):
+            return await reader.readuntil(b"}}")
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("path", [JOBS, "/v1/chat/completions"])
 async def test_a_body_that_never_comes_ends_its_request(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+    running: Running, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     monkeypatch.setattr("regend.api.call.BODY_TIMEOUT_S", 0.3)
-    reply = await running.raw(
-        f"POST {JOBS} HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\nConnection: close\r\n"
+    reply = await first_answer(
+        running,
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\n"
         f"Authorization: Bearer {running.token}\r\nContent-Type: application/json\r\n"
-        'Content-Length: 1000\r\n\r\n{"type":'.encode()
+        'Content-Length: 1000\r\n\r\n{"type":'.encode(),
     )
     assert reply.startswith(b"HTTP/1.1 400") and b"body_slow" in reply
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 1000000", "Transfer-Encoding: chunked"])
+async def test_who_has_proved_nothing_cannot_fill_the_memory(running: Running, length: str) -> None:
+    reply = await first_answer(
+        running,
+        f"POST {API}/auth/session HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\n"
+        f"Content-Type: application/json\r\n{length}\r\n\r\n2000\r\n".encode()
+        + b"x" * 8192,
+    )
+    assert reply.startswith(b"HTTP/1.1 413") and b"body_too_large" in reply
 
 
 async def test_a_file_comes_in_as_multipart_and_what_is_broken_is_told(running: Running) -> None:
