@@ -151,11 +151,11 @@ def test_ctrl_c_stops_an_answer_and_the_chat_goes_on(desk: Desk) -> None:
         os.execve(sys.executable, [sys.executable, "-m", "regend", "chat"], more)
     with contextlib.closing(os.fdopen(terminal, "rb", buffering=0)) as screen:
 
-        def read_until(awaited: str, seen: str = "") -> None:
-            while awaited not in seen:
+        def read_until(awaited: str, seen: bytes = b"") -> None:
+            while awaited.encode() not in seen:
                 piece = _read(screen.read)
                 assert piece, seen
-                seen += piece.decode(errors="replace")
+                seen += piece
 
         read_until("›")
         os.write(terminal, ("tale " * 300 + "\n").encode())
