@@ -33,11 +33,13 @@ _PER_DOCUMENT = 3  # passages of one document before other documents have their 
 
 # CROSS JOIN: look into the index once for each stretch of ids, beginning at its first. LIMIT -1:
 # read the ends of a stretch once, not once for each passage.
-_MATCHING = (
+_WITHIN = (
     "(SELECT json_extract(value, '$[0]') AS first, json_extract(value, '$[1]') AS last"
     " FROM json_each(?) LIMIT -1) AS stretch CROSS JOIN passages_fts"
-    " WHERE passages_fts MATCH ? AND passages_fts.rowid BETWEEN first AND last LIMIT ?"
+    " WHERE passages_fts.rowid BETWEEN first AND last AND passages_fts MATCH "
 )
+_MATCHING = _WITHIN + "? LIMIT ?"
+_HAVING_KNOWN = _WITHIN + "'\"' || known.term || '\"'"
 
 
 def search(
@@ -120,9 +122,15 @@ class _Scope:
         return max(int(count * total / self._passed(last)), int(count))
 
     def _completions(self, beginning: str) -> list[str]:
+        """Return the words here that begin so, the first few.
+
+        The index holds everybody's: a word of others that took the place of one here would tell
+        that they have it.
+        """
         rows = self.connection.execute(
-            "SELECT term FROM passages_terms WHERE term >= ? AND term < ? LIMIT ?",
-            (beginning, beginning + "\U0010ffff", _COMPLETIONS),
+            "SELECT term FROM passages_terms AS known WHERE term >= ? AND term < ? AND EXISTS"
+            f" (SELECT 1 FROM {_HAVING_KNOWN}) LIMIT ?",
+            (beginning, beginning + "\U0010ffff", json.dumps(self.stretches), _COMPLETIONS),
         )
         return [term for (term,) in rows]
 

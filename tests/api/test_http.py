@@ -172,7 +172,7 @@ async def test_clients_that_never_finish_their_request_are_let_go(
 
 
 async def first_answer(running: Running, sent: bytes) -> bytes:
-    """Send bytes and return the error that is answered, without waiting for the connection's end."""
+    """Send bytes and return the error that is answered, whenever the connection ends."""
     reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
     writer.write(sent)
     try:

@@ -119,6 +119,18 @@ def test_the_beginning_of_a_word_finds_it_at_the_end_of_a_question(
     assert search(connection, "owner", "zeroc?") == []
 
 
+def test_the_words_of_others_stand_for_no_beginning_and_crowd_out_none(
+    connection: sqlite3.Connection,
+) -> None:
+    own = add(connection, "The confluence of two rivers.", user="bob").document
+    for number in range(20):
+        add(connection, f"Word conf{number}.", user="alice")
+    hits = search(connection, "bob", "conf")
+    assert [hit.document_id for hit in hits] == [own.id]
+    other = add(connection, "Nothing of it.", user="bob").document
+    assert search(connection, "bob", "conf", documents=[other.id]) == []
+
+
 def test_what_no_document_has_is_not_found(connection: sqlite3.Connection) -> None:
     assert search(connection, "owner", "anything") == []
     add(connection, "Something else entirely.")
