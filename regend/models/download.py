@@ -163,6 +163,7 @@ async def _receive(
         await asyncio.to_thread(file.write, piece)
         done += len(piece)
         on_bytes(before + done, total)
+    await asyncio.to_thread(_to_disk, file)
 
 
 def _redirects() -> aiohttp.TraceConfig:
@@ -268,6 +269,11 @@ def _copy_from(source: IO[bytes], target: Path, stop: threading.Event) -> str:
                 raise Stopped
             digest.update(piece)
             file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
+        _to_disk(file)
     return digest.hexdigest()
+
+
+def _to_disk(file: IO[bytes]) -> None:
+    """Make durable what was written: the digest is not taken again where size and time fit."""
+    file.flush()
+    os.fsync(file.fileno())

