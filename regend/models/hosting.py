@@ -39,15 +39,18 @@ class HostProcess:
     Args:
         plan: what to load.
         on_death: called once in the event loop when the process is gone, whatever the reason.
+
+    Attributes:
+        ending: somebody asked it to end; it may still hold its memory.
     """
 
     def __init__(self, plan: HostPlan, on_death: Callable[[HostProcess], None]) -> None:
         self.plan = plan
         self.id = secrets.token_hex(8)
         self.api_key = secrets.token_urlsafe(32)
-        self.stderr_tail = b""
+        self._stderr_tail = b""
         self._on_death = on_death
-        self._ending = False
+        self.ending = False
         self._lifeline = Lifeline()
         self._process: asyncio.subprocess.Process | None = None
         self._ready: _Ready | None = None
@@ -56,7 +59,7 @@ class HostProcess:
     @property
     def ready(self) -> bool:
         """Whether it serves and nobody asked it to end."""
-        return self._ready is not None and not self._ending and self.alive
+        return self._ready is not None and not self.ending and self.alive
 
     @property
     def served(self) -> bool:
@@ -108,6 +111,8 @@ class HostProcess:
             env={**_PATIENT_THREADS, **for_child(os.environ)},
         )
         self._watcher = asyncio.create_task(self._watch(process), name=f"watch {model.name}")
+        if self.ending:
+            self.kill()
         try:
             async with asyncio.timeout(limits.MODEL_START_TIMEOUT_S):
                 self._ready = await self._introduce(process)
@@ -180,16 +185,16 @@ class HostProcess:
 
     async def _keep_stderr(self, stream: asyncio.StreamReader) -> None:
         while piece := await stream.read(4096):
-            self.stderr_tail = (self.stderr_tail + piece)[-limits.MODEL_STDERR_BYTES :]
+            self._stderr_tail = (self._stderr_tail + piece)[-limits.MODEL_STDERR_BYTES :]
 
     def last_words(self) -> str:
         """Return the last line that it wrote on stderr, for the report of its death."""
-        lines = self.stderr_tail.decode("utf-8", errors="replace").strip().splitlines()
+        lines = self._stderr_tail.decode("utf-8", errors="replace").strip().splitlines()
         return f"It said: {lines[-1][:300]}" if lines else ""
 
     def kill(self) -> None:
-        """End the process at once; safe to call again."""
-        self._ending = True
+        """End the process at once; safe to call again, and before it was started."""
+        self.ending = True
         if self._process is not None and self._process.returncode is None:
             # Not `Process.kill`: it reaps a process that died, and asyncio then misses its end.
             processes.kill(self._process.pid)

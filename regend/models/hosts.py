@@ -178,7 +178,11 @@ class Hosts:
             loop.call_later(limits.SLOT_STOP_S, self._look_after, host)
 
     def make_room(self, missing_bytes: int) -> None:
-        """End idle hosts, longest idle first, until so much memory comes free or none is left."""
+        """End idle hosts, longest idle first, until so much memory comes free or none is left.
+
+        Those that are ending already count: it may be called again before they are gone.
+        """
+        missing_bytes -= sum(host.process.plan.memory_bytes for host in self if host.process.ending)
         idle = [host for host in self if host.idle]
         for host in sorted(idle, key=lambda host: host.idle_since_s):
             if missing_bytes <= 0:

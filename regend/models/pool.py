@@ -115,6 +115,7 @@ class ModelPool:
         finally:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
+                self._settle()  # it may have held others back
 
     async def _answers(self, lease: Lease) -> bool:
         """Return whether the host serves; a worker may learn of its death before we do."""

@@ -13,7 +13,7 @@ import pytest
 
 from regend import limits
 from regend.clock import SystemClock
-from regend.errors import Busy, NotFound, Refused, RegendError
+from regend.errors import Busy, NotFound, Refused, RegendError, Retryable
 from regend.home import Home
 from regend.models import catalogue, planning, pull
 from regend.models.lease import Lease
@@ -25,15 +25,15 @@ from tests.models.gguf_files import write_gguf
 MODEL = "smollm2-135m"
 
 
-def second_model(home: Home) -> str:
+def second_model(home: Home, name: str = "second") -> str:
     """Install the same model under a second name."""
     source = catalogue.find_installed(MODEL, home)
     assert source is not None
-    target = catalogue.model_path(home, "second")
+    target = catalogue.model_path(home, name)
     os.link(source.path, target)
-    record = catalogue.record_path(source.path).read_text().replace(MODEL, "second", 1)
+    record = catalogue.record_path(source.path).read_text().replace(MODEL, name, 1)
     catalogue.record_path(target).write_text(record)
-    return "second"
+    return name
 
 
 async def test_a_lease_survives_its_way_to_a_worker(pool: ModelPool) -> None:
@@ -175,6 +175,7 @@ async def test_a_frozen_host_is_replaced(pool: ModelPool, monkeypatch: pytest.Mo
     pool.release(lease)
     (row,) = pool.running()
     os.kill(row["pid"], signal.SIGSTOP)
+    await asyncio.sleep(0.2)  # its threads stop one by one, and one of them may still answer
     fresh = await pool.acquire("")
     assert fresh.host_id != lease.host_id
     pool.release(fresh)
@@ -206,6 +207,56 @@ async def test_two_models_share_the_budget_by_turns(model_home: Home) -> None:
         second = await waiting
     assert [row["name"] for row in pool.running()] == [other]
     pool.release(second)
+    await pool.close()
+
+
+async def test_whoever_gives_up_waiting_for_memory_lets_those_behind_it_have_their_turn(
+    model_home: Home,
+) -> None:
+    other = second_model(model_home)
+    pool = ModelPool(model_home, small_config(memory_mb=800), SystemClock())
+    held = await pool.acquire(MODEL)
+    first = asyncio.create_task(pool.acquire(other))
+    behind = asyncio.create_task(pool.acquire(MODEL))
+    await asyncio.sleep(0.2)
+    assert not first.done() and not behind.done()
+    first.cancel()
+    async with asyncio.timeout(20):
+        pool.release(await behind)
+    pool.release(held)
+    await pool.close()
+
+
+async def test_no_more_idle_models_are_ended_than_make_the_room_that_is_needed(
+    model_home: Home,
+) -> None:
+    names = [MODEL, second_model(model_home), second_model(model_home, "third")]
+    pool = ModelPool(model_home, small_config(memory_mb=1100, slots=1), SystemClock())
+    held = [await pool.acquire(name) for name in names[:2]]
+    for lease in held:
+        pool.release(lease)
+    waiting = [asyncio.create_task(pool.acquire(names[2])) for _ in range(2)]
+    async with asyncio.timeout(30):
+        lease = await asyncio.wait_for(asyncio.shield(waiting[0]), 30)
+    assert [row["name"] for row in pool.running()] == names[1:]
+    pool.release(lease)
+    pool.release(await waiting[1])
+    await pool.close()
+
+
+async def test_a_host_that_is_ended_before_its_process_runs_does_not_live_on(
+    model_home: Home,
+) -> None:
+    pool = ModelPool(model_home, small_config(), SystemClock())
+    waiting = asyncio.create_task(pool.acquire(""))
+    while not pool.running():
+        await asyncio.sleep(0)
+    assert pool.running()[0]["pid"] is None
+    await pool.unload(MODEL)
+    async with asyncio.timeout(20):
+        with pytest.raises(Retryable):
+            await waiting
+        await until_no_host_runs(pool)
     await pool.close()
 
 
