@@ -159,7 +159,8 @@ def search(words: tuple[str, ...], limit: int, json_output: bool) -> None:
 def _print_hit(number: int, hit: dict[str, Any], wide: int) -> None:
     mark = f"[{number}] "
     indent = " " * len(mark)
-    where = " › ".join(dict.fromkeys(filter(None, (hit["title"], hit.get("heading")))))
+    headings = str(hit.get("heading") or "").split(" › ")  # the first is often the title again
+    where = " › ".join(dict.fromkeys(filter(None, (hit["title"], *headings))))
     start, end = hit["span"]
     out(paint(mark, "accent") + paint(fit(line(where), wide - len(mark)), "bold"))
     place = f"{line(hit['source'])} · characters {start}–{end}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from markdown_it import MarkdownIt
 
 from regend.agents.evidence.answer import Checked, check, citation, markdown, not_found
@@ -54,6 +56,11 @@ def test_the_model_is_named_where_its_words_stand_and_only_kept_ones_are_shown()
     assert "It flies" not in shown
     assert "> The parser accepts files of up to 40 megabytes. [1]" in shown
     assert "- [2] parser › Limits" in shown
+
+
+def test_a_title_that_is_the_first_heading_too_stands_in_a_source_once() -> None:
+    quote = replace(_quote("Read this.", "guide"), heading="guide › Setup › Linux")
+    assert "- [1] guide › Setup › Linux\n" in markdown([quote], Checked((), ()), "tiny", "")
 
 
 def test_a_hostile_title_and_model_text_cannot_become_markup() -> None:

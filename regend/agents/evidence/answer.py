@@ -101,7 +101,8 @@ def markdown(quotes: Sequence[Quote], checked: Checked, model: str, note: str) -
 
 
 def _source_line(number: int, quote: Quote) -> str:
-    where = " › ".join(dict.fromkeys(filter(None, [quote.title, quote.heading])))
+    # A heading begins with that of the whole document, which often is its title.
+    where = " › ".join(dict.fromkeys(filter(None, [quote.title, *quote.heading.split(" › ")])))
     return f"- [{number}] {escaped(where or quote.source)}"
 
 
