@@ -89,7 +89,7 @@ def print_answer(result: dict[str, Any]) -> None:
         return
     from regend.cli.markdown import render
 
-    wide = columns(sys.stdout)
+    wide = min(columns(sys.stdout), MEASURE)
     # Its own list of sources gives way to the one below, which says where each quote stands.
     text = result["answer"].partition(f"\n{_SOURCES_HEADING}")[0].rstrip()
     for row in render(text, wide):
