@@ -1,7 +1,8 @@
 """Bounds on a JSON Schema that a stranger sends, before a model is made to follow it.
 
-A model host unrolls repetitions: an array of a hundred million entries is a grammar of gigabytes.
-Here a schema is measured, not understood: whether it is a valid one is for its user to say.
+A model host unrolls repetitions: an array of a hundred million entries is a grammar of gigabytes,
+and so is one of at least five and at most two. It follows references without looking where it has
+been. Here a schema is measured, not understood: whether it is a valid one is for its user to say.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from regend.limits import SCHEMA_BYTES, SCHEMA_NODES, SCHEMA_REPETITIONS
 _COUNTS = frozenset(
     {"maxItems", "minItems", "maxLength", "minLength", "maxProperties", "minProperties"}
 )
+_BOUNDS = tuple((f"min{what}", f"max{what}") for what in ("Items", "Length", "Properties"))
 _REPETITION = re.compile(r"\{([0-9]*)(?:,([0-9]*))?\}", re.ASCII)
 _PLACE_CHARACTERS = 80
+_REFERENCES_IN_A_ROW = 20  # each is followed from every one that leads to it
 _DIGITS = len(str(SCHEMA_REPETITIONS))
 
 
@@ -29,7 +32,7 @@ def check_schema(schema: Any, field: str) -> None:
         field: where it stands in the request, for the error.
 
     Raises:
-        BadInput: `schema_too_large`, naming the place.
+        BadInput: `schema_too_large` or `schema_impossible`, naming the place.
     """
     if len(dumps(schema).encode()) > SCHEMA_BYTES:
         raise _too_large(field, f"has more than {SCHEMA_BYTES} bytes")
@@ -41,6 +44,8 @@ def check_schema(schema: Any, field: str) -> None:
         if nodes > SCHEMA_NODES:
             raise _too_large(field, f"has more than {SCHEMA_NODES} parts")
         if isinstance(node, dict):
+            if (name := _impossible(node, schema)) is not None:
+                raise _no_answer(f"{place}.{name}"[:_PLACE_CHARACTERS])
             for name, value in node.items():
                 inner = f"{place}.{name}"[:_PLACE_CHARACTERS]
                 if _repeats_too_often(name, value):
@@ -60,10 +65,54 @@ def _repeats_too_often(name: str, value: Any) -> bool:
     return False
 
 
+def _impossible(node: dict[str, Any], root: Any) -> str | None:
+    """Return the name of a part that nothing can fulfil: least over most, or a circle."""
+    for low, high in _BOUNDS:
+        least, most = node.get(low), node.get(high)
+        if isinstance(least, (int, float)) and isinstance(most, (int, float)) and least > most:
+            return low
+    pattern = node.get("pattern")
+    if isinstance(pattern, str):
+        for least, most in _REPETITION.findall(pattern):
+            if most and not _is_over(most) and (_is_over(least) or _count(least) > _count(most)):
+                return "pattern"
+    return "$ref" if _goes_in_a_circle(node, root) else None
+
+
+def _goes_in_a_circle(node: Any, root: Any) -> bool:
+    """Tell whether the references that begin at a node come back to one of them."""
+    seen: set[str] = set()
+    while isinstance(node, dict) and isinstance(reference := node.get("$ref"), str):
+        if reference in seen or len(seen) == _REFERENCES_IN_A_ROW:
+            return True
+        seen.add(reference)
+        node = _referred(reference, root)
+    return False
+
+
+def _referred(reference: str, root: Any) -> Any:
+    """Return what a reference within the schema points at (RFC 6901), None where nothing is."""
+    if not reference.startswith("#"):
+        return None
+    node = root
+    for part in reference.split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(node, dict):
+            node = node.get(name)
+        elif isinstance(node, list) and name.isdecimal() and len(name) < _DIGITS:
+            node = node[int(name)] if int(name) < len(node) else None
+        else:
+            return None
+    return node
+
+
 def _is_over(number: str) -> bool:
     # By its length first: Python refuses to read a number of thousands of digits.
-    digits = number.lstrip("0")
-    return len(digits) > _DIGITS or int(digits or "0") > SCHEMA_REPETITIONS
+    return len(number.lstrip("0")) > _DIGITS or _count(number) > SCHEMA_REPETITIONS
+
+
+def _count(number: str) -> int:
+    return int(number.lstrip("0") or "0")
 
 
 def _too_large(place: str, what: str) -> BadInput:
@@ -71,5 +120,14 @@ def _too_large(place: str, what: str) -> BadInput:
         "schema_too_large",
         f"The JSON Schema at “{place}” {what}.",
         hint="Ask for less in one answer.",
+        field=place,
+    )
+
+
+def _no_answer(place: str) -> BadInput:
+    return BadInput(
+        "schema_impossible",
+        f"The JSON Schema at “{place}” can be followed by no answer.",
+        hint="Correct it: at least more than at most, or a reference to itself.",
         field=place,
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import aiohttp
@@ -42,6 +42,7 @@ _ERROR_TYPES = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
+_SCHEMAS_WITHIN = (("schema",), ("json_schema", "schema"), ("function", "parameters"))
 _GONE_POLL_S = 0.25
 _MAX_INPUTS = 256  # texts in one request for embeddings
 
@@ -188,11 +189,23 @@ def _require_abilities(body: dict[str, Any], lease: Lease) -> dict[str, Any]:
 
 
 def _require_small_schemas(body: dict[str, Any]) -> None:
-    """Check what the host makes a grammar of: the form of the answer, and of a tool's call."""
-    check_schema(body.get("response_format"), "response_format")
+    """Check what the host makes a grammar of: the form of the answer, and of a tool's call.
+
+    The whole is measured, and each schema in it besides by itself: its references begin there.
+    """
     tools = body.get("tools")
-    for number, tool in enumerate(tools if isinstance(tools, list) else ()):
-        check_schema(tool, f"tools[{number}]")
+    called = [(tool, f"tools[{n}]") for n, tool in enumerate(tools if type(tools) is list else ())]
+    for form, field in [(body.get("response_format"), "response_format"), *called]:
+        check_schema(form, field)
+        for inner in _SCHEMAS_WITHIN:
+            check_schema(_at(form, inner), f"{field}.{'.'.join(inner)}")
+
+
+def _at(value: Any, path: Sequence[str]) -> Any:
+    """Return what stands at a path of names, None where nothing does."""
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _require_text(messages: list[Any]) -> None:

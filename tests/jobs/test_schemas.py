@@ -31,7 +31,10 @@ def of(schema: Any) -> dict[str, Any]:
             ({"pattern": pattern}, "schema.properties.नाम.pattern")
             for pattern in ("a{2001}", "a{0,99999999}", "a{2001,}", "a{,2001}")
         ),
-        ({"pattern": "a{" + "9" * 5000 + "}"}, "schema.properties.नाम.pattern"),
+        *(
+            ({"pattern": pattern}, "schema.properties.नाम.pattern")
+            for pattern in ("a{" + "9" * 5000 + "}", "a{1," + "9" * 5000 + "}")
+        ),
         ({"description": "x" * 65_536}, "schema"),
         ({"enum": list(range(1000))}, "schema"),
     ],
@@ -45,10 +48,39 @@ def test_what_would_fill_a_hosts_memory_is_refused_with_its_place(schema: Any, p
 
 
 @pytest.mark.parametrize(
+    ("schema", "place"),
+    [
+        ({"type": "string", "pattern": "^a{5,2}$"}, "schema.pattern"),
+        ({"items": {"minLength": 3, "maxLength": 2}}, "schema.items.minLength"),
+        ({"minItems": 1, "maxItems": 0}, "schema.minItems"),
+        ({"allOf": [{"$ref": "#/allOf/0"}]}, "schema.allOf[0].$ref"),
+        (
+            {"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"$ref": "#/$defs/c"}, "c": {"$ref": "#"}}},
+            "schema.$ref",
+        ),
+    ],
+)
+def test_what_no_answer_can_follow_is_refused_before_it_kills_a_host(
+    schema: Any, place: str
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        check_schema(schema, "schema")
+    assert (caught.value.code, caught.value.field) == ("schema_impossible", place)
+
+
+def test_a_schema_may_refer_to_itself_inside_an_answer() -> None:
+    tree = {"properties": {"below": {"type": "array", "items": {"$ref": "#/$defs/tree"}}}}
+    check_schema({"$ref": "#/$defs/tree", "$defs": {"tree": tree}}, "schema")
+    for reference in ("#/nowhere", "#/$defs/9", "https://example.com/a", 5, "", "#/$defs/list/9"):
+        check_schema({"allOf": [{"$ref": reference}], "$defs": {"list": [{}]}}, "schema")
+
+
+@pytest.mark.parametrize(
     "schema",
     [
         *(None, True, 5, [], {}, {"maxItems": 2000, "maxLength": "long", "minItems": True}),
         {"pattern": "^[a-z]{1,2000}x{}y{0002000}$"},
+        {"pattern": "a{0," + "0" * 5000 + "1}"},
         {"properties": {"maxItems": {"type": "integer", "maximum": 10**9}}},
         {"pattern": {"type": "string"}, "enum": [10**9, "a{9999}"]},
     ],

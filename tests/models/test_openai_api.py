@@ -78,6 +78,10 @@ UNBOUNDED = {
     "type": "json_schema",
     "json_schema": {"name": "a", "schema": {"type": "array", "maxItems": 10**8}},
 }
+CIRCULAR = {
+    "type": "json_schema",
+    "json_schema": {"name": "a", "schema": {"allOf": [{"$ref": "#/allOf/0"}]}},
+}
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 
 
@@ -125,6 +129,7 @@ async def test_tools_that_the_model_need_not_use_are_left_out(client: Client) ->
         ),
         ("chat/completions", {**HI, "response_format": UNBOUNDED}, 400, "schema_too_large"),
         ("chat/completions", {**HI, "tools": [UNBOUNDED]}, 400, "schema_too_large"),
+        ("chat/completions", {**HI, "response_format": CIRCULAR}, 400, "schema_impossible"),
         ("completions", {"prompt": ["a", "b"]}, 400, "prompt_invalid"),
         ("completions", {"prompt": "word " * 9000}, 400, "context_length_exceeded"),
         ("embeddings", {"input": "text"}, 400, "model_cannot"),
