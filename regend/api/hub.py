@@ -120,7 +120,8 @@ class Hub:
     def _on_turn(self) -> None:
         """Send one batch; where there is more, let others have a turn first."""
         self._scheduled = False
-        if self._pump():
+        # The last commits of a store ring after its end; who is still here reads them in the next.
+        if not self._store.closed and self._pump():
             self._on_bell()
 
     def _pump(self) -> bool:

@@ -19,7 +19,15 @@ from regend.store.blobs import Blobs
 from regend.store.connection import open_reader
 from regend.store.lock import HomeLock
 from regend.store.opening import check, open_database
-from regend.store.writer import Operation, Probe, Writer, is_of_storage, no_probe, refusal
+from regend.store.writer import (
+    Operation,
+    Probe,
+    Writer,
+    closed,
+    is_of_storage,
+    no_probe,
+    refusal,
+)
 
 T = TypeVar("T")
 
@@ -32,6 +40,7 @@ class Store:
     Attributes:
         bell: rings after every commit.
         blobs: payloads as files.
+        closed: whether nothing can be read or written any more.
     """
 
     def __init__(self, home: Home, probe: Probe = no_probe) -> None:
@@ -56,6 +65,7 @@ class Store:
         self.blobs = Blobs(home.blobs_dir, probe)
         self._writer = Writer(connection, self.bell.ring, probe)
         self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
+        self.closed = False
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
 
     @property
@@ -90,7 +100,13 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Lend a read-only connection to the current thread, for one short transaction."""
+        """Lend a read-only connection to the current thread, for one short transaction.
+
+        Raises:
+            Busy: the store is closed.
+        """
+        if self.closed:
+            raise closed()
         try:
             connection = self._idle.get_nowait()
         except queue.Empty:
@@ -118,6 +134,7 @@ class Store:
         the writer's may.
         """
         self._pool.shutdown()
+        self.closed = True
         while True:
             try:
                 self._idle.get_nowait().close()
@@ -127,6 +144,8 @@ class Store:
         self._lock.release()
 
     async def _read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        if self.closed:
+            raise closed()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self._read_with, operation)
 

@@ -83,7 +83,7 @@ class Writer:
         loop = asyncio.get_running_loop()
         self._loop = loop
         if self._closed:
-            raise Busy("store_closed", "The daemon is stopping.", retry_after_s=2.0)
+            raise closed()
         if self._queue.qsize() >= WRITE_QUEUE_LENGTH:
             raise Busy("store_busy", "Too many writes are waiting for the disk.", retry_after_s=1.0)
         future: asyncio.Future[T] = loop.create_future()
@@ -203,6 +203,11 @@ def refusal(error: BaseException) -> RegendError:
             hint="Stop the daemon, then restore: regend restore BACKUP",
         )
     return Failed("database_refused", f"The database refused the write: {text}.")
+
+
+def closed() -> Busy:
+    """Return the error for a store that is closed."""
+    return Busy("store_closed", "The daemon is stopping.", retry_after_s=2.0)
 
 
 def disk_refusal(error: BaseException) -> Busy:

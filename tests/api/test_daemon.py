@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from regend.api.hub import Hub
+from regend.api.metrics import Metrics
+from regend.clock import SystemClock
 from regend.config import ServerConfig
 from regend.errors import BadInput, Failed
+from regend.home import Home
 from regend.services import Services
+from regend.store import Store
 from tests.api.conftest import API, Start
 
 
@@ -29,6 +37,19 @@ async def test_a_part_that_fails_to_end_keeps_no_other_from_ending(
     assert not running.home.daemon_file.exists()
     again = await start()
     assert (await again.call("GET", f"{API}/jobs")).status == 200
+
+
+async def test_a_change_that_is_told_after_the_store_ended_is_no_fault(tmp_path: Path) -> None:
+    faults: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, fault: faults.append(fault))
+    store = Store(Home.at(tmp_path))
+    hub = Hub(store, SystemClock(), Metrics())
+    await store.write(lambda c: c.execute("INSERT INTO settings VALUES ('a', 'b')").rowcount)
+    store.close()
+    await asyncio.sleep(0.05)
+    assert faults == []
+    assert len(hub) == 0
+    assert not (tmp_path / "regend.db-wal").exists()
 
 
 async def test_a_daemon_that_cannot_start_leaves_its_home_to_the_next(start: Start) -> None:

@@ -178,6 +178,10 @@ async def test_closing_commits_what_is_queued_and_refuses_what_comes_later(
     assert set(await asyncio.gather(*tasks)) == names_in(home.database)
     with pytest.raises(Busy):
         await store.write(lambda c: put(c, "late"))
+    with pytest.raises(Busy):
+        await store.query(names)
+    with pytest.raises(Busy), store.reading():
+        pass
     assert not home.database.with_name("regend.db-wal").exists()
 
 
