@@ -2,7 +2,8 @@
 
 Layout: `manifest.json`, `regend.db`, `blobs/xx/DIGEST`, and with keys `config.toml`, `token`,
 `keys/…`. A backup may come from anywhere, so names that lead out of its folder are refused and
-nothing but plain files is taken out of a tar file.
+nothing but plain files is taken out of a tar file, which is not compressed: what comes out takes no
+more room than what went in.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 from regend.errors import BadInput
 from regend.limits import MIB
@@ -26,6 +27,8 @@ MANIFEST = "manifest.json"
 DATABASE = "regend.db"
 
 _TOO_MANY_FILES = 10_000_000
+_PLAIN: Final = "r:"
+_NO_TAR = (tarfile.TarError, EOFError, ValueError)  # the last for the numbers in its headers
 
 Progress = Callable[[int, int], None]
 
@@ -86,8 +89,11 @@ def check_form(source: Path) -> None:
     """
     if source.is_dir():
         read_manifest(source, source)
-    elif not tarfile.is_tarfile(source):
-        raise _no_backup(source, "it is no tar file")
+        return
+    try:
+        tarfile.open(source, _PLAIN).close()
+    except _NO_TAR as error:
+        raise _no_backup(source, "it is no tar file, or a compressed one") from error
 
 
 def unpacked(source: Path, work: Path) -> Path:
@@ -101,9 +107,10 @@ def unpacked(source: Path, work: Path) -> Path:
     folder = work / "unpacked"
     folder.mkdir()
     try:
-        with tarfile.open(source) as archive:
+        with tarfile.open(source, _PLAIN) as archive:
             for count, member in enumerate(archive, 1):
-                if count > _TOO_MANY_FILES or not (member.isfile() and _is_inside(member.name)):
+                is_plain = member.isfile() and not member.issparse() and _is_inside(member.name)
+                if count > _TOO_MANY_FILES or not is_plain:
                     raise _no_backup(source, f"it holds “{member.name[:80]}”")
                 content = archive.extractfile(member)
                 assert content is not None
@@ -111,7 +118,7 @@ def unpacked(source: Path, work: Path) -> Path:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with content, path.open("xb") as file:
                     shutil.copyfileobj(content, file, MIB)
-    except (tarfile.TarError, EOFError) as error:
+    except _NO_TAR as error:
         raise _no_backup(source, "the tar file is damaged") from error
     return folder
 
@@ -125,13 +132,13 @@ def read_manifest(folder: Path, source: Path) -> dict[str, Any]:
     Raises:
         BadInput: there is none, it does not fit, or a newer program wrote it.
     """
+    if not (folder / MANIFEST).is_file():
+        raise _no_backup(source, f"it has no {MANIFEST}")
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         files = manifest["files"]
         fits = manifest["format"] == FORMAT and DATABASE in files
         safe = all(_is_inside(name) and is_digest(files[name]["sha256"]) for name in files)
-    except FileNotFoundError as error:
-        raise _no_backup(source, f"it has no {MANIFEST}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise _no_backup(source, "its manifest cannot be read") from error
     if not fits and isinstance(manifest.get("format"), int) and manifest["format"] > FORMAT:

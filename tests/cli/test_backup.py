@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import sqlite3
 import tarfile
@@ -228,6 +229,43 @@ def test_links_in_an_archive_are_refused(home: Home, tmp_path: Path) -> None:
         archive.add(tmp_path / "link", "manifest.json")
     with pytest.raises(BadInput, match="no backup"):
         restore(home, evil)
+
+
+@pytest.mark.parametrize("kind", ["packed small", "with holes", "with a strange map"])
+def test_an_archive_takes_no_more_room_than_it_has_itself(
+    home: Home, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evil = tmp_path / "evil.tar"
+    size = 64 * 1024 * 1024
+    member = tarfile.TarInfo("regend.db")
+    if kind == "packed small":
+        member.size = size
+        with tarfile.open(evil, "w:xz") as packed:
+            packed.addfile(member, io.BytesIO(bytes(size)))
+    else:
+        # GNU's sparse format 0.1: a file of holes that only its map describes.
+        holes = f"{size},0" if kind == "with holes" else "many"
+        member.pax_headers = {"GNU.sparse.size": str(size), "GNU.sparse.map": holes}
+        with tarfile.open(evil, "w", format=tarfile.PAX_FORMAT) as archive:
+            archive.addfile(member)
+
+    def unpack(*_: object) -> None:
+        raise AssertionError("it was unpacked")
+
+    monkeypatch.setattr(shutil, "copyfileobj", unpack)
+    with pytest.raises(BadInput, match="no backup"):
+        restore(home, evil)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+@pytest.mark.parametrize("name", ["regend.db", "manifest.json"])
+def test_a_backup_of_what_never_ends_is_refused(home: Home, tmp_path: Path, name: str) -> None:
+    target = tmp_path / "backup"
+    back_up(home, target)
+    (target / name).unlink()
+    os.mkfifo(target / name)
+    with pytest.raises((BadInput, Failed)):
+        restore(home, target)
 
 
 @pytest.mark.parametrize(
