@@ -15,9 +15,8 @@ from regend.clock import rfc3339
 from regend.library.passages import Kind, Passage, split
 from regend.library.words import terms
 
-PIECE_CHARACTERS: Final = (
-    16 * 1024
-)  # unpacked in well under a millisecond, and packs nearly as well
+# Unpacked in well under a millisecond, and packs nearly as well as the whole.
+PIECE_CHARACTERS: Final = 16 * 1024
 _COMPRESSION_LEVEL = 1
 
 

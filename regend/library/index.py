@@ -16,10 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from regend.errors import NotFound
-from regend.library.documents import (
-    DocumentRow,
-    PreparedDocument,
-)
+from regend.library.documents import DocumentRow, PreparedDocument
 from regend.library.rebuild import Rebuild, index_terms
 from regend.library.texts import TextReader
 

@@ -285,19 +285,22 @@ def _entry_of_path(reference: str) -> Entry:
             hint="Give the path of a GGUF file, or a name that `regend models list` shows.",
             field="name",
         )
-    return describe_file(
-        Entry(
-            name=_name_from(path.stem),
-            source=FileSource(path.resolve()),
-            sha256="",
-            size_bytes=path.stat().st_size,
-            licence="",
-            context_tokens=0,
-            capabilities=(),
-            quality="small",
-            template="",
-        ),
-        path,
+    entry = _own_entry(path.stem, FileSource(path.resolve()))
+    return describe_file(replace(entry, size_bytes=path.stat().st_size), path)
+
+
+def _own_entry(stem: str, source: FileSource | UrlSource, sha256: str = "") -> Entry:
+    """Return the entry of a person's own GGUF, as little as is known before it is read."""
+    return Entry(
+        name=_name_from(stem),
+        source=source,
+        sha256=sha256,
+        size_bytes=0,
+        licence="",
+        context_tokens=0,
+        capabilities=(),
+        quality="small",
+        template="",
     )
 
 
@@ -344,17 +347,8 @@ def _entry_of_address(reference: str) -> Entry:
             hint="Add #sha256=… with the 64 hexadecimal digits that the publisher states.",
             field="name",
         )
-    return Entry(
-        name=_name_from(Path(parts.path).stem),
-        source=UrlSource(parts._replace(fragment="").geturl()),
-        sha256=digest,
-        size_bytes=0,
-        licence="",
-        context_tokens=0,
-        capabilities=(),
-        quality="small",
-        template="",
-    )
+    source = UrlSource(parts._replace(fragment="").geturl())
+    return _own_entry(Path(parts.path).stem, source, digest)
 
 
 def _name_from(stem: str) -> str:

@@ -70,13 +70,10 @@ class HostClient:
 
         Raises: as `call`.
         """
-        stack = contextlib.ExitStack()
-        connection = stack.enter_context(self._connected())
-        with contextlib.ExitStack() as on_error:
-            on_error.push(stack.__exit__)
+        with contextlib.ExitStack() as stack:
+            connection = stack.enter_context(self._connected())
             self._send(connection, path, body)
-            on_error.pop_all()
-        return self._events(stack, connection)
+            return self._events(stack.pop_all(), connection)
 
     def _events(
         self, stack: contextlib.ExitStack, connection: http.client.HTTPConnection
@@ -207,7 +204,7 @@ def _is_last(event: Any) -> bool:
 def _read_error(answer: bytes) -> tuple[str, dict[str, Any]]:
     try:
         body = json.loads(answer)
-    except ValueError:
+    except (ValueError, RecursionError):
         return answer[:300].decode("utf-8", errors="replace"), {}
     details = body.get("error", body) if isinstance(body, dict) else body
     if not isinstance(details, dict):

@@ -80,7 +80,7 @@ class SegmentedAnswer:
         self._client = client
         self._slot = Slot(lease, client, pacer)
         self._prompt = prompt
-        self._prompt_count = len(prompt)
+        self._longest = longest_answer(lease, request, len(prompt))
         self._shown = shown
         self._pacer = pacer
         self._on_chunk = on_chunk
@@ -106,12 +106,8 @@ class SegmentedAnswer:
         finally:
             self._drop_pending()
 
-    def _longest(self) -> int:
-        """Return how many tokens the answer may have."""
-        return longest_answer(self._lease, self._request, self._prompt_count)
-
     def _run_segments(self) -> Literal["stop", "length"]:
-        while (left := self._longest() - len(self._tokens)) > 0:
+        while (left := self._longest - len(self._tokens)) > 0:
             reason = self._run_segment(min(self._segment_tokens, left), left)
             if reason is not None:
                 return reason
@@ -167,10 +163,10 @@ class SegmentedAnswer:
     def _keep(self, ids: list[int | None], decoded: int) -> None:
         """Add a whole segment to the answer and make a checkpoint where one is due."""
         saved = None
-        stuck = not ids  # nothing but beginnings of characters
-        if stuck or None in ids or self._pacer.is_due(time.monotonic()):
+        has_untold = not ids or None in ids  # none at all: nothing but beginnings of characters
+        if has_untold or self._pacer.is_due(time.monotonic()):
             saved = self._slot.save()
-        if stuck or None in ids:
+        if has_untold:
             if saved is None:
                 raise Retryable(
                     "slot_save_failed",
@@ -194,7 +190,7 @@ class SegmentedAnswer:
     def _checkpoint(self, slot_name: str) -> GenerationCheckpoint:
         return GenerationCheckpoint(
             request_hash=self._request_hash,
-            prompt_tokens=self._prompt_count,
+            prompt_tokens=len(self._prompt),
             tokens=tuple(self._tokens),
             counted_tokens=self.emitter.tokens,
             text=self.emitter.text,
@@ -224,27 +220,15 @@ class SegmentedAnswer:
                 self._announce(Resumption("exact", 0))  # the same from the start, or Diverged
             return
         self._segment_tokens = resume.segment_tokens
-        if self._fits(resume) and slot_file is not None and self._restore(resume, slot_file):
-            self._announce(Resumption("exact", len(resume.tokens)))
-            self._tokens = list(resume.tokens)
-            self._warm = True
-            self.emitter.go_on_from(
-                resume.text,
-                resume.counted_tokens,
-                resume.released_characters,
-                resume.released_tokens,
-            )
-        elif self._shown.text.startswith(resume.text):
+        self._warm = self._restore(resume, slot_file)
+        if not self._warm and self._shown.text.startswith(resume.text):
             self._go_on_from_shown(resume)
-        else:
-            self._announce(Resumption("reevaluated", len(resume.tokens)))
-            self._tokens = self._tokens_of(resume)
-            self.emitter.go_on_from(
-                resume.text,
-                resume.counted_tokens,
-                resume.released_characters,
-                resume.released_tokens,
-            )
+            return
+        self._announce(Resumption("exact" if self._warm else "reevaluated", len(resume.tokens)))
+        self._tokens = self._tokens_of(resume)
+        self.emitter.go_on_from(
+            resume.text, resume.counted_tokens, resume.released_characters, resume.released_tokens
+        )
 
     def _fits(self, resume: GenerationCheckpoint) -> bool:
         """Return whether the saved state is of this model, build and machine."""
@@ -253,13 +237,15 @@ class SegmentedAnswer:
             lease.digest,
             lease.build,
             lease.machine,
-            self._prompt_count,
+            len(self._prompt),
         )
 
-    def _restore(self, resume: GenerationCheckpoint, slot_file: Path) -> bool:
-        """Load the saved slot into this lease's slot; return whether it holds the answer."""
+    def _restore(self, resume: GenerationCheckpoint, slot_file: Path | None) -> bool:
+        """Load a saved slot that fits into this lease's; return whether it holds the answer."""
+        if slot_file is None or not self._fits(resume):
+            return False
         held = self._slot.restore(slot_file)
-        return held >= self._prompt_count + len(resume.tokens) - 1
+        return held >= len(self._prompt) + len(resume.tokens) - 1
 
     def _tokens_of(self, resume: GenerationCheckpoint) -> list[int]:
         """Return the checkpoint's tokens in the vocabulary of this model."""

@@ -34,13 +34,15 @@ END = event(finish="stop")
 
 
 @contextlib.asynccontextmanager
-async def sending(*pieces: bytes, repeat: bytes = b"") -> AsyncIterator[str]:
+async def sending(
+    *pieces: bytes, repeat: bytes = b"", status: bytes = b"200 OK"
+) -> AsyncIterator[str]:
     """Serve one answer: these pieces, each by itself, and then `repeat` without end."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         await reader.readexactly(int(head.partition(b"content-length: ")[2].split()[0]))
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        writer.write(b"HTTP/1.1 %s\r\nContent-Type: text/event-stream\r\n\r\n" % status)
         with contextlib.suppress(ConnectionError):
             for piece in pieces:
                 writer.write(piece)
@@ -65,8 +67,8 @@ async def heard(*pieces: bytes, repeat: bytes = b"") -> tuple[Attempt, str]:
     return attempt, result.text
 
 
-async def refused(*pieces: bytes, repeat: bytes = b"") -> RegendError:
-    async with sending(*pieces, repeat=repeat) as url, asyncio.timeout(60):
+async def refused(*pieces: bytes, repeat: bytes = b"", status: bytes = b"200 OK") -> RegendError:
+    async with sending(*pieces, repeat=repeat, status=status) as url, asyncio.timeout(60):
         with pytest.raises(RegendError) as caught:
             await Attempt().run(lease_of(url), ASK)
     return caught.value
@@ -143,3 +145,9 @@ async def test_what_never_ends_is_ended(
 async def test_one_line_of_fifty_megabytes_is_refused() -> None:
     error = await refused(event("x" * 50_000_000) + END + DONE)
     assert error.code in ("model_answer_invalid", "model_answer_too_long")
+
+
+async def test_a_refusal_that_is_no_json_is_told_as_it_came() -> None:
+    for said in (b"[" * 50_000, b"<h1>No", b'"No"', b'{"error": [1]}'):
+        error = await refused(said, status=b"400 Bad Request")
+        assert error.code == "model_request_refused" and error.message
