@@ -17,6 +17,7 @@ from regend.limits import KIB, MIB
 
 _MAGIC = b"GGUF"
 _MAX_KEYS = 100_000
+_MAX_COUNT = 2**32  # of tokens, layers, heads: none is near it
 _MAX_TENSORS = 1_000_000
 _MAX_HEADER_BYTES = 64 * MIB
 _MAX_NAME_BYTES = 256
@@ -81,10 +82,9 @@ def read_header(path: Path) -> GgufHeader:
     """
     try:
         with path.open("rb") as file:
-            values = _read_values(file, path)
+            return _interpret(_read_values(file, path), path)
     except (OSError, struct.error, EOFError, UnicodeDecodeError, ValueError) as error:
         raise _broken(path, str(error) or "it ends too early") from error
-    return _interpret(values, path)
 
 
 def _broken(path: Path, reason: str) -> Refused:
@@ -177,10 +177,17 @@ def _skip(file: BinaryIO, size_bytes: int) -> None:
 
 
 def _number(value: Any) -> int:
-    """Return a count; the largest where the file gives one for each layer."""
-    if isinstance(value, list):
-        return max((int(one) for one in value), default=0)
-    return int(value) if isinstance(value, (int, float)) else 0
+    """Return a count, 0 where there is none; the largest where the file gives one for each layer.
+
+    Raises:
+        ValueError: it cannot be one.
+    """
+    counts = [
+        one for one in (value if isinstance(value, list) else [value]) if type(one) is not str
+    ]
+    if not all(one is None or 0 <= one <= _MAX_COUNT for one in counts):
+        raise ValueError("its header is damaged")
+    return max((int(one or 0) for one in counts), default=0)
 
 
 def _interpret(values: dict[str, Any], path: Path) -> GgufHeader:

@@ -67,3 +67,23 @@ def test_a_header_beyond_its_bounds_is_refused(tmp_path: Path, entries: list[byt
 def test_an_ordinary_template_is_taken(tmp_path: Path) -> None:
     template = entry(b"tokenizer.chat_template", b"x" * 100_000)
     assert read_header(with_entries(tmp_path / "a.gguf", template)).has_chat_template
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        struct.pack("<If", 6, float("inf")),
+        struct.pack("<Id", 12, float("nan")),
+        struct.pack("<Iq", 11, -5),
+        struct.pack("<IQ", 10, 2**64 - 1),
+        struct.pack("<IIQf", 9, 6, 1, float("-inf")),
+    ],
+)
+@pytest.mark.parametrize("key", [b"llama.context_length", b"llama.block_count"])
+def test_a_count_that_is_none_is_refused(tmp_path: Path, key: bytes, value: bytes) -> None:
+    whole = write_gguf(tmp_path / "odd.gguf").read_bytes()
+    place = whole.index(key) + len(key)
+    (tmp_path / "odd.gguf").write_bytes(whole[:place] + value + whole[place + 8 :])
+    with pytest.raises(Refused) as caught:
+        read_header(tmp_path / "odd.gguf")
+    assert caught.value.code == "model_not_gguf"
