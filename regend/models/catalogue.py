@@ -277,11 +277,15 @@ def _entry_of_record(model: InstalledModel) -> Entry:
 
 
 def _entry_of_path(reference: str) -> Entry:
-    path = Path(reference).expanduser()
-    if not path.is_file():
+    try:
+        path = Path(reference).expanduser()
+        is_there = path.is_file()
+    except (RuntimeError, OSError):  # of a user who does not exist, too long, or not to be seen
+        path, is_there = Path(reference), False
+    if not is_there:
         raise BadInput(
             "model_reference_invalid",
-            f"There is no model file at {path}.",
+            f"There is no model file at {str(path)[:1000]}.",
             hint="Give the path of a GGUF file, or a name that `regend models list` shows.",
             field="name",
         )
@@ -330,7 +334,16 @@ def _quality(size_bytes: int) -> str:
 
 
 def _entry_of_address(reference: str) -> Entry:
-    parts = urlsplit(reference)
+    try:
+        parts = urlsplit(reference)
+        _ = parts.port  # parsed only when it is asked for
+    except ValueError as error:
+        raise BadInput(
+            "model_reference_invalid",
+            f"“{reference[:200]}” is no web address.",
+            hint="Give an address like https://example.org/model.gguf#sha256=…",
+            field="name",
+        ) from error
     digest = parts.fragment.removeprefix("sha256=").lower()
     local = parts.hostname in ("127.0.0.1", "::1", "localhost")
     if parts.scheme != "https" and not local:

@@ -213,6 +213,10 @@ def test_an_unknown_name_suggests_the_nearest(home: Home) -> None:
         "http://example.org/a.gguf#sha256=" + "0" * 64,
         "https://example.org/a.gguf",
         "https://example.org/a.gguf#sha256=12",
+        "https://[example/a.gguf#sha256=" + "0" * 64,
+        "http://localhost:99999/a.gguf#sha256=" + "0" * 64,
+        "~nobody-of-this-name/a.gguf",
+        "a/" + "b" * 5000,
     ],
 )
 def test_a_reference_that_cannot_be_trusted_is_refused(home: Home, reference: str) -> None:
