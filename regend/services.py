@@ -100,7 +100,10 @@ class Services:
         await self._pool.close()
 
     def attempt_ended(self, attempt: Attempt) -> None:
-        """Free the models that an attempt held."""
+        """Take note that an attempt holds no model any more."""
+        self._free_models(attempt)
+
+    def _free_models(self, attempt: Attempt) -> None:
         for lease in self._leases.pop(attempt, []):
             if attempt.cancelled:
                 self._pool.interrupt(lease)
@@ -146,6 +149,8 @@ class Services:
         return await self._store.query(lambda c: unreadable.listing(c, user, _MAX_UNREADABLE))
 
     async def _acquire(self, attempt: Attempt, arguments: dict[str, Any]) -> dict[str, Any]:
+        # Whoever asks again lost the host of the last; where that lives, its slot is free again.
+        self._free_models(attempt)
         claim = attempt.claim
         lease = await self._pool.acquire(
             str(arguments["model"]), priority=claim.priority, owner=claim.id

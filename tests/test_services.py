@@ -13,12 +13,13 @@ import pytest
 
 from regend.api.metrics import Metrics
 from regend.clock import SystemClock
-from regend.config import Config
+from regend.config import Config, ModelsConfig
 from regend.home import Home
 from regend.jobs.attempt import Attempt
 from regend.library.importer import Importer
 from regend.services import Services
 from regend.store import Store
+from tests.embedded_model import MODEL, embedded_model_home
 
 
 @pytest.fixture
@@ -26,6 +27,11 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     opened = Store(Home.at(tmp_path / "home"))
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def model_home(tmp_path: Path) -> Home:
+    return embedded_model_home(Home.at(tmp_path / "home"))
 
 
 async def is_ready(store: Store) -> bool:
@@ -92,3 +98,29 @@ async def test_a_job_that_names_its_sources_searches_in_these_alone(
         found = {hit["document_id"] for hit in await find(attempt, arguments)}
         assert found == (set(sources) if sources else {one.document.id for one in added})
     await services.stop()
+
+
+class _Attempt:
+    """As much of an attempt as a lease of a model is given to."""
+
+    claim = SimpleNamespace(id="job", priority=0)
+    cancelled = False
+
+
+async def test_an_attempt_that_asks_for_its_model_again_does_not_wait_for_itself(
+    model_home: Home, store: Store
+) -> None:
+    config = Config(models=ModelsConfig(slots=1, threads=1, discover=False))
+    services = Services(store, model_home, config, SystemClock(), Metrics())
+    attempt = cast(Attempt, _Attempt())
+    acquire = services.table()["model.acquire"]
+    try:
+        first = await acquire(attempt, {"model": MODEL})
+        async with asyncio.timeout(30):
+            again = await acquire(attempt, {"model": MODEL})
+        assert again["id"] != first["id"]
+        services.attempt_ended(attempt)
+        async with asyncio.timeout(30):
+            await acquire(cast(Attempt, _Attempt()), {"model": MODEL})
+    finally:
+        await services.stop()
