@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: what stands after `regend`; None for those of the process.
     """
     given = sys.argv[1:] if arguments is None else arguments
+    _open_closed_streams()
     _speak_utf8()
     if "_REGEND_COMPLETE" not in os.environ:
         if given in ([], ["--help"], ["-h"], ["help"]):
@@ -38,6 +39,14 @@ def main(arguments: list[str] | None = None) -> int:
     from regend.cli.root import run
 
     return run(given)
+
+
+def _open_closed_streams() -> None:
+    """Let a standard stream that was closed lead nowhere: Python has none in its place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115  (as long as we live)
+            setattr(sys, name, nowhere)
 
 
 def _speak_utf8() -> None:

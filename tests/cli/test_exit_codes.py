@@ -211,3 +211,18 @@ def test_what_is_wrong_is_called_as_it_was_typed(desk: Desk) -> None:
         done = desk.run(*arguments)
         assert done.returncode == 1
         assert name in done.stderr and "input." not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the shell is sh")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("command", [("jobs", "list"), ("--version",)], ids=" ".join)
+def test_a_closed_stream_is_nobodys_fault(
+    desk: Desk, command: tuple[str, ...], closed: str
+) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "regend", *command],
+        capture_output=True,
+        encoding="utf-8",
+        env=desk.environment,
+    )
+    assert done.returncode == 0 and "Traceback" not in done.stderr
