@@ -63,7 +63,7 @@ class Store:
         self.path = home.database
         self.bell = Bell()
         self.blobs = Blobs(home.blobs_dir, probe)
-        self._writer = Writer(connection, self.bell.ring, probe)
+        self._writer = Writer(connection, home.database, self.bell.ring, probe)
         self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self.closed = False
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
@@ -80,7 +80,7 @@ class Store:
         and the error comes back here.
 
         Raises:
-            Busy: the queue or the disk is full; nothing was changed.
+            Busy: the queue or the disk is full, or the home is gone; nothing was changed.
         """
         return await self._writer.submit(operation)
 

@@ -5,8 +5,8 @@ Rules
 2. Operations run in the order in which they were handed in, each in a SAVEPOINT of its own: one
    that fails takes nothing else with it.
 3. There is no artificial delay: a COMMIT takes what is queued when it begins.
-4. When the disk is full or fails, every operation of the batch is refused; the thread lives on and
-   the next batch tries afresh.
+4. When the disk is full or fails, or the database was taken away, every operation of the batch is
+   refused; the thread lives on and the next batch tries afresh.
 5. Callers meet `RegendError`s, or what their own operation raised; SQLite's refusals of a whole
    batch are never handed out raw.
 """
@@ -16,10 +16,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from regend.errors import Busy, Failed, RegendError
@@ -50,6 +52,7 @@ class Writer:
 
     Args:
         connection: opened by `open_writer`; used by the writer's thread only from here on.
+        path: of its database.
         committed: called in the loop's thread after each commit that changed something.
         probe: called with the name of each point at which a crash is worth testing.
     """
@@ -57,10 +60,13 @@ class Writer:
     def __init__(
         self,
         connection: sqlite3.Connection,
+        path: Path,
         committed: Callable[[], None],
         probe: Probe = no_probe,
     ) -> None:
         self._connection = connection
+        self._path = path
+        self._file = path.stat()
         self._committed = committed
         self._probe = probe
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
@@ -127,16 +133,36 @@ class Writer:
             connection.execute("BEGIN IMMEDIATE")
             for item in batch:
                 outcomes.append(self._apply(item))
+            self._require_file()
             self._probe("commit:before")
             connection.execute("COMMIT")
             self._probe("commit:after")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, Busy) as error:
             # A ROLLBACK that fails too leaves nothing behind: the next BEGIN says so again.
             with contextlib.suppress(sqlite3.Error):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-            return [_Outcome(item.future, None, refusal(error)) for item in batch]
+            told = error if isinstance(error, Busy) else refusal(error)
+            return [_Outcome(item.future, None, told) for item in batch]
         return outcomes
+
+    def _require_file(self) -> None:
+        """Check that the database is still where the next start will look for it.
+
+        Raises:
+            Busy: its folder was removed or moved, and what is written would be lost with it.
+        """
+        try:
+            if os.path.samestat(self._path.stat(), self._file):
+                return
+        except OSError:
+            pass
+        raise Busy(
+            "home_gone",
+            f"{self._path} is not there any more. Nothing was changed.",
+            hint="Put the folder back where it was; or stop this daemon, and start it anew.",
+            retry_after_s=5.0,
+        )
 
     def _apply(self, item: _Item) -> _Outcome:
         connection = self._connection

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
+import sys
 import threading
 from pathlib import Path
 
@@ -218,3 +220,26 @@ async def test_a_reader_cannot_write(open_store: Open) -> None:
     with pytest.raises(Failed):
         await store.query(lambda c: put(c, "a"))
     assert names_in(store.path) == set()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a file that is open cannot be removed there")
+@pytest.mark.parametrize("what", ["removed", "moved", "replaced"])
+async def test_nothing_is_acknowledged_once_the_home_is_gone_from_its_place(
+    open_store: Open, what: str
+) -> None:
+    store = open_store()
+    await store.write(lambda c: put(c, "before"))
+    aside = store.path.parent.with_name("aside")
+    if what == "removed":
+        shutil.rmtree(store.path.parent)
+    else:
+        store.path.parent.rename(aside)
+    if what == "replaced":
+        shutil.copytree(aside, store.path.parent)
+    with pytest.raises(Busy) as refused:
+        await store.write(lambda c: put(c, "lost"))
+    assert refused.value.code == "home_gone" and str(store.path) in refused.value.message
+    if what == "moved":
+        aside.rename(store.path.parent)
+        await store.write(lambda c: put(c, "after"))
+        assert {"before", "after"} <= names_in(store.path)
