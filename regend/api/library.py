@@ -174,7 +174,6 @@ class LibraryCalls:
 
     async def _add_file(self, call: Call) -> index.Added:
         """Import the part `file` of a multipart body."""
-        call.request._client_max_size = self._max_bytes + MIB
         try:
             reader = await call.request.multipart()
             part = await _find_file(reader)

@@ -6,11 +6,13 @@ import asyncio
 import gzip
 import json
 import re
+from io import BytesIO
 
 import aiohttp
 import pytest
 
 from regend.api.doorway import Doorway
+from regend.limits import MAX_BODY_BYTES, MIB
 from tests.api.conftest import API, Running
 
 JOBS = f"{API}/jobs"
@@ -212,7 +214,7 @@ async def test_a_file_comes_in_as_multipart_and_what_is_broken_is_told(running: 
 
     def form(name: str, content: bytes, filename: str) -> aiohttp.FormData:
         data = aiohttp.FormData()
-        data.add_field(name, content, filename=filename, content_type="text/markdown")
+        data.add_field(name, BytesIO(content), filename=filename, content_type="text/markdown")
         return data
 
     text = "# दाल\n\nमसूर की दाल को बीस मिनट पकाएँ।\n".encode()
@@ -224,6 +226,9 @@ async def test_a_file_comes_in_as_multipart_and_what_is_broken_is_told(running: 
     assert hits and hits[0]["document_id"] == added.json["id"]
     long = {"q": "मसूर दाल " * 400}
     assert (await running.call("GET", f"{place}/search", params=long)).status == 200
+    large = form("file", bytes(MAX_BODY_BYTES + MIB), "large.md")
+    told = await running.call("POST", place, data=large)
+    assert told.status == 415, "taken whole, and then found to be binary"
     wrong = await running.call("POST", place, data=form("other", text, "x.md"))
     assert (wrong.status, wrong.error["field"]) == (400, "file")
     for media, body in (
