@@ -36,6 +36,7 @@ from regend.limits import (
     MAX_DOCUMENT_CHARACTERS,
     MAX_TITLE_CHARACTERS,
 )
+from regend.processes import kill
 
 MARKDOWN: Final = "text/markdown"
 PLAIN: Final = "text/plain"
@@ -283,7 +284,7 @@ async def _answer_of_child(kind: str, data: bytes) -> bytes:
         raise too_large(f"Reading it took more than {EXTRACT_TIMEOUT_S:.0f} seconds.") from None
     finally:
         if process.returncode is None:
-            process.kill()
+            kill(process.pid)
         lifeline.cut()
         await process.wait()
     return answer
@@ -309,7 +310,6 @@ async def _read_bounded(process: asyncio.subprocess.Process) -> bytes:
     while chunk := await stdout.read(1 << 20):
         size += len(chunk)
         if size > bound:
-            process.kill()
             raise too_large("Its text is longer than the library takes.")
         chunks.append(chunk)
     return b"".join(chunks)
