@@ -182,9 +182,9 @@ def is_digest(text: Any) -> bool:
 
 
 def _is_inside(name: str) -> bool:
-    """Tell whether a name stays within the folder that it is put into."""
+    """Tell whether a name stays within the folder that it is put into, on Windows too."""
     parts = PurePosixPath(name).parts
-    return bool(parts) and not name.startswith("/") and "\\" not in name and ".." not in parts
+    return bool(parts) and not name.startswith("/") and ".." not in parts and not {*":\\"} & {*name}
 
 
 def summary(path: Path, manifest: dict[str, Any], aside: Path | None = None) -> Summary:
