@@ -84,3 +84,35 @@ def test_any_two_texts_can_be_compared(sentence: str, quote: str) -> None:
 def test_a_number_is_supported_only_by_itself(one: int, other: int) -> None:
     sentence = f"The parser accepts files of {one} bytes."
     assert supported(sentence, f"The parser accepts files of {other} bytes.") == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "quote"),
+    [
+        # names changed places
+        (
+            "On the fifth day of each month Asha pays Ravi 500 rupees rent.",
+            "On the fifth day of each month Ravi pays Asha 500 rupees rent.",
+        ),
+        # only asked
+        ("The permit is free of charge.", "Is the permit free of charge?"),
+        ("The permit is free.", "Is the permit free? It costs 40 rupees."),
+        # denied in other words
+        ("Members enter free.", "Nobody said members enter free."),
+        ("The bridge is safe for trucks.", "The bridge is hardly safe for trucks."),
+        ("The museum is free on Sunday.", "The museum is free except on Sunday."),
+        ("You get a refund.", "You get a refund unless you cancel late."),
+        # more than was said, by words that are passed over elsewhere
+        ("All shops open on Sunday.", "Some shops open on Sunday."),
+        ("Everyone must wear helmets.", "Everyone may wear helmets."),
+    ],
+)
+def test_a_document_does_not_bear_out_what_it_leaves_open(sentence: str, quote: str) -> None:
+    assert not supported(sentence, quote)
+
+
+def test_an_answer_may_take_its_subject_from_the_question_before_it() -> None:
+    assert supported(
+        "The permit costs 40 rupees.", "What does the permit cost? It costs 40 rupees."
+    )
+    assert supported("The permit is free.", "Is the permit free? The permit is free for all.")

@@ -2,9 +2,9 @@
 
 Strict, because what passes is shown beside the citation. Every word with meaning must be in the
 quote, save a few that are weak or related to one that is; every number and name must be; the words
-must stand in the quote's order; both must say it or both deny it; and no word may stand where the
-quote has its opposite. A true sentence in quite other words is held for unsupported: that makes an
-answer drier, never wrong.
+must stand in the quote's order, names without exception; both must say it or both deny it; no word
+may stand where the quote has its opposite; and what the quote only asks, it does not say. A true
+sentence in quite other words is held for unsupported: that makes an answer drier, never wrong.
 """
 
 from __future__ import annotations
@@ -35,10 +35,13 @@ def supported(sentence: str, quote: str, title: str = "") -> bool:
         quote: the characters of the document.
         title: of the document; names in it may stand in the sentence.
     """
-    parts = [quote[start:end] for start, end in sentences(quote)]
-    if not any(map(_denies, parts)):
-        parts.append(quote)
-    return any(_supported_by(sentence, part, title) for part in parts)
+    parts = [quote[start:end].rstrip() for start, end in sentences(quote)]
+    if any(_supported_by(sentence, part, title) for part in parts if not part.endswith("?")):
+        return True
+    asked = any(_supported_by(sentence, part, title) for part in parts if part.endswith("?"))
+    if asked or any(map(_denies, parts)):
+        return False
+    return len(parts) != 1 and _supported_by(sentence, quote, title)
 
 
 def _supported_by(sentence: str, quote: str, title: str) -> bool:
@@ -46,26 +49,34 @@ def _supported_by(sentence: str, quote: str, title: str) -> bool:
     if len(meaning) < MIN_WORDS or _denies(sentence) != _denies(quote):
         return False
     there = [stem(word.text) for word in words(quote)]
+    if any(_is_turned_round(stem(word.text), there) for word in words(sentence)):
+        return False
     in_title = {stem(word.text) for word in words(title)}
     places: list[int] = []
+    of_names: list[int] = []
     named = 0
     for word in meaning:
         own = stem(word.text)
         place = _place(own, there)
         if place is not None:
             places.append(place)
+            of_names += [place] if word.text[:1].isupper() else []
         elif own in in_title:
             named += 1
         elif _is_exact(word) or not _may_be_missing(word, own, there):
             return False
     enough = len(places) + named >= MIN_SHARE * len(meaning) and bool(places)
-    return enough and _longest_rise(places) >= MIN_ORDER * len(places)
+    in_order = _longest_rise(places) >= MIN_ORDER * len(places) and of_names == sorted(of_names)
+    return enough and in_order
+
+
+def _is_turned_round(own: str, there: list[str]) -> bool:
+    """Tell whether the quote has not this word but its opposite."""
+    return own not in there and not _OPPOSITE.get(own, frozenset()).isdisjoint(there)
 
 
 def _may_be_missing(word: Word, own: str, there: list[str]) -> bool:
     """Tell whether a word that the quote has not adds nothing to what the quote says."""
-    if _OPPOSITE.get(own, frozenset()) & set(there):
-        return False
     return fold(word.text) in WEAK_WORDS or bool(RELATED.get(own, frozenset()) & set(there))
 
 

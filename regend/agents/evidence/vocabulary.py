@@ -17,7 +17,7 @@ STOP_WORDS = frozenset(_STOP_WORDS.split())
 _NEGATIONS = """
 no not never none nothing neither nor cannot cant dont doesnt didnt isnt arent wasnt werent wont
 wouldnt shouldnt couldnt hasnt havent hadnt without unable unsupported impossible forbidden
-prohibited नहीं न मत ना बिना कभी
+prohibited nobody hardly scarcely barely seldom rarely unless except नहीं न मत ना बिना कभी
 """
 NEGATIONS = frozenset(_NEGATIONS.split())
 
@@ -41,6 +41,9 @@ OPPOSITES = (
     ("supported", "unsupported"),
     ("older", "newer"),
     ("all", "some"),
+    ("every", "some"),
+    ("must", "may"),
+    ("must", "can"),
     ("synchronous", "asynchronous"),
     ("above", "below"),
     ("start", "stop"),
