@@ -124,6 +124,7 @@ def _checked(text: str, allow_private: bool, base: URL | None = None) -> URL:
         url = URL(text[:_MAX_URL_CHARACTERS].strip())
         url = base.join(url) if base else url
         host, port = url.host, url.port
+        (host or "").encode("idna")  # as it will be asked for: its parts have a greatest length
     except ValueError as error:
         raise _bad_url(f"“{text[:200]}” is no web address.") from error
     is_web = url.scheme in ("http", "https") and host and port

@@ -337,6 +337,7 @@ def _entry_of_address(reference: str) -> Entry:
     try:
         parts = urlsplit(reference)
         _ = parts.port  # parsed only when it is asked for
+        (parts.hostname or "").encode("idna")  # as it will be: its parts have a greatest length
     except ValueError as error:
         raise BadInput(
             "model_reference_invalid",

@@ -147,6 +147,7 @@ async def test_a_redirect_to_another_scheme_or_with_a_password_is_refused(
     [
         *("", "page", "file:///etc/passwd", "http://", "http://user:pw@example.org/"),
         *("http://[::1", "javascript:alert(1)", "http://example.org:99999/", "http://a b/"),
+        f"http://{'a' * 64}.org/",  # longer than the parts of a name may be
     ],
 )
 async def test_what_is_no_web_address_is_refused(url: str) -> None:

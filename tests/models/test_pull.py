@@ -215,6 +215,7 @@ def test_an_unknown_name_suggests_the_nearest(home: Home) -> None:
         "https://example.org/a.gguf#sha256=12",
         "https://[example/a.gguf#sha256=" + "0" * 64,
         "http://localhost:99999/a.gguf#sha256=" + "0" * 64,
+        f"https://{'a' * 64}.org/a.gguf#sha256=" + "0" * 64,
         "~nobody-of-this-name/a.gguf",
         "a/" + "b" * 5000,
     ],
