@@ -26,15 +26,18 @@ _BLANKS = re.compile(r"\s*+")
 # Never the end of a sentence.
 _ABBREVIATIONS: Final = word_set(
     """
-    e.g i.e eg ie cf vs viz approx ca figs eq eqs vol pp ed eds dr mr mrs ms prof rev gen capt
-    hon nos u.s u.k u.n jan feb aug sept oct nov dec डॉ डा प्रो श्री रु कि.मी मो ডা ডঃ মো রু
+    e.g i.e eg ie cf vs viz ca figs eq eqs vol pp ed eds dr mr mrs ms prof rev gen capt
+    hon nos rs smt shri jan feb aug sept oct nov dec डॉ डा प्रो श्री रु कि.मी मो ডা ডঃ মো রু
     டாக்டர் திரு డా శ్రీ ഡോ શ્રી ડૉ ಡಾ ਡਾ
     """
 )
 # The end of a sentence where a capital or a letter without case follows.
 _MAY_END: Final = word_set("etc inc ltd corp bros jr sr dept a.m p.m est approx al")
 # Words in their own right, and abbreviations before a number.
-_BEFORE_NUMBER: Final = word_set("no p fig sec ch min max art para")
+_BEFORE_NUMBER: Final = word_set(
+    "no p fig sec ch min max art para approx est re tel ph mob ext pin flat plot lic regd acct"
+)
+_INITIALS = re.compile(r"\w(?:\.\w)*")  # of a person, a street, a country; no end, for it may go on
 
 _END = re.compile(r"[.?!…]+|[।॥؟]+")
 _CLOSING = "\"'”’»)]*_`"
@@ -145,7 +148,7 @@ def _is_full_stop(text: str, start: int, point: int, stop: int, end: int) -> boo
         return False
     if word in _MAY_END:
         return not following[0].islower()
-    is_initial = len(word) == 1 and word.isalpha() and word != "i"
+    is_initial = word != "i" and _INITIALS.fullmatch(word) and not any(map(str.isdigit, word))
     return word not in _ABBREVIATIONS and not is_initial
 
 
