@@ -116,3 +116,24 @@ def test_an_answer_may_take_its_subject_from_the_question_before_it() -> None:
         "The permit costs 40 rupees.", "What does the permit cost? It costs 40 rupees."
     )
     assert supported("The permit is free.", "Is the permit free? The permit is free for all.")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "quote", "whole"),
+    [
+        ("The car has the number MH 12 AB 4321.", "The car's number is MH 12 AB 4321.", True),
+        ("The car has the number mh 12 ab 4321.", "The car's number is MH 12 AB 4321.", True),
+        ("The car has the number 12 AB 4321.", "The car's number is MH 12 AB 4321.", False),
+        ("The car has the number MH 12.", "The car's number is MH 12 AB 4321.", False),
+        ("The policy number is NI-55-90817.", "The policy number is NI-55-90817.", True),
+        ("The policy number is 55-90817.", "The policy number is NI-55-90817.", False),
+        ("Call the clinic on 98450 12345.", "Call the clinic on 98450 12345, or come.", True),
+        ("Call the clinic on 98450.", "Call the clinic on 98450 12345, or come.", False),
+        ("The monthly rent is Rs. 24,500.", "The monthly rent is Rs. 24,500.", True),
+        ("The monthly rent is $24,500.", "The monthly rent is ₹24,500.", False),
+        ("The monthly rent is $24,500.", "The monthly rent is Rs. 24,500.", False),
+        ("The night is cold, 5 degrees.", "The night is cold, -5 degrees.", False),
+    ],
+)
+def test_a_figure_is_supported_as_a_whole_only(sentence: str, quote: str, whole: bool) -> None:
+    assert supported(sentence, quote) is whole

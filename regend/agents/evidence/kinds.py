@@ -23,7 +23,8 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 _PRICE = re.compile(
-    r"[$€£₹¥]\s?\d|\d\s?(?:[$€£₹¥]|usd|eur|gbp|inr|dollars?|euros?|pounds?|rupees?)\b"
+    r"[$€£₹¥]\s?\d|\b(?:rs\.?|inr|usd|eur|gbp) ?\d"
+    r"|\d\s?(?:[$€£₹¥]|(?:usd|eur|gbp|inr|dollars?|euros?|pounds?|rupees?)\b)"
     r"|\bfree of charge\b|\bfor free\b|\bgratis\b|\bno cost\b|रुपये|रुपए|मुफ़्त|मुफ्त",
     re.IGNORECASE,
 )

@@ -1,9 +1,10 @@
 """Support: whether a quote bears out a sentence that a model wrote.
 
 Strict, because what passes is shown beside the citation. Every word with meaning must be in the
-quote, save a few that are weak or related to one that is; every number and name must be; the words
-must stand in the quote's order, names without exception; both must say it or both deny it; no word
-may stand where the quote has its opposite; and what the quote only asks, it does not say. A true
+quote, save a few that are weak or related to one that is; every number and name must be, and a
+plate, an amount or an identifier whole, with its sign and all its groups; the words must stand in
+the quote's order, names without exception; both must say it or both deny it; no word may stand
+where the quote has its opposite; and what the quote only asks, it does not say. A true
 sentence in quite other words is held for unsupported: that makes an answer drier, never wrong.
 """
 
@@ -20,6 +21,8 @@ MIN_SHARE = 0.8  # of the sentence's words with meaning that the quote itself mu
 MIN_ORDER = 0.75  # of those that must stand in the quote's order
 MIN_WORDS = 2  # with meaning; a shorter sentence says nothing that could be checked
 
+_AROUND_WORDS = ".,;:!?…।()[]{}<>\"'“”‘’«»*_`|"
+_GROUP_OF_CAPITALS = re.compile(r"[A-Z]{1,4}")  # in "MH 12 AB 4321"
 _NOT = re.compile(r"n['’]t\b", re.IGNORECASE)
 _OPPOSITE: dict[str, frozenset[str]] = {}
 for _one, _other in OPPOSITES:
@@ -48,6 +51,8 @@ def _supported_by(sentence: str, quote: str, title: str) -> bool:
     meaning = [word for word in words(sentence) if not is_stop_word(word.text)]
     if len(meaning) < MIN_WORDS or _denies(sentence) != _denies(quote):
         return False
+    if not _has_figures_whole(sentence, quote):
+        return False
     there = [stem(word.text) for word in words(quote)]
     if any(_is_turned_round(stem(word.text), there) for word in words(sentence)):
         return False
@@ -70,6 +75,41 @@ def _supported_by(sentence: str, quote: str, title: str) -> bool:
     return enough and in_order
 
 
+def _has_figures_whole(sentence: str, quote: str) -> bool:
+    """Tell whether each figure of a sentence stands there as all that the quote makes of it."""
+    said = _chunks(sentence)
+    plain = [chunk.casefold() for chunk in said]
+    wanted = {place for place, chunk in enumerate(said) if _has_digit(chunk)}
+    for figure in _figures(quote):
+        length = len(figure)
+        for start in range(len(plain) - length + 1):
+            if plain[start : start + length] == figure:
+                wanted -= set(range(start, start + length))
+    return not wanted
+
+
+def _figures(text: str) -> list[list[str]]:
+    """Return the figures of a text, each with the groups of capitals and digits that are part."""
+    found: list[list[str]] = []
+    group: list[str] = []
+    for chunk in [*_chunks(text), ""]:
+        if _has_digit(chunk) or _GROUP_OF_CAPITALS.fullmatch(chunk):
+            group.append(chunk.casefold())
+            continue
+        if any(map(_has_digit, group)):
+            found.append(group)
+        group = []
+    return found
+
+
+def _chunks(text: str) -> list[str]:
+    return [chunk.strip(_AROUND_WORDS) for chunk in text.split()]
+
+
+def _has_digit(chunk: str) -> bool:
+    return any(map(str.isdigit, chunk))
+
+
 def _is_turned_round(own: str, there: list[str]) -> bool:
     """Tell whether the quote has not this word but its opposite."""
     return own not in there and not _OPPOSITE.get(own, frozenset()).isdisjoint(there)
@@ -88,7 +128,7 @@ def _denies(text: str) -> bool:
 
 def _is_exact(word: Word) -> bool:
     """Tell whether no other word can stand for this one: a number, a name, an identifier."""
-    number = any(mark.isdigit() for mark in word.text) or fold(word.text) in NUMBER_WORDS
+    number = _has_digit(word.text) or fold(word.text) in NUMBER_WORDS
     return number or word.text[:1].isupper()
 
 
