@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
@@ -28,6 +29,8 @@ API = "/api/v1"
 
 _RETRY_WAITS_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)  # a daemon is back after a second or two
 _PIECE_BYTES = 256 * 1024
+_TOKEN = re.compile(r"[!-~]+")  # what a header can carry
+_NEW_TOKEN = "To have a new one written: regend stop, then regend serve --background"
 _SAFE_IN_URL = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 
 
@@ -117,7 +120,7 @@ class Daemon:
 
         try:
             with self._open("POST", path, headers, pieces()) as exchange:
-                return answer(exchange)
+                return self._answer(exchange)
         except (Unreachable, Dropped) as error:
             raise _lost(error) from error
 
@@ -132,7 +135,7 @@ class Daemon:
         exchange = self._open("GET", path, headers, timeout_s=timeout_s)
         if exchange.status not in (200, 204):
             with exchange:
-                answer(exchange)
+                self._answer(exchange)
         return exchange
 
     def health(self) -> Any:
@@ -175,14 +178,31 @@ class Daemon:
         return place._replace(certificate=load_config(self.home.config_file).server.tls_certificate)
 
     def _token(self) -> str:
+        file = self.home.token_file
         try:
-            return self.home.token_file.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
+            token = file.read_text(encoding="ascii", errors="replace").strip()
+        except FileNotFoundError as error:
+            message = f"The token file {file} is not there."
+            raise NotAuthenticated("token_missing", message, hint=_NEW_TOKEN) from error
+        except OSError as error:
             raise NotAuthenticated(
                 "token_missing",
-                f"The token file {self.home.token_file} cannot be read.",
+                f"The token file {file} cannot be read.",
                 hint="Run regend as the user who runs the daemon.",
             ) from error
+        if not _TOKEN.fullmatch(token):
+            message = f"The token file {file} holds no token."
+            raise NotAuthenticated("token_damaged", message, hint=_NEW_TOKEN)
+        return token
+
+    def _answer(self, exchange: Exchange) -> Any:
+        """Return the JSON of an answer to a call that showed the token of the home."""
+        try:
+            return answer(exchange)
+        except NotAuthenticated as error:
+            error.message += f" It lies in {self.home.token_file}."
+            error.hint = _NEW_TOKEN  # to make one by `regend tokens create` takes one
+            raise
 
     def _open(
         self,
@@ -201,7 +221,7 @@ class Daemon:
         if body is not None:
             declared |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
         with self._open(method, path, declared, (body,) if body else ()) as exchange:
-            return answer(exchange)
+            return self._answer(exchange)
 
     def _once(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Any:
         try:

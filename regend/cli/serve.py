@@ -15,7 +15,7 @@ from regend.cli import failure
 from regend.cli.command import Command
 from regend.cli.daemon import Daemon
 from regend.cli.terminal import out, say
-from regend.errors import NOT_RUNNING_CODE, Conflict, Failed, RegendError
+from regend.errors import NOT_RUNNING_CODE, Conflict, Failed, RegendError, not_running
 from regend.home import Home
 
 _START_S = 30.0
@@ -65,12 +65,15 @@ def stop() -> int:
 
     Running jobs stop at their last checkpoint and go on from it when the daemon starts again.
     """
+    from regend.store.lock import holder_pid  # brings the store with it
+
     daemon = Daemon()
-    pid = int(daemon.announced()["pid"])
-    # Who answers under this home's address and takes this home's token is the daemon that wrote
-    # the number: without that, it could be any process's by now.
+    pid = int(daemon.announced()["pid"])  # a home that nobody serves announces nothing
+    # Whoever holds this home's lock is its daemon; the number in a file that a dead one left could
+    # be any process's by now. No token is asked for: to replace a lost one takes a stop.
     daemon.health()
-    daemon.get("/jobs", {"limit": 1})
+    if holder_pid(daemon.home.lock_file) not in (pid, None):
+        raise not_running("The daemon of this home is only starting.")
     processes.terminate(pid)
     deadline = time.monotonic() + _STOP_S
     while processes.is_alive(pid) or _answering(daemon):

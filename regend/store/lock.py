@@ -80,12 +80,17 @@ def _holder_file(path: Path) -> Path:
     return path.with_suffix(".holder")
 
 
+def holder_pid(path: Path) -> int | None:
+    """Return the process that took the lock last; None where it could not say."""
+    try:
+        return int(json.loads(_holder_file(path).read_text(encoding="utf-8"))["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _holder(path: Path) -> str:
     """Return who holds the lock, as far as it said."""
-    try:
-        return f"process {json.loads(_holder_file(path).read_text(encoding='utf-8'))['pid']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "process unknown"
+    return f"process {holder_pid(path) or 'unknown'}"
 
 
 if sys.platform == "win32":
