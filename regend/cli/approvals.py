@@ -10,11 +10,12 @@ import click
 
 from regend.cli.command import Command, as_json
 from regend.cli.daemon import Daemon, quote
+from regend.cli.prefixes import several
 from regend.cli.table import Cell, Column, print_table
 from regend.cli.terminal import out, out_json, paint, say
 from regend.cli.text import line, plain
 from regend.cli.view import age_of, short_id
-from regend.errors import BadInput, Conflict, NotFound
+from regend.errors import BadInput, NotFound
 
 
 @click.command(
@@ -93,11 +94,7 @@ def _find(waiting: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
             hint="See what does: regend jobs approve",
         )
     if len(found) > 1:
-        raise Conflict(
-            "ambiguous_id",
-            f"Several approvals begin with “{line(wanted)}”.",
-            hint="Give more of it.",
-        )
+        raise several("approval", wanted, [one["id"] for one in found])
     return found[0]
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from regend.cli.text import line
 from regend.errors import Conflict, NotFound
 
+_NAMED_ALIKE = 5  # ids that begin alike are listed as far as one looks at them
+
 
 def whole_id(known: Sequence[dict[str, Any]], wanted: str, noun: str, listing: str) -> str:
     """Return the id of the one object that begins so.
@@ -28,9 +30,15 @@ def whole_id(known: Sequence[dict[str, Any]], wanted: str, noun: str, listing: s
             f"{noun}_not_found", f"There is no {noun} “{line(wanted)}”.", hint=f"See: {listing}"
         )
     if len(found) > 1:
-        raise Conflict(
-            "ambiguous_id",
-            f"Several {noun}s begin with “{line(wanted)}”.",
-            hint="Give more of the id.",
-        )
+        raise several(noun, wanted, found)
     return found[0]
+
+
+def several(noun: str, wanted: str, ids: Sequence[str]) -> Conflict:
+    """Return the error for a beginning that several ids share; it lists them."""
+    named = [*ids[:_NAMED_ALIKE], *["…"] * (len(ids) > _NAMED_ALIKE)]
+    return Conflict(
+        "ambiguous_id",
+        f"Several {noun}s begin with “{line(wanted)}”.",
+        hint=f"Give more of the id: {', '.join(named)}",
+    )

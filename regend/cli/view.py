@@ -21,9 +21,9 @@ STATES: Final = {
     "cancelled": ("⊘", "slate"),
 }
 
-# Ids begin with their time: eleven characters tell jobs apart that began a quarter of a second
-# apart, so a short id that was read off a listing stays unambiguous when later jobs come.
-_LEAST_ID_LENGTH = 11
+# Ids begin with their time, thirteen characters to the millisecond. The five after that are chance:
+# of jobs that began together, one pair in four thousand shares them, and is told when it is named.
+_LEAST_ID_LENGTH = 18
 
 
 def state_cell(job: dict[str, Any]) -> Cell:

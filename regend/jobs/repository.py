@@ -26,6 +26,8 @@ from regend.jobs.lifecycle import (
 )
 from regend.jsontext import dumps
 
+_NAMED_ALIKE = 5  # jobs whose ids begin alike are listed as far as one looks at them
+
 
 class Fenced(Conflict):
     """A worker wrote after its job went on elsewhere; nothing was changed."""
@@ -286,13 +288,16 @@ def find(connection: sqlite3.Connection, user: str | None, job_id: str) -> sqlit
         if not job_id.isascii()
         else cursor.execute(
             f"SELECT {JOB_COLUMNS} FROM jobs WHERE id >= ? AND id < ? AND (? IS NULL OR user = ?) "
-            "LIMIT 2",
-            (job_id, job_id + "\x7f", user, user),
+            "ORDER BY id LIMIT ?",
+            (job_id, job_id + "\x7f", user, user, _NAMED_ALIKE + 1),
         ).fetchall()
     )
-    if len(rows) == 2 and rows[0]["id"] != job_id:
+    if len(rows) > 1 and rows[0]["id"] != job_id:
+        ids = [row["id"] for row in rows[:_NAMED_ALIKE]] + ["…"] * (len(rows) > _NAMED_ALIKE)
         raise Conflict(
-            "ambiguous_id", f"Several jobs begin with “{job_id}”.", hint="Give more of the id."
+            "ambiguous_id",
+            f"Several jobs begin with “{job_id}”.",
+            hint=f"Give more of the id: {', '.join(ids)}",
         )
     if not rows or not job_id:
         asked = job_id[:64].encode(errors="replace").decode()

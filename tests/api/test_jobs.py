@@ -249,6 +249,7 @@ async def test_an_id_may_be_shortened_and_an_unknown_one_is_not_found(running: R
     shared = next(n for n in range(len(job)) if job[n] != other[n])
     ambiguous = await running.call("GET", f"{JOBS}/{job[:shared]}")
     assert (ambiguous.status, ambiguous.error["code"]) == (409, "ambiguous_id")
+    assert job in ambiguous.error["hint"] and other in ambiguous.error["hint"]
     for unknown in ("zzz", "%25", "'--", "%00", "क", "x" * 3000):
         answer = await running.call("GET", f"{JOBS}/{unknown}")
         assert (answer.status, answer.error["code"]) == (404, "job_not_found"), unknown

@@ -80,7 +80,7 @@ def test_durations_show_their_leading_units(seconds: float, shown: str) -> None:
 def test_short_ids_grow_until_they_differ() -> None:
     ids = ["019ab3f2-7c1d-7000-8000-000000000001", "019ab3f2-7c1d-7000-8000-000000000002"]
     assert short_ids(ids) == ids
-    assert short_ids(ids[:1]) == ["019ab3f2-7c"]
+    assert short_ids(ids[:1]) == ["019ab3f2-7c1d-7000"]
     assert short_ids([]) == []
 
 
