@@ -12,7 +12,7 @@ from aiohttp.multipart import MultipartReader
 
 from regend.api.call import BROKEN_BODY, Call, answer
 from regend.api.endpoints import API, CURSOR, Endpoint, listing, text, whole
-from regend.errors import BadInput, Busy, TooLarge
+from regend.errors import BadInput, Busy, NotFound, TooLarge
 from regend.library import index, unreadable
 from regend.library.importer import Importer
 from regend.library.search import search
@@ -101,6 +101,16 @@ class LibraryCalls:
             ),
             Endpoint(
                 "DELETE",
+                path + "/unreadable",
+                self.forget,
+                "Strike a source off the record of what could not be read",
+                "library:write",
+                query=(("source", text()),),
+                status=204,
+                errors=(404,),
+            ),
+            Endpoint(
+                "DELETE",
                 path + "/{document_id}",
                 self.remove,
                 "Remove a document",
@@ -150,6 +160,13 @@ class LibraryCalls:
     async def remove(self, call: Call) -> None:
         """Remove a document."""
         await self._importer.remove(call.user, call.path("document_id"))
+
+    async def forget(self, call: Call) -> None:
+        """Strike a source off the record of what could not be read."""
+        user, source = call.user, call.text("source") or ""
+        if not await self._store.query(lambda c: unreadable.is_noted(c, user, source)):
+            raise NotFound("source_not_found", "Nothing of this source is on record.")
+        await self._store.write(lambda c: unreadable.forget(c, user, source))
 
     async def _add_described(self, call: Call) -> index.Added:
         body = await call.object(*_CAPTURE_FIELDS)

@@ -20,14 +20,14 @@ from regend.cli.daemon import Daemon
         'git diff | regend ask "Write a commit message for this."',
     ],
 )
-@click.argument("prompt", required=False)
+@click.argument("words", metavar="[PROMPT]...", nargs=-1)
 @click.option("--model", help="Model to ask (see models list).")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Longest answer.")
 @click.option("--temperature", type=click.FloatRange(0, 2), help="0 for the likeliest words.")
 @click.option("-d", "--detach", is_flag=True, help="Print the job's id and leave it to run.")
 @as_json
 def ask(
-    prompt: str | None,
+    words: tuple[str, ...],
     model: str | None,
     max_tokens: int | None,
     temperature: float | None,
@@ -42,7 +42,11 @@ def ask(
     from regend.cli.results import follow_to_result
     from regend.cli.running import announce, start
 
-    given = {"prompt": _whole_prompt(prompt), "max_tokens": max_tokens, "temperature": temperature}
+    given = {
+        "prompt": _whole_prompt(" ".join(words) if words else None),
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+    }
     body: dict[str, Any] = {
         "type": "chat",
         "input": {name: value for name, value in given.items() if value is not None},

@@ -9,6 +9,7 @@ from typing import Any
 from regend.cli.daemon import Daemon, quote
 from regend.cli.gone import gone_from
 from regend.cli.progress import LiveLine
+from regend.cli.removal import strike_off, unreadable_sources
 from regend.cli.terminal import out, paint, say
 from regend.cli.text import count, line
 from regend.cli.unreadable import say_refused
@@ -107,6 +108,8 @@ class Import:
         if folders:
             self.gone = gone_from(folders, self._daemon.every("/library", "documents"))
         self._pruned = prune
+        if folders and prune:
+            strike_off(self._daemon, gone_from(folders, unreadable_sources(self._daemon)))
         for document in self.gone if prune else ():
             with suppress(NotFound):  # removed meanwhile by another
                 self._daemon.delete(f"/library/{quote(document['id'])}")

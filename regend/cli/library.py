@@ -8,11 +8,10 @@ from typing import Any
 import click
 
 from regend.cli.command import Group, as_json
-from regend.cli.daemon import Daemon, quote
-from regend.cli.prefixes import whole_id
+from regend.cli.daemon import Daemon
 from regend.cli.table import Cell, Column, print_table, say_more
 from regend.cli.terminal import MEASURE, out, out_json, paint, room, say
-from regend.cli.text import count, fit, line, size, wrap
+from regend.cli.text import fit, line, size, wrap
 from regend.cli.unreadable import rows, say_unreadable
 from regend.cli.view import age_of, short_ids
 from regend.limits import MAX_PAGE_LENGTH
@@ -144,6 +143,8 @@ def search(words: tuple[str, ...], limit: int, json_output: bool) -> None:
 
     Words in double quotes must be there as a phrase.
     """
+    if not " ".join(words).strip():
+        raise click.UsageError("Say what to search for.")
     answer = Daemon().get("/library/search", {"q": " ".join(words), "limit": limit})
     if json_output:
         out_json(answer)
@@ -173,13 +174,35 @@ def _print_hit(number: int, hit: dict[str, Any], wide: int) -> None:
     out("")
 
 
-@library.command("rm", examples=["regend library rm 019ab3f2-7c1"])
-@click.argument("documents", metavar="ID...", nargs=-1, required=True)
-def remove(documents: tuple[str, ...]) -> None:
-    """Remove documents; they are out of every search at once. The files stay where they are."""
-    daemon = Daemon()
-    known = daemon.every("/library", "documents")
-    whole = [whole_id(known, one, "document", "regend library list") for one in documents]
-    for identity in whole:
-        daemon.delete(f"/library/{quote(identity)}")
-    out(f"Removed {count(len(whole), 'document')}.")
+@library.command(
+    "rm",
+    short_help="Remove documents; the files stay where they are.",
+    examples=[
+        "regend library rm 019ab3f2-7c1d-7000",
+        "regend library rm ~/Documents/old",
+        "regend library rm https://example.org/article",
+    ],
+)
+@click.argument("named", metavar="ID|PATH|URL...", nargs=-1, required=True)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before removing a whole folder's.")
+@as_json
+def remove(named: tuple[str, ...], yes: bool, json_output: bool) -> int:
+    """Remove documents; they are out of every search at once. The files stay where they are.
+
+    A path stands for every document that came from it or from below it, and for what could not be
+    read there. What is at once an id and a file is the id; write ./NAME for the file.
+    """
+    from regend.cli.removal import Removal
+
+    removal = Removal(Daemon())
+    removal.find(named)
+    if not (yes or json_output or removal.is_agreed()):
+        say("Nothing was removed.")
+        return 1
+    removal.carry_out()
+    if json_output:
+        documents, refused = removal.documents.values(), removal.unreadable.values()
+        out_json({"removed": list(documents), "forgotten": list(refused)})
+    else:
+        out(removal.sentence())
+    return 0

@@ -23,7 +23,7 @@ from regend.errors import NotFound
         'regend research "What is WAL?" --json > answer.json',
     ],
 )
-@click.argument("question")
+@click.argument("words", metavar="QUESTION...", nargs=-1, required=True)
 @click.option(
     "--source",
     "sources",
@@ -37,7 +37,7 @@ from regend.errors import NotFound
 @click.option("-d", "--detach", is_flag=True, help="Print the job's id and leave it to run.")
 @click.option("--json", "json_output", is_flag=True, help="Print the result alone, as JSON.")
 def research(
-    question: str,
+    words: tuple[str, ...],
     sources: tuple[str, ...],
     online: bool,
     depth: str | None,
@@ -50,11 +50,12 @@ def research(
     The answer quotes your documents; what a model adds is marked as its own. Ctrl-C stops watching,
     not the job.
     """
-    from regend.cli.results import print_answer
+    from regend.cli.results import print_answer, say_dropped
     from regend.cli.running import announce, start
     from regend.cli.watching import DETACHED_CODE, Detached, Watcher, conclude, watch
 
     daemon = Daemon()
+    question = " ".join(words)  # as it is typed without quotes
     if question.strip() and not online:
         _require_documents(daemon)
     body: dict[str, Any] = {"type": "research", "input": {"question": question}}
@@ -80,6 +81,7 @@ def research(
 
             out_json(ended["result"])
         else:
+            say_dropped(ended)
             _set_off()
             print_answer(ended["result"])
     return conclude(ended)

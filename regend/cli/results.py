@@ -32,6 +32,7 @@ def follow_to_result(
     if json_output:
         out_json(ended)
     elif ended["state"] == "completed":
+        say_dropped(ended)
         if not (watcher.wrote_text and streams_answer(ended)):
             print_result(ended)
         say_if_cut(ended)
@@ -50,6 +51,17 @@ def say_if_cut(job: dict[str, Any]) -> None:
     else:
         note = f"(stopped at {count(allowed, 'token')}; --max-tokens N allows more)"
     say(paint(note, "dim", sys.stderr))
+
+
+def say_dropped(job: dict[str, Any]) -> None:
+    """Say how much of the draft that was shown is not in the answer, and why."""
+    result = job["result"]
+    number = len(result.get("unsupported") or ()) if isinstance(result, dict) else 0
+    if number:
+        dropped = "was dropped: no quote supports it"
+        if number > 1:
+            dropped = "were dropped: no quote supports them"
+        say(paint(f"{count(number, 'sentence')} of the draft {dropped}.", "dim", sys.stderr))
 
 
 def text_target(job: dict[str, Any]) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from regend.cli.daemon import Daemon
+from regend.home import Home
 from tests.cli.conftest import Desk
 
 _FACT = "The harbour of Vizhinjam was opened by the blue committee in the year 2024."
@@ -214,3 +216,71 @@ def test_a_document_is_removed_by_the_beginning_of_its_id(desk: Desk, tmp_path: 
     assert desk.run("library", "rm", added[:-1]).returncode == 0
     assert added not in {one["id"] for one in desk.json("library", "list")["documents"]}
     assert path.exists()
+
+
+def _sources(desk: Desk) -> set[str]:
+    listed = desk.json("library", "list", "-n", "1000")
+    return {one["source"] for part in ("documents", "unreadable") for one in listed[part]}
+
+
+def _folder_with_a_torn_file(tmp_path: Path) -> tuple[Path, Path]:
+    folder, beside = tmp_path / "letters", tmp_path / "letters2"
+    for place in (folder / "deep", beside):
+        place.mkdir(parents=True)
+        (place / "one.md").write_text(f"A letter that lies in {place.name}.", encoding="utf-8")
+    (folder / "two.md").write_text("A letter that lies above.", encoding="utf-8")
+    (folder / "torn.pdf").write_bytes(b"%PDF-1.7 and no more")
+    return folder, beside
+
+
+def test_a_file_and_a_folder_are_removed_with_what_could_not_be_read_there(
+    desk: Desk, tmp_path: Path
+) -> None:
+    folder, beside = _folder_with_a_torn_file(tmp_path)
+    assert desk.run("library", "add", str(folder), str(beside)).returncode == 1
+    kept = {str(beside / "one.md")}
+    all_of_it = {str(folder / name) for name in ("two.md", "deep/one.md", "torn.pdf")} | kept
+    assert all_of_it <= _sources(desk)
+    one = desk.run("library", "rm", "letters/two.md", cwd=tmp_path)
+    assert (one.returncode, one.stdout) == (0, f"Removed 1 document: {folder / 'two.md'}\n")
+    removed = desk.json("library", "rm", str(folder))
+    assert [document["source"] for document in removed["removed"]] == [str(folder / "deep/one.md")]
+    assert [entry["source"] for entry in removed["forgotten"]] == [str(folder / "torn.pdf")]
+    assert _sources(desk) & all_of_it == kept
+    again = desk.run("library", "rm", str(folder))
+    assert again.returncode == 4 and str(folder) in again.stderr
+
+
+def test_what_could_not_be_read_and_is_gone_leaves_the_record_with_prune(
+    desk: Desk, tmp_path: Path
+) -> None:
+    folder, _beside = _folder_with_a_torn_file(tmp_path)
+    desk.run("library", "add", str(folder))
+    (folder / "torn.pdf").unlink()
+    desk.run("library", "add", str(folder))
+    assert str(folder / "torn.pdf") in _sources(desk)
+    assert desk.run("library", "add", "--prune", str(folder)).returncode == 0
+    assert str(folder / "torn.pdf") not in _sources(desk)
+
+
+def test_a_page_is_removed_by_its_address(desk: Desk) -> None:
+    address = "https://example.org/letters"
+    page = {"title": "Letters", "source": address, "text": "A page of letters."}
+    Daemon(Home.at(desk.home)).post("/library", page)
+    assert address in _sources(desk)
+    assert desk.run("library", "rm", "https://example.org/letter").returncode == 4
+    assert desk.run("library", "rm", address).returncode == 0
+    assert address not in _sources(desk)
+
+
+def test_a_search_for_nothing_is_answered_in_plain_words(desk: Desk) -> None:
+    done = desk.run("library", "search", "")
+    assert done.returncode == 2
+    assert "Say what to search for." in done.stderr
+
+
+def test_a_question_may_be_typed_without_quotes(desk: Desk, harbour: str) -> None:
+    result = desk.json("research", "When", "was", "the", "harbour", "of", "Vizhinjam", "opened?")
+    assert "blue committee" in result["answer"]
+    asked = desk.run("ask", "one", "two", "three", "--detach", "--json")
+    assert json.loads(asked.stdout)["input"]["prompt"] == "one two three"

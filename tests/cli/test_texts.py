@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from regend.cli import text
 from regend.cli.markdown import render
+from regend.cli.results import say_dropped
 from regend.cli.view import short_ids
 
 
@@ -114,3 +115,18 @@ def test_an_escaped_backtick_begins_no_code() -> None:
 
 def test_emphasis_may_be_wrapped() -> None:
     assert render("**one two three four**", 10) == ["one two", "three four"]
+
+
+@pytest.mark.parametrize(
+    ("dropped", "said"),
+    [
+        ([], ""),
+        (["One."], "1 sentence of the draft was dropped: no quote supports it.\n"),
+        (["One.", "Two."], "2 sentences of the draft were dropped: no quote supports them.\n"),
+    ],
+)
+def test_sentences_that_were_dropped_from_the_draft_are_counted(
+    dropped: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say_dropped({"result": {"answer": "", "unsupported": dropped}})
+    assert capsys.readouterr() == ("", said)
