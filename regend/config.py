@@ -192,7 +192,8 @@ def _convert(hint: Any, value: Any, key: str, path: Path) -> Any:
         raise _wrong(path, key, _TYPE_NAMES.get(hint, str(hint)), value)
     low, high = _BOUNDS.get(key, (0, _LARGEST))
     if not low <= number <= high and type(value) in (int, float):
-        raise _wrong(path, key, f"a number from {low:g} to {high:g}", value)
+        most = f"at most {high:,.0f}" if value > high else f"at least {low:g}"
+        raise _wrong(path, key, f"a number of {most}", value)
     return number if hint is float else value
 
 

@@ -85,7 +85,8 @@ def restore(path: Path, json_output: bool) -> None:
         out_json(done.to_dict())
         return
     saved = f"{moment_of(done.created_at)} ({since(done.created_at)})"
-    out(f"Restored {count(done.files, 'file')}, {size(done.size_bytes)}, as they were {saved}.")
+    word = "it was" if done.files == 1 else "they were"
+    out(f"Restored {count(done.files, 'file')}, {size(done.size_bytes)}, as {word} {saved}.")
     if done.set_aside is not None:
         say(f"What was here before lies in {done.set_aside}")
     say("Start the daemon: regend serve --background")

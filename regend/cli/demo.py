@@ -14,15 +14,13 @@ from regend.cli.command import Command
     cls=Command,
     short_help="Watch a job survive the death of everything it runs on.",
     examples=["regend demo"],
-    context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},
 )
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def demo(arguments: tuple[str, ...]) -> int:
+def demo() -> int:
     """Watch a job survive the death of everything it runs on.
 
     In a home of its own it gets the embedded model, reads documents that are on this machine, asks
     a question, and kills what does the work in mid-answer. Everything that it claims is measured.
     """
     # A demonstration needs most of the program; no other command does.
-    code: int = importlib.import_module("regend.demo").main(list(arguments))
+    code: int = importlib.import_module("regend.demo").main([])
     return code

@@ -58,6 +58,7 @@ def jobs() -> None:
 @click.option("-q", "--query", help="Only jobs whose title contains this.")
 @click.option("-n", "--limit", type=click.IntRange(1, 1000), default=20, help="How many at most.")
 @click.option("--cursor", help="Go on after a page (next_cursor of --json).")
+@click.option("--wide", is_flag=True, help="Also the device, where all jobs are on the same.")
 @as_json
 def list_jobs(
     state: str | None,
@@ -65,6 +66,7 @@ def list_jobs(
     query: str | None,
     limit: int,
     cursor: str | None,
+    wide: bool,
     json_output: bool,
 ) -> None:
     """List jobs, newest first."""
@@ -77,7 +79,7 @@ def list_jobs(
         narrowed = any((state, job_type, query, cursor))
         say("No job fits." if narrowed else _FIRST_STEP)
         return
-    print_table(_COLUMNS, _rows(page["jobs"]))
+    print_jobs(page["jobs"], wide=wide)
     if page["next_cursor"]:
         say_more(page["next_cursor"])
 
@@ -100,9 +102,10 @@ _COLUMNS = (
 )
 
 
-def _rows(found: list[dict[str, Any]]) -> list[list[Cell | str]]:
+def print_jobs(found: list[dict[str, Any]], *, wide: bool) -> None:
+    """Print the table; the device is a column where it tells jobs apart, or is asked for."""
     names = short_ids([job["id"] for job in found])
-    return [
+    rows: list[list[Cell | str]] = [
         [
             name,
             state_cell(job),
@@ -114,6 +117,9 @@ def _rows(found: list[dict[str, Any]]) -> list[list[Cell | str]]:
         ]
         for name, job in zip(names, found, strict=True)
     ]
+    told = wide or len({job["device"] for job in found}) > 1
+    kept = [at for at, column in enumerate(_COLUMNS) if told or column.title != "device"]
+    print_table([_COLUMNS[at] for at in kept], [[row[at] for at in kept] for row in rows])
 
 
 @jobs.command("show", examples=["regend jobs show 019ab3f2", "regend jobs show 019ab3f2 --json"])

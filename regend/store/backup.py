@@ -75,9 +75,15 @@ def back_up(
         raise Conflict(
             "backup_exists", f"{target} exists already.", hint="Give a name that is not taken."
         )
+    if not target.parent.is_dir():
+        # A mistyped path, or a disk that is not there: no copy that its owner would miss.
+        raise BadInput(
+            "backup_no_folder",
+            f"There is no folder {target.parent}.",
+            hint="Make it first, or give another place.",
+        )
     work: Path | None = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         manifest = _collect(home, work / "whole", with_keys, progress)
         if target.suffix == ".tar":

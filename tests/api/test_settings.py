@@ -66,6 +66,7 @@ def test_a_value_that_cannot_work_is_refused_naming_its_key(tmp_path: Path, text
         read(tmp_path, text)
     assert refused.value.code == "config_wrong_type"
     assert refused.value.field and refused.value.field in refused.value.message
+    assert "e+" not in refused.value.message.partition("must be")[2].partition("not")[0]
 
 
 @pytest.mark.parametrize("text", ["[", "a = ", b"\xff\xfe", b"a\x00b", "a = 1\na = 2"])

@@ -53,6 +53,7 @@ def home(tmp_path: Path) -> Home:
 @pytest.fixture(params=["folder", "archive.tar"])
 def saved(home: Home, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     target = tmp_path / "backups" / str(request.param)
+    target.parent.mkdir()
     back_up(home, target)
     yield target
 
@@ -151,6 +152,7 @@ def test_a_damaged_payload_fails_the_backup_and_leaves_nothing(home: Home, tmp_p
     content = bytearray(blob.read_bytes())
     content[100] ^= 1
     blob.write_bytes(content)
+    (tmp_path / "out").mkdir()
     with pytest.raises(Failed, match="changed on disk"):
         back_up(home, tmp_path / "out" / "backup")
     blob.unlink()
@@ -352,6 +354,12 @@ def test_restore_is_refused_while_the_home_is_held(home: Home, saved: Path) -> N
             restore(home, saved)
     finally:
         lock.release()
+
+
+def test_a_folder_that_does_not_exist_is_not_made_for_a_backup(home: Home, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="There is no folder"):
+        back_up(home, tmp_path / "mistyped" / "backup")
+    assert not (tmp_path / "mistyped").exists()
 
 
 def test_there_must_be_something_to_back_up_and_to_restore(tmp_path: Path) -> None:

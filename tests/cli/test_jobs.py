@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import signal
 
+import pytest
+
+from regend.cli.jobs import print_jobs
 from tests.cli.conftest import Desk, wait_until
 
 
@@ -218,3 +221,15 @@ def test_a_watcher_outlives_the_daemon_and_misses_nothing(own_desk: Desk) -> Non
     assert events[-1]["type"] == "job:completed:v1"
     steps = [event["data"]["name"] for event in events if event["type"] == "job:step:v1"]
     assert steps == [f"step-{number}" for number in range(30)]
+
+
+def test_the_device_is_a_column_only_where_it_tells_jobs_apart(
+    capsys: pytest.CaptureFixture[str], desk: Desk
+) -> None:
+    found = desk.json("jobs", "show", desk.job("nap"))
+    print_jobs([found, found], wide=False)
+    assert "DEVICE" not in capsys.readouterr().out
+    print_jobs([found, found], wide=True)
+    assert "DEVICE" in capsys.readouterr().out
+    print_jobs([found, {**found, "device": "ffffffff-0000"}], wide=False)
+    assert "ffffffff" in capsys.readouterr().out

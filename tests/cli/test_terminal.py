@@ -80,8 +80,9 @@ def test_a_listing_keeps_to_the_width_of_the_terminal(desk: Desk, columns: int) 
 
 def test_a_narrow_terminal_sees_the_title_rather_than_the_device(desk: Desk) -> None:
     desk.job("nap", "title_is=narrow " + "word " * 50)
-    wide, _code = _seen(desk, "jobs", "list", "-q", "narrow word", columns=120)
-    narrow, _code = _seen(desk, "jobs", "list", "-q", "narrow word", columns=70)
+    listing = ("jobs", "list", "--wide", "-q", "narrow word")
+    wide, _code = _seen(desk, *listing, columns=120)
+    narrow, _code = _seen(desk, *listing, columns=70)
     assert "DEVICE" in wide and "DEVICE" not in narrow
     row = next(_STYLE.sub("", one) for one in narrow.splitlines() if "narrow" in one)
     assert len(row) == 70, "what the device leaves is the title's"
@@ -90,7 +91,7 @@ def test_a_narrow_terminal_sees_the_title_rather_than_the_device(desk: Desk) -> 
 def test_columns_after_a_hindi_title_stand_where_those_of_others_do(desk: Desk) -> None:
     desk.job("nap", "title_is=alignment यूपीआई लाइट क्या है")
     desk.job("nap", "title_is=alignment in English")
-    seen, _code = _seen(desk, "jobs", "list", "-q", "alignment", columns=100)
+    seen, _code = _seen(desk, "jobs", "list", "--wide", "-q", "alignment", columns=100)
     hindi = next(row for row in seen.splitlines() if "यूपीआई" in row)
     english = next(row for row in seen.splitlines() if "English" in row)
     column = int(re.findall(r"\x1b\[(\d+)G", hindi)[-1])
@@ -182,6 +183,17 @@ def test_an_approval_is_asked_for_and_no_is_no(desk: Desk) -> None:
     _seen_again, code = _seen(desk, "jobs", "approve", job, typed="y\n")
     assert code == 0
     desk.await_state(job, "completed")
+
+
+def test_a_folder_is_removed_only_if_the_person_agrees(desk: Desk, tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.md").write_text(f"Leaf number {number}.", encoding="utf-8")
+    assert desk.run("library", "add", str(tmp_path)).returncode == 0
+    seen, code = _seen(desk, "library", "rm", str(tmp_path), typed="n\n")
+    assert code == 1
+    assert "Remove 3 documents?" in seen and "Nothing was removed." in seen
+    seen, code = _seen(desk, "library", "rm", str(tmp_path), "--yes")
+    assert (code, "Removed 3 documents." in seen, "?" in seen) == (0, True, False)
 
 
 def test_an_import_draws_a_bar_and_takes_it_away(desk: Desk, tmp_path: Path) -> None:
