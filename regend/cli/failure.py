@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
@@ -34,11 +35,18 @@ def exit_code(error: RegendError) -> int:
     return FAILED
 
 
-def report(error: RegendError) -> None:
-    """Say on stderr what happened and what to do about it."""
-    from regend.cli.terminal import MEASURE, paint, room, say
-    from regend.cli.text import line, wrap
+def report(error: RegendError, *, as_json: bool = False) -> None:
+    """Say on stderr what happened and what to do about it.
 
+    Args:
+        as_json: for a program: the object that the interface answers with.
+    """
+    from regend.cli.terminal import MEASURE, paint, room, say
+    from regend.cli.text import escaped, line, wrap
+
+    if as_json:
+        say(escaped(json.dumps({"error": error.to_dict()}, ensure_ascii=False)))
+        return
     columns = room(sys.stderr, MEASURE) - len(LEAD)
     first, *more = wrap(line(error.message), columns) or [""]
     say(f"{paint(LEAD.rstrip(), 'red', sys.stderr)} {first}")

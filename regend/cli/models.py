@@ -130,7 +130,11 @@ def _loaded(model: dict[str, Any]) -> list[Cell | str]:
 
 @models.command("rm", examples=["regend models rm smollm2-135m"])
 @click.argument("name")
-def remove(name: str) -> None:
+@as_json
+def remove(name: str, json_output: bool) -> None:
     """Delete a model's file from this device."""
     Daemon().delete(f"/models/{quote(name)}")
+    if json_output:
+        out_json({"removed": name})
+        return
     out(f"{name} is removed. To get it back: regend models pull {name}")

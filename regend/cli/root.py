@@ -26,6 +26,7 @@ root = _Root("regend", later=index.targets())
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; errors are told, not raised."""
+    as_json = "--json" in arguments
     try:
         result = _invoke(list(arguments))
         sys.stdout.flush()
@@ -33,20 +34,20 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as ending:
         return ending.exit_code
     except click.UsageError as error:
-        return _misused(error)
+        return _misused(error, as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
         return failure.INTERRUPTED
     except click.ClickException as error:
-        failure.report(RegendError("command_failed", error.format_message()))
+        failure.report(RegendError("command_failed", error.format_message()), as_json=as_json)
         return failure.FAILED
     except RegendError as error:
         _flush()
-        failure.report(error)
+        failure.report(error, as_json=as_json)
         return failure.exit_code(error)
     except BrokenPipeError:
         return failure.close_quietly()
     except OSError as error:
-        failure.report(_system_error(error))
+        failure.report(_system_error(error), as_json=as_json)
         return failure.FAILED
 
 
@@ -59,9 +60,10 @@ def _invoke(arguments: list[str]) -> object:
         return root.invoke(context)
 
 
-def _misused(error: click.UsageError) -> int:
+def _misused(error: click.UsageError, *, as_json: bool) -> int:
     path = error.ctx.command_path if error.ctx is not None else "regend"
-    failure.report(RegendError("usage", error.format_message(), hint=f"See: {path} --help"))
+    told = RegendError("usage", error.format_message(), hint=f"See: {path} --help")
+    failure.report(told, as_json=as_json)
     return failure.USAGE
 
 

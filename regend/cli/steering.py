@@ -129,7 +129,7 @@ def _each(jobs: tuple[str, ...], verb: str, said: dict[str, str], json_output: b
         try:
             answer = daemon.post(f"/jobs/{quote(job)}/{verb}", {})
         except RegendError as error:
-            report(error)
+            report(error, as_json=json_output)
             code = code or exit_code(error)
             continue
         changed.append(answer)

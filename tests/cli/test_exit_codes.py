@@ -177,6 +177,26 @@ def test_json_goes_to_stdout_whole_and_alone(desk: Desk) -> None:
         assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("jobs", "show", "ffffffff"), "job_not_found"),
+        (("jobs", "cancel", "ffffffff"), "job_not_found"),
+        (("library", "rm", "ffffffff"), "document_not_found"),
+        (("models", "rm", "no-such-model"), "model_unknown"),
+        (("jobs", "list", "--state", "asleep"), "usage"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
+)
+def test_with_json_an_error_is_an_object_on_stderr(
+    desk: Desk, arguments: tuple[str, ...], code: str
+) -> None:
+    done = desk.run(*arguments, "--json")
+    assert done.returncode != 0
+    error = json.loads(done.stderr)["error"]
+    assert error["code"] == code and error["message"]
+
+
 def test_the_environment_of_the_tests_is_private(desk: Desk) -> None:
     assert str(desk.home) == desk.environment["REGEND_HOME"] != os.environ.get("REGEND_HOME")
 
