@@ -129,32 +129,59 @@ def as_json(function: F) -> F:
     )(function)
 
 
+def offered(
+    path: str, rows: str, *, name: str = "id", title: str = "title", or_file: bool = False
+) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
+    """Return what completes a word to the names of what the daemon lists.
+
+    Args:
+        path: of the listing, below `/api/v1`.
+        rows: key of its rows.
+        name: field that is completed.
+        title: field that is shown beside it.
+        or_file: complete it to files where no name begins so.
+    """
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Offer the names; nothing where the daemon does not answer."""
+        from click.shell_completion import CompletionItem
+
+        from regend.cli.daemon import Daemon
+        from regend.cli.text import plain
+        from regend.errors import RegendError
+
+        try:
+            listed = Daemon().get(path)[rows]
+        except RegendError:
+            listed = []
+        found = [
+            CompletionItem(row[name], help=plain(str(row.get(title) or ""))[:60])
+            for row in listed
+            if row[name].startswith(incomplete)
+        ]
+        return found or ([CompletionItem(incomplete, type="file")] if or_file else [])
+
+    return complete
+
+
+def offered_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Let the shell complete a word to files."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+offered_jobs = offered("/jobs?limit=50", "jobs")
+offered_documents = offered("/library?limit=1000", "documents")
+
+
 def job_id(function: F) -> F:
     """Add the argument that names one job."""
-    return click.argument("job", metavar="ID", shell_complete=_complete_jobs)(function)
+    return click.argument("job", metavar="ID", shell_complete=offered_jobs)(function)
 
 
 def job_ids(function: F) -> F:
     """Add the argument that names jobs."""
     return click.argument(
-        "jobs", metavar="ID...", nargs=-1, required=True, shell_complete=_complete_jobs
+        "jobs", metavar="ID...", nargs=-1, required=True, shell_complete=offered_jobs
     )(function)
-
-
-def _complete_jobs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-    """Offer the ids of the latest jobs; nothing where the daemon does not answer."""
-    from click.shell_completion import CompletionItem
-
-    from regend.cli.daemon import Daemon
-    from regend.cli.text import plain
-    from regend.errors import RegendError
-
-    try:
-        page = Daemon().get("/jobs", {"limit": 50})
-    except RegendError:
-        return []
-    return [
-        CompletionItem(job["id"], help=plain(job["title"])[:60])
-        for job in page["jobs"]
-        if job["id"].startswith(incomplete)
-    ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from regend.cli.command import Group, as_json
+from regend.cli.command import Group, as_json, offered, offered_files
 from regend.cli.daemon import Daemon
 from regend.cli.table import Cell, Column, print_table, say_more
 from regend.cli.terminal import MEASURE, out, out_json, paint, room, say
@@ -46,7 +46,9 @@ def library() -> None:
         "regend library add https://example.org/article",
     ],
 )
-@click.argument("places", metavar="PATH|URL...", nargs=-1, required=True)
+@click.argument(
+    "places", metavar="PATH|URL...", nargs=-1, required=True, shell_complete=offered_files
+)
 @click.option("--prune", is_flag=True, help="Remove documents whose files a folder has no more.")
 @as_json
 def add(places: tuple[str, ...], prune: bool, json_output: bool) -> int:
@@ -183,7 +185,13 @@ def _print_hit(number: int, hit: dict[str, Any], wide: int) -> None:
         "regend library rm https://example.org/article",
     ],
 )
-@click.argument("named", metavar="ID|PATH|URL...", nargs=-1, required=True)
+@click.argument(
+    "named",
+    metavar="ID|PATH|URL...",
+    nargs=-1,
+    required=True,
+    shell_complete=offered("/library?limit=1000", "documents", or_file=True),
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before removing a whole folder's.")
 @as_json
 def remove(named: tuple[str, ...], yes: bool, json_output: bool) -> int:

@@ -8,12 +8,15 @@ from typing import Any
 
 import click
 
-from regend.cli.command import Group, as_json
+from regend.cli.command import Group, as_json, offered
 from regend.cli.daemon import Daemon, new_key, quote
 from regend.cli.table import Cell, Column, print_table
 from regend.cli.terminal import out, out_json, paint, say
 from regend.cli.text import size
 from regend.cli.view import short_id
+
+_offered = offered("/models", "models", name="name", title="description")
+_offered_or_file = offered("/models", "models", name="name", title="description", or_file=True)
 
 
 @click.group(
@@ -64,7 +67,7 @@ def _row(model: dict[str, Any]) -> list[Cell | str]:
 @models.command(
     "pull", examples=["regend models pull smollm2-135m", "regend models pull ./my-model.gguf"]
 )
-@click.argument("name")
+@click.argument("name", shell_complete=_offered_or_file)
 @click.option("-d", "--detach", is_flag=True, help="Print the job's id and leave it to run.")
 @as_json
 def pull(name: str, detach: bool, json_output: bool) -> int:
@@ -129,7 +132,7 @@ def _loaded(model: dict[str, Any]) -> list[Cell | str]:
 
 
 @models.command("rm", examples=["regend models rm smollm2-135m"])
-@click.argument("name")
+@click.argument("name", shell_complete=_offered)
 @as_json
 def remove(name: str, json_output: bool) -> None:
     """Delete a model's file from this device."""

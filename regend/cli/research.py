@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from regend.cli.command import Command
+from regend.cli.command import Command, offered_documents
 from regend.cli.daemon import Daemon
 from regend.cli.terminal import is_terminal, say
 from regend.errors import NotFound
@@ -29,6 +29,7 @@ from regend.errors import NotFound
     "sources",
     multiple=True,
     metavar="ID|URL",
+    shell_complete=offered_documents,
     help="Keep to this document of the library (may be repeated); with --online also an address.",
 )
 @click.option("--online", is_flag=True, help="Allow looking online; nothing leaves otherwise.")

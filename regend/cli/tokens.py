@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from regend.cli.command import Group, as_json
+from regend.cli.command import Group, as_json, offered
 from regend.cli.daemon import Daemon, quote
 from regend.cli.prefixes import whole_id
 from regend.cli.table import Cell, Column, print_table
@@ -134,7 +134,7 @@ def _state(token: dict[str, Any]) -> Cell:
 @tokens.command(
     "revoke", short_help="End a token at once.", examples=["regend tokens revoke 019ab3f2-7c1"]
 )
-@click.argument("token", metavar="ID")
+@click.argument("token", metavar="ID", shell_complete=offered("/tokens", "tokens", title="name"))
 def revoke(token: str) -> None:
     """End a token at once; open connections that came from it are closed."""
     daemon = Daemon()

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,23 @@ def test_commands_options_choices_and_ids_are_offered(desk: Desk, shell: str) ->
     assert "--state" in offered(desk, shell, "regend", "jobs", "list", "--st")
     assert "waiting" in offered(desk, shell, "regend", "jobs", "list", "--state", "wa")
     assert job in offered(desk, shell, "regend", "jobs", "show", job[:8])
+
+
+def test_documents_tokens_models_and_files_are_offered_where_they_are_meant(
+    desk: Desk, tmp_path: Path
+) -> None:
+    (tmp_path / "page.md").write_text("A page to be completed.", encoding="utf-8")
+    (document,) = desk.json("library", "add", str(tmp_path))["added"]
+    made = ("--user", "asha", "--scope", "jobs:read", "--expires", "1h")
+    token = desk.json("tokens", "create", *made)["id"]
+    identity = document["id"]
+    assert identity in offered(desk, "zsh", "regend", "library", "rm", identity[:8])
+    assert identity in offered(desk, "zsh", "regend", "research", "--source", identity[:8])
+    assert token in offered(desk, "zsh", "regend", "tokens", "revoke", token[:8])
+    assert "smollm2-135m" in offered(desk, "zsh", "regend", "models", "rm", "smol")
+    assert "smollm2-135m" in offered(desk, "zsh", "regend", "models", "pull", "smol")
+    for words in (("library", "add"), ("library", "rm"), ("models", "pull")):
+        assert offered(desk, "zsh", "regend", *words, "./pa").startswith("file\n./pa"), words
 
 
 def in_bash(desk: Desk, line: str) -> list[str]:
