@@ -130,7 +130,9 @@ class Daemon:
 
     def _make_server(self) -> Server:
         config, clock, store = self._config, self._clock, self._store
-        research = RateLimiter(clock, config.limits.research_per_minute)
+        research = RateLimiter(
+            clock, config.limits.research_per_minute, settings=str(self._home.config_file)
+        )
         submissions = Submissions(self._jobs, research, self._services.require_model)
         requests = RateLimiter(clock, config.limits.requests_per_minute)
         guard = Guard(self._access, config.server, clock, requests, self._metrics)

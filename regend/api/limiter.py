@@ -15,9 +15,18 @@ class RateLimiter:
 
     Args:
         burst: how many may come at once; None means a minute's.
+        settings: the file in which a person may allow more.
     """
 
-    def __init__(self, clock: Clock, per_minute: int, burst: int | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        per_minute: int,
+        burst: int | None = None,
+        *,
+        settings: str = "config.toml",
+    ) -> None:
+        self._settings = settings
         self._clock = clock
         self._per_minute = per_minute
         self._burst = float(per_minute if burst is None else burst)
@@ -42,7 +51,9 @@ class RateLimiter:
         if left < 1.0:
             self._buckets[key] = (left, now_s)
             wait_s = (1.0 - left) / rate
-            more = f" To allow more, set {setting} in config.toml (0: no limit)." if setting else ""
+            more = ""
+            if setting:
+                more = f" To allow more, set {setting} in {self._settings} (0: no limit)."
             raise RateLimited(
                 "rate_limited",
                 f"Too many {what}: {self._per_minute} a minute are allowed.",

@@ -39,7 +39,11 @@ def status(json_output: bool) -> None:
 
 
 def _places(home: Home) -> dict[str, str]:
-    return {"home": str(home.data_dir), "token_file": str(home.token_file)}
+    return {
+        "home": str(home.data_dir),
+        "token_file": str(home.token_file),
+        "config_file": str(home.config_file),
+    }
 
 
 def _part(daemon: Daemon, path: str) -> dict[str, Any]:
@@ -73,6 +77,7 @@ def _print(known: dict[str, Any]) -> None:
         ("address", f"{daemon['url']} · process {daemon['pid']}"),
         ("home", str(daemon["home"])),
         ("token", str(daemon["token_file"])),
+        ("settings", str(daemon["config_file"])),
         ("jobs", _jobs(known["jobs"])),
         ("models", ", ".join(model["name"] for model in known["models"]) or "none loaded"),
         ("library", _documents(known["library"])),

@@ -10,7 +10,7 @@ from pathlib import Path
 from regend import limits
 from regend.config import ModelsConfig
 from regend.errors import Refused
-from regend.models.catalogue import InstalledModel
+from regend.models.catalogue import InstalledModel, longest_context
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,11 @@ def budget_bytes(config: ModelsConfig) -> int:
 def plan_host(model: InstalledModel, config: ModelsConfig, slots_dir: Path) -> HostPlan:
     """Return how to load the model: its whole context, or the half of it until it fits.
 
-    A small model gets no more than it can make use of: clearing the caches for 8192 tokens doubled
-    the time to start it.
-
     Raises:
         Refused: `model_too_large`.
     """
     slots, budget = max(1, config.slots), budget_bytes(config)
-    context = model.context_tokens
-    if model.quality == "small":
-        context = min(context, limits.MODEL_SMALL_CONTEXT_TOKENS)
+    context = longest_context(model)
     least = min(context, limits.MODEL_LEAST_CONTEXT_TOKENS)
     while plan_memory(model, slots, context) > budget and context > least:
         context = max(context // 2, least)

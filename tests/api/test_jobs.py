@@ -307,7 +307,8 @@ async def test_research_is_paced_and_only_what_starts_counts(start: Start) -> No
     refused = await ask("why?", "k5")
     assert (refused.status, refused.error["code"]) == (429, "rate_limited")
     assert refused.error["retryable"] is True
-    assert "limits.research_per_minute" in refused.error["hint"]
+    settings = str(running.home.config_file)
+    assert f"limits.research_per_minute in {settings}" in refused.error["hint"]
     assert (await ask("", "bad 8")).status == 400, "what is wrong is said before the pace"
     wait_s = int(refused.headers["Retry-After"])
     assert wait_s >= refused.error["retry_after_s"] > 0

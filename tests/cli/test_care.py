@@ -83,6 +83,8 @@ def test_status_as_json_has_the_four_parts(desk: Desk) -> None:
     known = desk.json("status")
     assert set(known) == {"daemon", "jobs", "models", "library"}
     assert known["daemon"]["status"] == "ok"
+    assert known["daemon"]["config_file"] == str(desk.home / "config.toml")
+    assert str(desk.home / "config.toml") in desk.run("status").stdout
     assert set(known["library"]) == {"documents", "passages", "size_bytes"}
 
 

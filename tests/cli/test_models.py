@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from regend.limits import MODEL_SMALL_CONTEXT_TOKENS
 from tests.cli.conftest import Desk, wait_until
 from tests.cli.test_terminal import _seen
 from tests.models.gguf_files import write_gguf
@@ -26,6 +27,12 @@ def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def here(desk: Desk) -> set[str]:
     return {one["name"] for one in desk.json("models", "list")["models"] if one["installed"]}
+
+
+def test_the_context_in_the_list_is_the_one_that_a_job_gets(desk: Desk) -> None:
+    listed = desk.json("models", "list")["models"]
+    (small,) = (one for one in listed if one["name"] == "smollm2-135m")
+    assert small["context_tokens"] == MODEL_SMALL_CONTEXT_TOKENS
 
 
 def test_a_file_is_taken_by_its_relative_path_listed_and_removed(desk: Desk, gguf: Path) -> None:
