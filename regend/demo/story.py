@@ -27,6 +27,7 @@ QUESTION = "What is justext good for?"
 SOURCE = "jusText"
 FACTS = ("boilerplate", "html")
 SEED = 7
+_TRIES = 3  # a busy machine may be slow to kill
 
 _PROMISE = (
     "One question, asked three times. The second and the third time, what works on the answer is "
@@ -80,9 +81,14 @@ class _Stage:
         self._screen.heading(heading)
         if disturb is None:
             self._screen.line(QUESTION, "?")
-        return await follow(
-            self._client, {"question": QUESTION, "seed": SEED}, self._screen, disturb
-        )
+        asked = {"question": QUESTION, "seed": SEED}
+        run = await follow(self._client, asked, self._screen, disturb)
+        for _ in range(_TRIES - 1):
+            if disturb is None or run.resume:
+                break
+            self._screen.line("the answer was whole before the kill; once more")
+            run = await follow(self._client, asked, self._screen, disturb)
+        return run
 
     async def kill_worker(self, job_id: str) -> None:
         """Kill the process that runs the job."""

@@ -109,7 +109,8 @@ def writer(tmp_path: Path) -> Iterator[Writer]:
 
 @pytest.mark.timeout(600)
 def test_a_death_at_a_commit_changes_no_token(writer: Writer) -> None:
-    hits = {"commit": 14, "blob": 2}  # in the middle of the text; its second saved place
+    # In the middle of the text; its first saved place: a slow disk may have no second one saved.
+    hits = {"commit": 14, "blob": 1}
     for victim, point in itertools.product(VICTIMS, POINTS):
         writer.restart(point, hits[point.partition(":")[0]], victim)
         assert writer.assert_undisturbed(writer.submit()) == ["exact"], (victim, point)
