@@ -20,9 +20,9 @@ from typing import Any
 from regend.agents.context import Context, Generated
 from regend.agents.evidence.answer import Checked, check, citation, markdown, not_found
 from regend.agents.evidence.prompt import ANSWER_TOKENS, messages
-from regend.agents.evidence.question import analyse, queries
+from regend.agents.evidence.question import parts, queries
 from regend.agents.evidence.reading import Spans, documents_to_read, windows
-from regend.agents.evidence.scoring import Piece, rank
+from regend.agents.evidence.scoring import Piece
 from regend.agents.evidence.selection import Quote, choose
 from regend.errors import BadInput, NotFound, RegendError
 from regend.events import SEARCH_RESULT
@@ -30,7 +30,6 @@ from regend.events import SEARCH_RESULT
 SHOWN_HITS = 5  # of each search, in its event
 SHOWN_CHARACTERS = 400  # of each passage, in the event
 MAX_FETCHES = 3  # pages that one job fetches
-NEAR_TITLES = 3  # documents named where nothing answers
 
 _URL = re.compile(r"https?://[^\s<>\"'`)\]}]+")
 
@@ -47,9 +46,9 @@ class Depth:
 
 
 DEPTHS = {
-    "quick": Depth(searches=2, hits=12, documents=4, quotes=3, model=False),
-    "normal": Depth(searches=3, hits=16, documents=6, quotes=4, model=True),
-    "deep": Depth(searches=8, hits=32, documents=14, quotes=6, model=True),
+    "quick": Depth(searches=3, hits=24, documents=4, quotes=4, model=False),
+    "normal": Depth(searches=4, hits=32, documents=6, quotes=5, model=True),
+    "deep": Depth(searches=8, hits=48, documents=14, quotes=6, model=True),
 }
 
 
@@ -81,7 +80,7 @@ class _Research:
     def __init__(self, context: Context, question: str, depth: Depth) -> None:
         self.context = context
         self.question = question
-        self.asked = analyse(question)
+        self.asked = parts(question)
         self.depth = depth
         self.online = context.input.get("online") is True
         self.sources = [str(source) for source in context.input.get("sources") or []]
@@ -99,22 +98,24 @@ class _Research:
         found = context.step("search", self.search, searches, sources)
         context.progress(25, "reading")
         read = context.step("read", self.read, found["hits"])
-        if not read["quotes"] and self.online and read["links"]:
+        if self.online and read["links"]:
             fetched = self._fetched("fetch links", read["links"])
             if fetched:
                 found = context.step(
                     "search again", self.search, searches, sources and sources + fetched
                 )
                 read = context.step("read again", self.read, found["hits"])
+        # What an earlier version read answers where there are quotes at all.
+        read = {"answers": bool(read["quotes"]), "missing": [], "unsaid": [], **read}
         quotes = [Quote.from_dict(body) for body in read["quotes"]]
-        context.progress(45, "writing" if quotes else "finishing")
-        written, note = self.write(quotes)
+        context.progress(45, "writing" if read["answers"] else "finishing")
+        written, note = self.write(quotes if read["answers"] else [])
         # Without arguments, so that a model that is back after a restart does not change the step.
         checked = context.step("verify", lambda: self.verify(quotes, written))
         listed = {one["source"] for one in found["unreadable"]}
         fresh = [one for one in self.unreadable if one["source"] not in listed]
         self.unreadable = found["unreadable"] + fresh
-        return self.result(quotes, checked, note, read["near"], found["searched"])
+        return self.result(read, quotes, checked, note, found["searched"])
 
     def plan(self) -> list[str]:
         """Return the searches to make."""
@@ -140,21 +141,21 @@ class _Research:
         return {"hits": hits, "searched": searched, "unreadable": list(unreadable)}
 
     def read(self, hits: list[dict[str, Any]]) -> dict[str, Any]:
-        """Read around what was found; choose the quotes, or name what came nearest."""
+        """Read around what was found; choose the quotes that answer, or what comes near."""
         wanted = documents_to_read(self.asked, hits, self.depth.documents)
         pieces = [piece for own in wanted for piece in self._pieces(own)]
-        quotes = choose(self.asked, rank(self.asked, pieces), self.depth.quotes)
-        if quotes:
-            shown = [_shown(_as_hit(quote)) for quote in quotes]
+        choice = choose(self.asked, pieces, self.depth.quotes)
+        if choice.answers:
+            shown = [_shown(_as_hit(quote)) for quote in choice.quotes]
             self.context.emit(
                 SEARCH_RESULT, {"query": self.question, "hits": shown, "chosen": True}
             )
-        titles = list(dict.fromkeys(hit[0]["title"] for hit in wanted))
-        links = [] if quotes or not self.online else _links(pieces)
         return {
-            "quotes": [quote.to_dict() for quote in quotes],
-            "near": titles[:NEAR_TITLES],
-            "links": links,
+            "quotes": [quote.to_dict() for quote in choice.quotes],
+            "answers": choice.answers,
+            "missing": list(choice.missing),
+            "unsaid": list(choice.unsaid),
+            "links": _links(pieces) if self.online and not choice.answers else [],
         }
 
     def _pieces(self, hits: Sequence[dict[str, Any]]) -> Iterable[Piece]:
@@ -241,20 +242,21 @@ class _Research:
 
     def result(
         self,
+        read: dict[str, Any],
         quotes: Sequence[Quote],
         verified: dict[str, Any],
         note: str,
-        near: Sequence[str],
         searched: list[dict[str, Any]],
     ) -> dict[str, Any]:
         """Put the answer together."""
         kept = tuple((str(sentence), int(number)) for sentence, number in verified["kept"])
         checked = Checked(kept, tuple(verified["unsupported"]))
-        if quotes:
-            answer = markdown(quotes, checked, self.context.model or "the default model", note)
+        if read["answers"]:
+            model = self.context.model or "the default model"
+            answer = markdown(quotes, checked, model, read["missing"], note)
         else:
             searches = [str(one["query"]) for one in searched]
-            answer = not_found(self.question, searches, near, note)
+            answer = not_found(self.question, searches, quotes, read["unsaid"], note)
         self.context.progress(100, "done")
         return {
             "answer": answer,

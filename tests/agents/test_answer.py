@@ -48,7 +48,7 @@ def test_no_text_leaves_nothing() -> None:
 
 
 def test_the_model_is_named_where_its_words_stand_and_only_kept_ones_are_shown() -> None:
-    shown = markdown(QUOTES, Checked((("It reads files.", 1),), ("It flies.",)), "tiny-1b", "")
+    shown = markdown(QUOTES, Checked((("It reads files.", 1),), ("It flies.",)), "tiny-1b", [], "")
     assert (
         "**In the model's words** (tiny-1b, checked against the quotes): It reads files. [1]"
         in shown
@@ -60,14 +60,16 @@ def test_the_model_is_named_where_its_words_stand_and_only_kept_ones_are_shown()
 
 def test_a_title_that_is_the_first_heading_too_stands_in_a_source_once() -> None:
     quote = replace(_quote("Read this.", "guide"), heading="guide › Setup › Linux")
-    assert "- [1] guide › Setup › Linux\n" in markdown([quote], Checked((), ()), "tiny", "")
+    assert "- [1] guide › Setup › Linux\n" in markdown([quote], Checked((), ()), "tiny", [], "")
 
 
 def test_a_hostile_title_and_model_text_cannot_become_markup() -> None:
     hostile = "[x](javascript:a) <b> `# t"
     quotes = [_quote("Plain text here.", hostile)]
-    shown = markdown(quotes, Checked(((hostile, 1),), ()), hostile, hostile)
-    shown += not_found(hostile, [], [hostile], hostile) + not_found("?", [hostile], [], "")
+    shown = markdown(quotes, Checked(((hostile, 1),), ()), hostile, [hostile], hostile)
+    headed = replace(quotes[0], heading=hostile, headed=True)
+    shown += not_found(hostile, [], [headed], [hostile], hostile)
+    shown += not_found("?", [hostile], [], [], "")
     html = MarkdownIt("commonmark").render(shown)
     assert "<a " not in html and "<b>" not in html and "<h1>" not in html
 
@@ -93,3 +95,23 @@ def test_the_prompt_leaves_out_the_last_quotes_where_they_do_not_fit() -> None:
     assert "[2]" in built[1]["content"] and "[3]" not in built[1]["content"]
     assert messages("Why?", [_quote("word " * PROMPT_TOKENS)], count) == []
     assert messages("Why?", [], count) == []
+
+
+def test_the_part_that_nothing_answers_is_named_before_the_sources() -> None:
+    shown = markdown(QUOTES, Checked((), ()), "tiny", ["and who wrote it?"], "")
+    before, _, after = shown.partition("**Not found**: nothing in your library answers")
+    assert "[2]" in before and "“and who wrote it?”" in after
+    assert "**Sources**" in after
+
+
+def test_what_is_only_related_is_said_to_be_so_and_what_it_lacks_is_named() -> None:
+    shown = not_found("Who wrote it?", [], QUOTES[:1], ["wrote"], "")
+    assert shown.startswith("Nothing in your library answers “Who wrote it?”.")
+    assert "but without “wrote”:" in shown and "- [1] parser › Limits" in shown
+
+
+def test_a_heading_that_has_a_part_of_the_answer_stands_above_its_quote() -> None:
+    quote = replace(_quote("First release."), heading="Changes › 1.1 (2011)", headed=True)
+    assert "> **1\\.1 (2011)**\n>\n> First release. [1]" in markdown(
+        [quote], Checked((), ()), "tiny", [], ""
+    )

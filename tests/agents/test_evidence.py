@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regend.agents.evidence.question import analyse
+from regend.agents.evidence.question import analyse, parts
 from regend.agents.evidence.scoring import Piece, rank
-from regend.agents.evidence.selection import MAX_QUOTE_CHARACTERS, Quote, choose
+from regend.agents.evidence.selection import MAX_QUOTE_CHARACTERS, Choice, Quote, choose
 
 PARSER = """# Fastparse
 
@@ -48,10 +48,15 @@ HINDI = """# बैटरी
 LIBRARY = {"fastparse": PARSER, "rice": COOKING, "battery": HINDI}
 
 
-def _ask(question: str, documents: dict[str, str] = LIBRARY, limit: int = 3) -> list[Quote]:
+def _choose(question: str, documents: dict[str, str] = LIBRARY, limit: int = 3) -> Choice:
     pieces = [Piece(f"id-{name}", name, name, 0, text) for name, text in documents.items()]
-    asked = analyse(question)
-    return choose(asked, rank(asked, pieces), limit)
+    return choose(parts(question), pieces, limit)
+
+
+def _ask(question: str, documents: dict[str, str] = LIBRARY, limit: int = 3) -> list[Quote]:
+    """Return the quotes that answer."""
+    choice = _choose(question, documents, limit)
+    return list(choice.quotes) if choice.answers else []
 
 
 def test_a_limit_is_answered_by_the_sentence_that_has_the_number() -> None:
@@ -110,14 +115,14 @@ def test_the_same_sentence_in_two_documents_is_quoted_once() -> None:
 
 
 def test_there_are_never_more_quotes_than_asked_for() -> None:
-    assert len(_ask("What about rice and water?", limit=1)) <= 1
+    assert len(_choose("What about rice and water?", limit=1).quotes) <= 1
 
 
 def test_a_window_of_a_long_document_keeps_its_place() -> None:
     start = 5000
     piece = Piece("id", "rice", "rice", start, COOKING, ((5000, 5400, "Kitchen"),))
     asked = analyse("How many minutes does the rice take?")
-    quote = choose(asked, rank(asked, [piece]), 1)[0]
+    quote = choose([asked], [piece], 1).quotes[0]
     assert COOKING[quote.start - start : quote.end - start] == quote.text
 
 
@@ -134,8 +139,8 @@ _LINES = st.lists(
     st.integers(0, 10_000),
 )
 def test_a_quote_is_always_the_very_text_of_its_span(text: str, question: str, start: int) -> None:
-    asked = analyse(question)
-    for quote in choose(asked, rank(asked, [Piece("id", "rice", "s", start, text)]), 5):
+    pieces = [Piece("id", "rice", "s", start, text)]
+    for quote in choose(parts(question), pieces, 5).quotes:
         assert text[quote.start - start : quote.end - start] == quote.text
         assert 0 < len(quote.text) <= MAX_QUOTE_CHARACTERS + 100
         assert Quote.from_dict(quote.to_dict()) == quote
@@ -150,3 +155,65 @@ def test_a_text_that_repeats_the_question_does_not_answer_it() -> None:
         "b", "B", "b.md", 0, "The daemon is the only process that opens the database."
     )
     assert {one.piece for one in rank(question, [asking, answering])} == {answering}
+
+
+MACHINE = """# The car
+
+Grey, bought on 14 March 2021 from Deccan Motors for ₹6,85,000.
+The tank holds 37 litres. Its four wheels take 33 psi.
+
+## Insurance
+
+It covers own damage. It is valid until 13 March 2027.
+"""
+
+
+def test_what_is_said_of_the_subject_and_not_asked_is_only_related() -> None:
+    choice = _choose("When was the car last serviced?", {"car": MACHINE})
+    assert not choice.answers and "bought on 14 March 2021" in choice.quotes[0].text
+    assert "serviced" in choice.unsaid and "car" not in choice.unsaid
+
+
+def test_a_question_of_two_parts_is_answered_in_both() -> None:
+    choice = _choose("When was the car bought, and how many litres does it hold?", {"car": MACHINE})
+    shown = " ".join(quote.text for quote in choice.quotes)
+    assert choice.answers and choice.missing == ()
+    assert "14 March 2021" in shown and "37 litres" in shown
+
+
+def test_the_part_of_a_question_that_nothing_answers_is_named() -> None:
+    choice = _choose("When was the car bought, and who repaired it?", {"car": MACHINE})
+    assert choice.answers and "14 March 2021" in choice.quotes[0].text
+    assert choice.missing == ("who repaired it?",)
+
+
+def test_another_number_does_not_answer_how_many_there_are() -> None:
+    assert _ask("How many doors does the car have?", {"car": MACHINE}) == []
+    assert "four wheels" in _ask("How many wheels does the car have?", {"car": MACHINE})[0].text
+
+
+def test_a_measure_answers_without_the_word_that_asks_for_it() -> None:
+    trip = {"trip": "# Trip\n\nWe stay in Guhagar. The road is nice. By Tamhini it is 230 km.\n"}
+    assert "230 km" in _ask("How far is it to Guhagar?", trip)[0].text
+    assert _ask("How far is it to Guhagar?", {"trip": "# Trip\n\nWe stay in Guhagar.\n"}) == []
+
+
+def test_an_abbreviation_is_found_in_full_words() -> None:
+    money = {"money": "# Money\n\nOur Fixed Deposit matures on 14 August 2027.\n"}
+    assert "14 August" in _ask("When does the FD mature?", money)[0].text
+
+
+def test_a_heading_that_has_the_date_is_shown_with_its_quote() -> None:
+    log = {"tool": "# Tool\n\n## 1.1.0 (2011-03-09)\n\n- First public release.\n"}
+    quote = _ask("When did the first public release come out?", log)[0]
+    assert quote.headed and quote.heading.endswith("1.1.0 (2011-03-09)")
+
+
+def test_a_subject_that_the_documents_do_not_know_is_not_answered_for() -> None:
+    assert _ask("What is the price of the mixer?", {"car": MACHINE}) == []
+
+
+def test_no_quote_is_shown_twice_for_two_parts() -> None:
+    choice = _choose("When was the car bought and from whom was the car bought?", {"car": MACHINE})
+    spans = [(quote.start, quote.end) for quote in choice.quotes]
+    assert len(set(spans)) == len(spans)

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regend.agents.evidence.question import analyse
+from regend.agents.evidence.question import parts
 from regend.agents.evidence.reading import (
     BEYOND_CHARACTERS,
     HEAD_CHARACTERS,
@@ -25,13 +25,13 @@ def _hit(name: str, rank: int, search: int = 0) -> dict[str, Any]:
 
 def test_a_document_that_the_question_names_comes_first() -> None:
     hits = [_hit("other", 0), _hit("another", 1), _hit("fastparse", 2)]
-    read = documents_to_read(analyse("How fast is fastparse?"), hits, 2)
+    read = documents_to_read(parts("How fast is fastparse?"), hits, 2)
     assert [own[0]["document_id"] for own in read] == ["fastparse", "other"]
 
 
 def test_a_document_that_every_search_finds_beats_one_that_one_search_finds() -> None:
     hits = [_hit("once", 0), _hit("often", 1), _hit("often", 0, 1), _hit("often", 0, 2)]
-    read = documents_to_read(analyse("Why?"), hits, 1)
+    read = documents_to_read(parts("Why?"), hits, 1)
     assert [own[0]["document_id"] for own in read] == ["often"]
 
 

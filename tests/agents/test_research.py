@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def test_what_the_library_does_not_know_is_said_and_not_made_up(
 
 def test_an_empty_library_is_said_to_know_nothing(tmp_path: Path) -> None:
     result = _research(Library(tmp_path / "empty.db"), QUESTION)
-    assert "no document came up" in result["answer"] and result["citations"] == []
+    assert "othing came up" in result["answer"] and result["citations"] == []
 
 
 def test_what_was_looked_for_in_vain_is_named_and_no_more_is_claimed(library: Library) -> None:
@@ -276,3 +277,35 @@ def test_a_strange_question_gets_a_plain_answer(library: Library, question: str)
 def test_every_type_of_job_names_a_module_with_a_program() -> None:
     programs = {name: importlib.import_module(module).run for name, module in AGENTS.items()}
     assert {"chat", "research"} <= set(programs) and all(map(callable, programs.values()))
+
+
+def test_a_sentence_that_is_only_related_is_marked_and_not_given_to_a_model(
+    library: Library,
+) -> None:
+    def never(_: list[dict[str, str]]) -> str:
+        raise AssertionError("the model was asked")
+
+    library.add("Geyser", "# Geyser\n\nBought on 2 June 2023 from Croma. It holds 15 litres.\n")
+    question = "When was the geyser last serviced?"
+    result = run(InProcess(library, {"question": question}, "tiny", never))
+    assert result["answer"].startswith("Nothing in your library answers")
+    assert "without “last”, “serviced”:" in result["answer"]
+    assert result["citations"][0]["quote"].startswith("Bought on 2 June 2023")
+    _assert_quotes_are_exact(library, result)
+
+
+def test_a_question_of_two_parts_says_which_part_was_not_found(library: Library) -> None:
+    library.add("Geyser", "# Geyser\n\nBought on 2 June 2023 from Croma. It holds 15 litres.\n")
+    result = _research(library, "When was the geyser bought, and who serviced it?")
+    assert "2 June 2023" in result["citations"][0]["quote"]
+    assert "nothing in your library answers “who serviced it?”" in result["answer"]
+
+
+def test_what_an_earlier_version_had_read_is_shown_as_it_was_meant(library: Library) -> None:
+    context = InProcess(library, {"question": QUESTION, "depth": "quick"})
+    result = run(context)
+    name, read = context.journal[3]
+    old = json.loads(read)
+    journal = context.journal | {3: (name, json.dumps({"quotes": old["quotes"], "links": []}))}
+    again = InProcess(library, context.input, journal=journal)
+    assert run(again) == result

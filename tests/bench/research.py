@@ -5,10 +5,11 @@ splits are told in `tests.agents.questions`. Beside research runs a baseline on 
 three best passages of plain BM25 (SQLite's own, tokenizer `porter unicode61`) shown whole, refused
 only where nothing matches.
 
-A document is right where the one that has the answer is among those cited by an answer; a fact is
-there where one of its accepted texts is in the answer that is shown, without the list of sources
-(for a question of two parts, one of each, or the word of what was not found). A question is refused
-where the answer begins by saying that nothing in the library answers it.
+A document is right where the one that has the answer is among those cited; a fact is there where
+one of its accepted texts is in what is shown, without the list of sources (for a question of two
+parts, one of each, or the word of what was not found). Both are told apart by whether they are
+shown as the answer, or below the sentence that nothing in the library answers, as only related. A
+question is refused where that sentence stands first.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class Figures:
     right_document: int = 0
     first_document: int = 0
     fact: int = 0
+    plain_document: int = 0
+    plain_fact: int = 0
     unanswerable: int = 0
     refused: int = 0
     untrue_quotes: int = 0
@@ -68,8 +71,10 @@ class Figures:
         """Return the figures of a split as one line."""
         return (
             f"{name:<20} document {_share(self.right_document, self.asked)}"
-            f"  (first cited {_share(self.first_document, self.asked)})"
+            f"  (as the answer {_share(self.plain_document, self.asked)},"
+            f" first cited {_share(self.first_document, self.asked)})"
             f"  fact {_share(self.fact, self.asked)}"
+            f"  (as the answer {_share(self.plain_fact, self.asked)})"
             f"  refused {_share(self.refused, self.unanswerable)}"
             f"  answer {statistics.median(self.characters or [0]):.0f} characters"
         )
@@ -176,14 +181,17 @@ def _ask(context: InProcess, ids: dict[str, str], row: dict[str, Any], figures: 
         figures.unanswerable += 1
         figures.refused += refused
         return "" if refused else f"ANSWERED {row['question']}\n{result['answer']}"
-    answer = "" if refused else result["answer"].partition("**Sources**")[0]
-    right, fact = not refused and ids[row["document"]] in cited, _is_whole(answer, row)
+    answer = result["answer"].partition("**Sources**")[0]
+    right, fact = ids[row["document"]] in cited, _is_whole(answer, row)
     figures.asked += 1
     figures.right_document += right
-    figures.first_document += not refused and cited[:1] == [ids[row["document"]]]
+    figures.plain_document += right and not refused
+    figures.first_document += cited[:1] == [ids[row["document"]]]
     figures.fact += fact
+    figures.plain_fact += fact and not refused
     figures.characters.append(len(answer))
-    return "" if right and fact else f"MISSED {row['question']} ({row['fact']})\n{result['answer']}"
+    good = right and fact and not refused
+    return "" if good else f"MISSED {row['question']} ({row['fact']})\n{result['answer']}"
 
 
 def _is_whole(answer: str, row: dict[str, Any]) -> bool:
@@ -234,8 +242,11 @@ class Baseline:
             text = "\n".join(body for _, body in found)
             figures.asked += 1
             figures.right_document += row["document"] in [name for name, _ in found]
+            figures.plain_document += row["document"] in [name for name, _ in found]
             figures.first_document += row["document"] in [name for name, _ in found[:1]]
-            figures.fact += states(text, row["fact"])
+            fact = states(text, row["fact"]) and states(text, row.get("also", [""]))
+            figures.fact += fact
+            figures.plain_fact += fact
             figures.characters.append(len(text))
         return figures
 

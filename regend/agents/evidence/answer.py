@@ -17,9 +17,11 @@ from typing import Any
 from regend.agents.evidence.markdown import block_quote, escaped
 from regend.agents.evidence.selection import Quote
 from regend.agents.evidence.support import supported
+from regend.library.passages import HEADING_SEPARATOR
 from regend.library.sentences import sentences
 
 _MARK = re.compile(r"\s*\[(\d{1,2}(?:\s*,\s*\d{1,2})*)\]")
+_SHOWN_WORDS = 5  # of those that were not found
 _SHOWN_SEARCHES = 3  # named where nothing came up
 _SENTENCE_END = (".", "!", "?", "।", "॥", "…", "”", '"', ")")
 
@@ -77,16 +79,21 @@ def _bearer(sentence: str, numbers: Sequence[int], quotes: Sequence[Quote]) -> i
     return None
 
 
-def markdown(quotes: Sequence[Quote], checked: Checked, model: str, note: str) -> str:
+def markdown(
+    quotes: Sequence[Quote], checked: Checked, model: str, missing: Sequence[str], note: str
+) -> str:
     """Return the answer to show.
 
     Args:
         quotes: what answers, best first; at least one.
         checked: what is kept of the model's text.
         model: its name.
+        missing: the parts of the question that nothing answers.
         note: a sentence on what could not be done; empty for none.
     """
-    parts = [block_quote(quote.text, f"[{n}]") for n, quote in enumerate(quotes, 1)]
+    parts = _quoted(quotes)
+    if missing:
+        parts.append(f"**Not found**: nothing in your library answers {_listed(missing)}.")
     if checked.kept:
         own = " ".join(f"{escaped(sentence)} [{number}]" for sentence, number in checked.kept)
         parts.append(
@@ -94,10 +101,21 @@ def markdown(quotes: Sequence[Quote], checked: Checked, model: str, note: str) -
         )
     if note:
         parts.append(f"*{escaped(note)}*")
-    parts.append(
-        "\n".join(["**Sources**", "", *map(_source_line, range(1, len(quotes) + 1), quotes)])
-    )
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, _sources(quotes)]) + "\n"
+
+
+def _quoted(quotes: Sequence[Quote]) -> list[str]:
+    return [_shown(number, quote) for number, quote in enumerate(quotes, 1)]
+
+
+def _shown(number: int, quote: Quote) -> str:
+    quoted = block_quote(quote.text, f"[{number}]")
+    own = quote.heading.rpartition(HEADING_SEPARATOR)[2]
+    return f"> **{escaped(own)}**\n>\n{quoted}" if quote.headed else quoted
+
+
+def _sources(quotes: Sequence[Quote]) -> str:
+    return "\n".join(["**Sources**", "", *map(_source_line, range(1, len(quotes) + 1), quotes)])
 
 
 def _source_line(number: int, quote: Quote) -> str:
@@ -106,25 +124,39 @@ def _source_line(number: int, quote: Quote) -> str:
     return f"- [{number}] {escaped(where or quote.source)}"
 
 
-def not_found(question: str, searches: Sequence[str], near: Sequence[str], note: str) -> str:
+def not_found(
+    question: str,
+    searches: Sequence[str],
+    related: Sequence[Quote],
+    unsaid: Sequence[str],
+    note: str,
+) -> str:
     """Return the Markdown that says plainly that nothing answers.
 
     Args:
         question: what was asked.
         searches: what was looked for.
-        near: titles of the documents that came nearest; none where no document came up.
+        related: what speaks of the same.
+        unsaid: words of the question that stand in nothing of it.
         note: a sentence on what could not be done; empty for none.
     """
     parts = [f"Nothing in your library answers “{escaped(question[:300])}”."]
-    if near:
-        parts.append("Nearest, without an answer: " + ", ".join(escaped(t) for t in near) + ".")
+    if related:
+        lacking = _listed(unsaid[:_SHOWN_WORDS])
+        parts.append(f"Related, but without {lacking}:" if unsaid else "Related:")
+        parts += _quoted(related)
     else:
-        words = [f"“{escaped(one[:100])}”" for one in searches if one != question][:_SHOWN_SEARCHES]
-        looked_for = f"Looked for {', '.join(words)}: n" if words else "N"
-        parts.append(f"{looked_for}o document came up.")
+        words = _listed([one for one in searches if one != question][:_SHOWN_SEARCHES])
+        parts.append(f"Looked for {words}: nothing came up." if words else "Nothing came up.")
     if note:
         parts.append(f"*{escaped(note)}*")
+    if related:
+        parts.append(_sources(related))
     return "\n\n".join(parts) + "\n"
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return ", ".join(f"“{escaped(text[:100])}”" for text in texts)
 
 
 def citation(number: int, quote: Quote) -> dict[str, Any]:

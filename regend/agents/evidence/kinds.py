@@ -1,33 +1,22 @@
 """Kinds: whether a piece of text is of the kind that a question wants.
 
-"How many …" wants a number, "when was …" a date, "what does it cost" money, "how do I …" a
-command. A text without one cannot be the answer, whatever words it shares; a text with one is a
-little more likely to be.
+A text that does not tell what is asked for (a measure, a licence) cannot be the answer, whatever
+words it shares; one of a welcome kind (a command for "how do I …") is a little more likely to be.
 """
 
 from __future__ import annotations
 
 import re
 
-from regend.agents.evidence.vocabulary import NUMBER_WORDS
-from regend.agents.evidence.words import words
+from regend.agents.evidence.measures import TIME, tells
+from regend.agents.evidence.question import Question
+from regend.agents.evidence.words import stem, words
+from regend.library.passages import HEADING_SEPARATOR
 
 MISSING = 0.45  # the kind wanted is not there: hardly an answer
 LIKELY = 1.12  # the kind wanted is there
-LINKS = 0.6  # little but links: it tells where to look, not what is so
 UNLIKELY = 0.85  # mere code or a table row, where nobody asked for one
 
-_DATE = re.compile(
-    r"\b(?:19|20)\d\d\b|\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.? \d"
-    r"|(?:जनवरी|फ़रवरी|फरवरी|मार्च|अप्रैल|मई|जून|जुलाई|अगस्त|सितंबर|अक्टूबर|नवंबर|दिसंबर|[१२][०-९]{3})",
-    re.IGNORECASE,
-)
-_PRICE = re.compile(
-    r"[$€£₹¥]\s?\d|\b(?:rs\.?|inr|usd|eur|gbp) ?\d"
-    r"|\d\s?(?:[$€£₹¥]|(?:usd|eur|gbp|inr|dollars?|euros?|pounds?|rupees?)\b)"
-    r"|\bfree of charge\b|\bfor free\b|\bgratis\b|\bno cost\b|रुपये|रुपए|मुफ़्त|मुफ्त",
-    re.IGNORECASE,
-)
 _LICENSE = re.compile(
     r"\blicen[cs]\w*|\b(?:MIT|BSD|A?L?GPL|MPL|Apache|PSF|ISC|Unlicense|Mozilla|CC0|CC-BY)\b|लाइसेंस",
     re.IGNORECASE,
@@ -53,9 +42,8 @@ _CHANGES = re.compile(
     r"change ?log|\bchanges\b|release (?:notes|history)|\bhistory\b|what's new|(?:^|› )v?\d+\.\d+",
     re.IGNORECASE,
 )
-_LINK = re.compile(r"\]\([^)\s]*\)?|\]\[[^\]]*\]|https?://[^\s>)\]]+|<[^<>\s]+>`?_{0,2}")
-_REQUIRED = {"date": _DATE, "price": _PRICE, "license": _LICENSE}
 _WELCOME = {
+    "time": TIME,
     "way": _CODE,
     "reason": _REASON,
     "person": _PERSON,
@@ -66,39 +54,49 @@ _WELCOME = {
 }
 
 
-def has_number(text: str) -> bool:
-    """Tell whether a text names a quantity, in figures or in words."""
-    return any(
-        one.text.casefold() in NUMBER_WORDS or any(mark.isdigit() for mark in one.text)
-        for one in words(text)
-    )
-
-
-def kind_fit(cues: frozenset[str], text: str, kind: str, heading: str) -> float:
+def kind_fit(question: Question, text: str, kind: str, heading: str) -> float:
     """Return by how much the kind of a text raises or lowers its worth as an answer.
 
     Args:
-        cues: the kinds wanted (`Question.cues`).
+        question: what is asked.
         text: the unit's text.
         kind: the unit's kind; "code" and "row" answer only where code or figures are wanted.
-        heading: what stands above it, which may name the kind ("License").
+        heading: what stands above it; its last part may tell it too ("1.2 (2011-03-09)").
     """
     fit = 1.0
-    for cue, pattern in _REQUIRED.items():
-        if cue in cues:
-            fit *= LIKELY if pattern.search(text) or pattern.search(heading) else MISSING
-    for cue in cues & {"number", "version"}:
-        quantity = has_number(text) and not (cue == "number" and kind == "code")
-        fit *= LIKELY if quantity else MISSING if cue == "number" else UNLIKELY
+    own = _own(heading)
+    headed = told_above(question, text, heading)
+    for measure in question.measures:
+        told = tells(measure, text, question.counted) and (measure != "count" or kind != "code")
+        fit *= LIKELY if told or (headed and tells(measure, own)) else MISSING
+    if "license" in question.cues:
+        fit *= LIKELY if _LICENSE.search(text) or _LICENSE.search(own) else MISSING
     for cue, pattern in _WELCOME.items():
-        if cue in cues and pattern.search(text):
+        if cue in question.cues and pattern.search(text):
             fit *= LIKELY
-    if kind in ("code", "row") and not cues & {"way", "number", "version"}:
+    if "definition" in question.cues and _opens_with(question, text):
+        fit *= LIKELY
+    if kind in ("code", "row") and not question.measures and "way" not in question.cues:
         fit *= UNLIKELY
-    if 2 * sum(len(link.group()) for link in _LINK.finditer(text)) > len(text):
-        fit *= LINKS
     if text.rstrip().endswith("?"):
         fit *= UNLIKELY
-    if not cues & {"version", "date"} and _CHANGES.search(heading):
+    if not question.measures & {"date", "version"} and _CHANGES.search(heading):
         fit *= UNLIKELY  # how things came about, not how they are
     return fit
+
+
+def told_above(question: Question, text: str, heading: str) -> bool:
+    """Tell whether the heading gives the date or version that is wanted, and the text does not."""
+    own = _own(heading)
+    wanted = question.measures & {"date", "version"}
+    return any(tells(one, own) and not tells(one, text) for one in wanted)
+
+
+def _own(heading: str) -> str:
+    return heading.rpartition(HEADING_SEPARATOR)[2]
+
+
+def _opens_with(question: Question, text: str) -> bool:
+    """Tell whether a text begins with what is asked for, as definitions do."""
+    first = next(iter(words(text)), None)
+    return first is not None and stem(first.text) in {term.stem for term in question.terms}

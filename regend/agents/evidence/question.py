@@ -1,37 +1,40 @@
 """Question: what is asked, in terms that evidence can be held against.
 
-Deterministic: the same question always gives the same plan. A question becomes weighted terms,
-the names that an answer cannot do without, the cues of what kind of answer is wanted, and the
-searches to make.
+Deterministic: the same question always gives the same plan. A question is parted where it asks
+twice; each part becomes weighted terms, the measures and the kinds of answer that it wants. A later
+part is told of what the first one spoke ("… and when was *it* serviced?").
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from regend.agents.evidence.vocabulary import PHRASES, WEAK_WORDS
-from regend.agents.evidence.words import RELATED, Word, is_stop_word, stem, terms, words
+from regend.agents.evidence.measures import MEASURES, asked_measures, counted
+from regend.agents.evidence.vocabulary import PHRASES
+from regend.agents.evidence.words import RELATED, Word, is_stop_word, is_weak, stem, terms, words
 from regend.library.words import fold
 
 MAX_QUESTION_CHARACTERS = 2000  # what is longer is cut for planning; the job keeps it whole
 MAX_TERMS = 40
+MAX_PARTS = 3
+MAX_RELATED_WORDS = 12  # of the search for the field's words
+
+WEAK_WEIGHT = 0.3
+KIND_WEIGHT = 0.5  # of a word that names the kind of answer, which an answer need not repeat
+TOLD_WEIGHT = 0.5  # of a word that an earlier part said
 
 _CUES = {
-    "number": r"\bhow (?:many|much|often|long|large|big|old|fast|far|high|deep)\b|\bmax(?:imum)?\b"
-    r"|\bminimum\b|\blimit\b|\b(?:larg|bigg|small|high|low|long)est\b|\btemperature\b"
-    r"|\bwhat (?:size|percentage|share|number of|port)\b",
-    "date": r"\bwhen (?:was|were|did)\b|\b(?:what|which|in) year\b|\bsince when\b",
-    "price": r"\bcosts?\b|\bprice[sd]?\b|\bfees?\b|\bhow expensive\b",
-    "version": r"\bversions?\b|\breleases?\b",
-    "license": r"\blicen[cs]\w*",
+    "time": r"\bwhen\b|\bwhat time\b|\b(?:what|which) (?:day|dates?|month)\b|कब|எப்போது|எத்தனை மணி",
+    "license": r"\blicen[cs]\w*|लाइसेंस",
     "way": r"\bhow (?:do|can|could|should|would|to|might)\b|\bcommand\b|\bsteps?\b"
-    r"|\bwhat (?:must|do|should) (?:i|we|you)\b",
-    "reason": r"\bwhy\b|\bwhat for\b",
-    "person": r"\bwho(?:m|se)?\b",
-    "place": r"\bwhere\b|\bat which\b|\bin which (?:folder|directory|file)\b",
-    "purpose": r"\bwhat (?:is|are|does) .{1,60}\b(?:for|do|purpose|good)\b|\bpurpose\b"
+    r"|\bwhat (?:must|should|can) (?:i|we|you)\b|कैसे|எப்படி",
+    "reason": r"\bwhy\b|\bwhat for\b|क्यों|ஏன்",
+    "person": r"\bwho(?:m|se)?\b|कौन|किसने|किसका|किसके|யார",
+    "place": r"\bwhere\b|\bat which\b|\bin which (?:folder|directory|file)\b|कहाँ|कहां|எங்கே|எங்கு",
+    "definition": r"\bwhat (?:does|do|is meant by) .{1,60}\b(?:mean|stand for)\b"
     r"|^what (?:is|are) (?:a |an |the )?\S+\s*\??$",
     "superlative": r"\b(?:fast|quick|slow|larg|bigg|small|high|low|long|cheap|simpl|easi|saf)est\b"
     r"|\b(?:best|worst|most|least)\b",
@@ -39,20 +42,30 @@ _CUES = {
     r"|institutes?|projects|teams)\b",
     "yes": r"^(?:can|could|does|do|is|are|will|would|should|may|must|has|have|did|was)\b",
 }
-# Folded words, because `\b` does not see where a word with vowel signs ends.
-_CUE_WORDS = {
-    **dict.fromkeys(("कितना", "कितने", "कितनी", "अधिकतम", "न्यूनतम"), "number"),
-    **dict.fromkeys(("कीमत", "दाम", "मूल्य", "शुल्क"), "price"),
-    **dict.fromkeys(("संस्करण", "वर्शन"), "version"),
-    **dict.fromkeys(("कौन", "किसने", "किसका", "किसके"), "person"),
-    "कहां": "place",
-    "कब": "date",
-    "लाइसेंस": "license",
-    "कैसे": "way",
-    "क्यों": "reason",
-}
 _CUE_PATTERNS = {cue: re.compile(pattern, re.IGNORECASE) for cue, pattern in _CUES.items()}
-_IDENTIFIER = re.compile(r"[^\W_]+(?:[-_.][^\W_]+)+")
+_KIND_WORDS = {
+    cue: frozenset(map(stem, said.split()))
+    for cue, said in {
+        "license": "licence",
+        "group": "company organization university agency firm institute project team",
+    }.items()
+}
+_ABBREVIATION = re.compile(r"\b[A-Z]{2,5}\b")
+_OF = re.compile(r"\bof (?:(?:the|my|our|your|a|an|this|that) )?\Z", re.IGNORECASE)
+_NAME_RUN = re.compile(r"[A-Z][\w']*(?:[ -][A-Z][\w']*)+")
+_ASKING = (
+    r"(?:who|whom|whose|what|when|where|which|why|how|is|are|was|were|do|does|did|can|could|should"
+    r"|will|would|may|must|has|have)\b"
+)
+_INDIAN_ASKING = (
+    r"(?:क्या|कौन|कब|कहाँ|कहां|क्यों|कैसे|कितन|किस|எப்போது|எங்கே|எங்கு|எவ்வளவு|எத்தனை|யார|என்ன|ஏன்|எப்படி)"
+)
+_SECOND = re.compile(
+    rf"[,;]?\s+(?:and|but)\s+(?=(?:(?:in|at|on|from|until|by|for|since|to|with)\s+)?{_ASKING})"
+    rf"|\?\s+(?={_ASKING})|[,;]?\s+(?:और|மற்றும்)\s+(?=.*{_INDIAN_ASKING})",
+    re.IGNORECASE,
+)
+_ASKS = re.compile(rf"\b{_ASKING}|{_INDIAN_ASKING}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,61 +73,135 @@ class Term:
     """One thing that the question speaks of.
 
     Attributes:
+        word: as it stands in the question.
         stem: what is looked for.
         weight: 1 for a word with meaning of its own, less for a weak one.
         related: terms that may stand for it.
         parts: what the word is made of, where that may be written apart ("web", "socket").
         name: a proper name, an identifier or a number: another word cannot stand for it.
+        measure: what a text tells that need not have the word (a key of `MEASURES`), or empty.
+        subject: the question is about it, so that a text must have it or a word for it.
+        told: an earlier part of the question said it, and this one only goes on about it.
     """
 
+    word: str
     stem: str
     weight: float
     related: frozenset[str]
-    parts: frozenset[str]
-    name: bool
+    parts: frozenset[str] = frozenset()
+    name: bool = False
+    measure: str = ""
+    subject: bool = False
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question, understood as far as code can.
+    """A question, or one part of it, understood as far as code can.
 
     Attributes:
         text: the question, trimmed.
         terms: what it speaks of, in order, each once.
         pairs: stems that follow each other in it.
         cues: kinds of answer wanted, keys of `_CUES`.
+        measures: what is to be told, keys of `MEASURES`.
+        counted: stems of what is to be counted, if anything.
+        abbreviations: words of a few capitals, for which a text may have the words in full.
     """
 
     text: str
     terms: tuple[Term, ...]
     pairs: frozenset[tuple[str, str]]
     cues: frozenset[str]
+    measures: frozenset[str]
+    counted: frozenset[str]
+    abbreviations: frozenset[str]
+
+
+def parts(text: str) -> list[Question]:
+    """Return the parts of a question: one, or several where it asks for several things."""
+    trimmed = " ".join(text.split())[:MAX_QUESTION_CHARACTERS]
+    first, *later = map(analyse, _parted(trimmed))
+    return [first, *(_told(first, part) for part in later)]
+
+
+def _parted(text: str) -> list[str]:
+    cuts = [cut for cut in _SECOND.finditer(text) if _ASKS.search(text, 0, cut.start())]
+    spans = [cut.span() for cut in cuts[: MAX_PARTS - 1]]
+    starts, ends = [0, *(end for _, end in spans)], [*(start for start, _ in spans), len(text)]
+    found = [text[start:end] for start, end in zip(starts, ends, strict=True)]
+    return found if all(any(map(str.isalnum, part)) for part in found) else [text]
+
+
+def _told(first: Question, part: Question) -> Question:
+    """Give a later part the terms of the first one, as what it goes on about."""
+    own = {term.stem for term in part.terms}
+    told = (
+        replace(one, weight=one.weight * TOLD_WEIGHT, measure="", subject=False, told=True)
+        for one in first.terms
+        if one.stem not in own
+    )
+    return replace(part, terms=(*part.terms, *told))
 
 
 def analyse(text: str) -> Question:
     """Return what a question asks for; a text without words gives one without terms."""
     trimmed = " ".join(text.split())[:MAX_QUESTION_CHARACTERS]
-    lowered = [fold(word.text) for word in words(trimmed)]
-    cues = {cue for cue, pattern in _CUE_PATTERNS.items() if pattern.search(trimmed)}
-    cues |= {_CUE_WORDS[word] for word in lowered if word in _CUE_WORDS}
-    identifiers = {
-        word.casefold()
-        for found in _IDENTIFIER.findall(trimmed)
-        for word in re.split("[-_.]", found)
-    }
+    cues = frozenset(cue for cue, pattern in _CUE_PATTERNS.items() if pattern.search(trimmed))
+    measures = asked_measures(trimmed)
+    kind_words = frozenset[str]().union(*(_KIND_WORDS.get(cue, frozenset()) for cue in cues))
     found: dict[str, Term] = {}
-    for word in words(trimmed):
-        if is_stop_word(word.text) and not _is_letter_name(trimmed, word):
-            continue
-        term = _term(trimmed, word, identifiers, cues)
+    for term in _terms(trimmed, measures, kind_words):
         if term.stem not in found and len(found) < MAX_TERMS:
             found[term.stem] = term
-    order = list(found)
-    for phrase, word_for_it in PHRASES.items():
-        if f" {phrase} " in f" {' '.join(lowered)} " and (own := stem(word_for_it)) not in found:
-            found[own] = Term(own, 0.8, RELATED.get(own, frozenset()), frozenset(), False)
-    pairs = frozenset(pairwise(order))
-    return Question(trimmed, tuple(found.values()), pairs, frozenset(cues))
+    return Question(
+        trimmed,
+        _named(trimmed, found),
+        frozenset(pairwise(found)),
+        cues,
+        measures,
+        counted(trimmed),
+        frozenset(_ABBREVIATION.findall(trimmed)),
+    )
+
+
+def _named(text: str, found: dict[str, Term]) -> tuple[Term, ...]:
+    """Let the words of one name ("Annual Day") count together for as much as one word."""
+    runs = [
+        {stem(word.text) for word in words(run.group())} & found.keys()
+        for run in _NAME_RUN.finditer(text)
+    ]
+    shares = {own: 1 / len(run) for run in runs for own in run if found[own].name}
+    return tuple(
+        replace(term, weight=term.weight * shares.get(own, 1.0)) for own, term in found.items()
+    )
+
+
+def _terms(text: str, measures: frozenset[str], kind_words: frozenset[str]) -> Iterator[Term]:
+    """Yield the terms of a text; what people say in several words is one term."""
+    spoken = words(text)
+    at = 0
+    while at < len(spoken):
+        phrase = _phrase(spoken, at)
+        if phrase:
+            own = stem(PHRASES[phrase])
+            said = {stem(word) for word in phrase.split() if not is_stop_word(word)}
+            yield Term(phrase, own, 1.0, RELATED.get(own, frozenset()) | said - {own})
+            at += len(phrase.split())
+            continue
+        word = spoken[at]
+        at += 1
+        if not is_stop_word(word.text) or _is_letter_name(text, word):
+            yield _term(text, word, measures, kind_words)
+
+
+def _phrase(spoken: Sequence[Word], at: int) -> str:
+    """Return the longest phrase that begins at a word, or nothing."""
+    for many in (4, 3, 2):
+        phrase = " ".join(fold(word.text) for word in spoken[at : at + many])
+        if phrase in PHRASES:
+            return phrase
+    return ""
 
 
 def _is_letter_name(text: str, word: Word) -> bool:
@@ -122,34 +209,31 @@ def _is_letter_name(text: str, word: Word) -> bool:
     return len(word.text) == 1 and word.text.isupper() and word.text not in "AI" and word.start > 0
 
 
-def _term(text: str, word: Word, identifiers: set[str], cues: set[str]) -> Term:
+def _term(
+    text: str,
+    word: Word,
+    measures: frozenset[str],
+    kind_words: frozenset[str],
+) -> Term:
     own = stem(word.text)
-    parts = frozenset(part for part, _ in terms(word.text)) - {own}
-    weak = fold(word.text) in WEAK_WORDS
-    asked_for = bool(cues & {"version", "license", "price", "group"}) and own in _ASKED_STEMS
-    weight = 0.3 if weak else 0.5 if asked_for else 1.0
+    weak = is_weak(word.text)
     return Term(
-        own, weight, RELATED.get(own, frozenset()), parts, _is_name(text, word) and not weak
+        word.text,
+        own,
+        WEAK_WEIGHT if weak else KIND_WEIGHT if own in kind_words else 1.0,
+        RELATED.get(own, frozenset()),
+        frozenset(part for part, _ in terms(word.text)) - {own},
+        _is_name(text, word) and not weak,
+        next((name for name in sorted(measures) if own in MEASURES[name].words), ""),
+        _is_subject(text, word),
     )
 
 
-# Words that name the kind of answer wanted; an answer need not repeat them.
-_ASKED_STEMS = frozenset(
-    stem(word)
-    for word in (
-        *(
-            "version",
-            "release",
-            "licence",
-            "cost",
-            "price",
-            "company",
-            "organization",
-            "university",
-        ),
-        *("agency", "firm", "institute", "project", "team"),
-    )
-)
+def _is_subject(text: str, word: Word) -> bool:
+    """Tell whether a word stands alone after "of" ("the guarantee of the mixer")."""
+    following = next(iter(words(text[word.end :])), None)
+    alone = following is None or is_stop_word(following.text)
+    return alone and bool(_OF.search(text, 0, word.start))
 
 
 def _is_name(text: str, word: Word) -> bool:
@@ -159,22 +243,34 @@ def _is_name(text: str, word: Word) -> bool:
     return capital or mixed
 
 
-def queries(question: Question, *, deep: bool = False) -> list[str]:
+def queries(asked: Sequence[Question], *, deep: bool = False) -> list[str]:
     """Return the searches to make, the most promising first; none for a question without terms.
 
-    The question as asked comes first, then its weightiest words alone, then the same with the
-    field's words for them; `deep` adds a search for each name by itself.
+    Each part as asked comes first (a later one with the words that it goes on about), then the
+    names alone, then the telling words with the field's words for them; `deep` adds a search for
+    each name by itself.
     """
-    if not question.terms:
+    planned = [_searched(part) for part in asked if part.terms]
+    if not planned:
         return []
-    kept = [word.text for word in words(question.text) if not is_stop_word(word.text)]
-    strong = [word for word in kept if fold(word) not in WEAK_WORDS]
-    related = sorted({other for term in question.terms if not term.name for other in term.related})
-    planned = [question.text, " ".join(strong)]
-    if related:
-        planned.append(" ".join([*strong, *related[:12]]))
+    first = asked[0]
+    names = [word.text for word in words(first.text) if stem(word.text) in _names(first)]
+    strong = [
+        word.text
+        for word in words(first.text)
+        if not is_stop_word(word.text) and not is_weak(word.text)
+    ]
+    related = sorted({other for term in first.terms if not term.name for other in term.related})
+    planned += [" ".join(names), " ".join([*strong, *related[:MAX_RELATED_WORDS]])]
     if deep:
-        planned += [
-            word for word in strong if stem(word) in {t.stem for t in question.terms if t.name}
-        ]
+        planned += names
     return list(dict.fromkeys(query for query in planned if query.strip()))
+
+
+def _searched(part: Question) -> str:
+    told = (term.word for term in part.terms if term.told)
+    return " ".join([part.text, *told])
+
+
+def _names(question: Question) -> set[str]:
+    return {term.stem for term in question.terms if term.name}

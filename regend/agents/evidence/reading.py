@@ -23,12 +23,12 @@ Spans = list[tuple[int, int]]
 
 
 def documents_to_read(
-    question: Question, hits: Sequence[dict[str, Any]], limit: int
+    asked: Sequence[Question], hits: Sequence[dict[str, Any]], limit: int
 ) -> list[list[dict[str, Any]]]:
     """Return the hits of each document worth reading, the best document first.
 
     Args:
-        question: what is asked.
+        asked: the parts of the question.
         hits: of all searches, each with `document_id`, `title`, `source`, `search` (which one,
             from 0) and `rank` (its place in it, from 0).
         limit: how many documents at most.
@@ -42,7 +42,7 @@ def documents_to_read(
         for hit in own:
             share = 1 / (3 + hit["rank"]) / (1 + hit["search"] / 2)
             best[hit["search"]] = best.get(hit["search"], 0.0) + share
-        named = named_share(question, own[0]["title"], own[0]["source"])
+        named = max(named_share(part, own[0]["title"], own[0]["source"]) for part in asked)
         return sum(best.values()) * (1 + NAME_WORTH * named)
 
     return sorted(found.values(), key=lambda own: -worth(own))[:limit]

@@ -1,10 +1,15 @@
 """Scoring: how well each unit of the documents read answers the question.
 
-Two figures for each unit. `score` ranks: it adds up what of the question the unit says itself,
-rarer terms counting more, and lets headings, neighbours, the title and the kind of answer wanted
-raise or lower it. `coverage` decides whether to answer at all: the share of the question, by
-weight, that the unit says together with where it stands. A name that stands nowhere in the
-document leaves the question unanswered, however much else fits.
+Three figures for each unit, each a share of the question by weight, where rarer terms weigh more:
+ - `score` ranks: what the unit says, together with where it stands, how near to one another it
+   says it, and whether it is of the kind that is wanted;
+ - `coverage`: what the unit says of the question together with its surroundings, title included;
+ - `aspect`: the same of what is asked *about* the document's subject. A document about a washing
+   machine says "washing machine" everywhere, so that only the rest of the question tells whether
+   it is answered.
+
+A subject that stands nowhere in the document leaves the question unanswered, however much else
+fits.
 """
 
 from __future__ import annotations
@@ -16,29 +21,24 @@ from dataclasses import dataclass, replace
 from operator import mul
 
 from regend.agents.evidence.kinds import kind_fit
+from regend.agents.evidence.measures import tells
 from regend.agents.evidence.question import Question, Term
 from regend.agents.evidence.units import Unit, units
-from regend.agents.evidence.words import alike, telling, term_set, terms
+from regend.agents.evidence.words import alike, spelled_out, stem, telling, term_set, terms
 from regend.library.ranking import rarity
 
-# What a term is worth where it does not stand as asked.
+# What a term is worth where it does not stand as asked, or not in the unit itself.
 RELATED_WORTH = 0.55
-ALIKE_WORTH = 0.7
-# … and where it stands near the unit, not in it.
-HEADING_WORTH = 0.75
-LEAD_WORTH = 0.75
 TITLE_WORTH = 0.9
-NEIGHBOUR_WORTH = 0.5
+ABOVE_WORTH = 0.75  # in the heading, or in what introduces the unit
+BESIDE_WORTH = 0.5  # in the unit before or after
 DOCUMENT_WORTH = 0.2
 
 MIN_UNITS = 300  # rarity means little among a few sentences, so it is reckoned as among so many
-CONTEXT_SHARE = 0.45  # of the score: what stands near counts less than what is said
+CONTEXT_SHARE = 0.6  # of the score: what stands near counts less than what is said
 TITLE_BONUS = 0.5
-UNNAMED = 0.8  # for other documents, where the question names one by its whole title
 PAIR_BONUS = 0.15
 LENGTH_AT_EASE = 30  # words; longer units say more by chance
-FIRST_BLOCK_BONUS = 0.06
-
 
 _EXTENSION = re.compile(r"\.[A-Za-z]{1,8}$")
 
@@ -72,6 +72,7 @@ class Candidate:
     place: int
     score: float
     coverage: float
+    aspect: float
 
     @property
     def unit(self) -> Unit:
@@ -83,38 +84,39 @@ class _Matcher:
     """How far sets of terms say what the question says, found once for each set.
 
     Every term of the question is given, among all the terms that were read, those that count for
-    it: itself, its other forms, and what is related to it.
+    it: itself, its other forms, and what is related to it. One term of a text never counts for
+    another term of the question than the one that it is.
     """
 
     def __init__(
         self, question: Question, names: frozenset[str], vocabulary: frozenset[str]
     ) -> None:
         self.terms = question.terms
-        self._worth = [
-            self._worths(term, term.stem in names, vocabulary) for term in question.terms
+        others = vocabulary - {term.stem for term in question.terms}
+        self._standing_in = [
+            frozenset()
+            if term.stem in names
+            else (term.related & others) | {one for one in others if alike(term.stem, one)}
+            for term in question.terms
         ]
         self._known: dict[frozenset[str], tuple[float, ...]] = {}
-
-    @staticmethod
-    def _worths(term: Term, named: bool, vocabulary: frozenset[str]) -> dict[str, float]:
-        worths = {} if named else dict.fromkeys(term.related & vocabulary, RELATED_WORTH)
-        if not named:
-            worths |= {other: ALIKE_WORTH for other in vocabulary if alike(term.stem, other)}
-        return worths | {term.stem: 1.0}
 
     def match(self, there: frozenset[str]) -> tuple[float, ...]:
         """Return for each term of the question how far a set of terms says it, from 0 to 1."""
         known = self._known.get(there)
         if known is None:
-            known = tuple(map(self._one, self.terms, self._worth, [there] * len(self.terms)))
+            known = tuple(
+                self._one(term, others, there)
+                for term, others in zip(self.terms, self._standing_in, strict=True)
+            )
             self._known[there] = known
         return known
 
     @staticmethod
-    def _one(term: Term, worths: dict[str, float], there: frozenset[str]) -> float:
+    def _one(term: Term, others: frozenset[str], there: frozenset[str]) -> float:
         if term.stem in there or (term.parts and term.parts <= there):
             return 1.0
-        return max((worths[other] for other in worths.keys() & there), default=0.0)
+        return 0.0 if others.isdisjoint(there) else RELATED_WORTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,29 +133,30 @@ class _Read:
 
 def rank(question: Question, pieces: Sequence[Piece]) -> list[Candidate]:
     """Return every unit of the pieces with its worth, best first; equal ones as they stand."""
-    reads = _joined([_read(piece) for piece in pieces])
+    reads = _joined([_read(piece, question.abbreviations) for piece in pieces])
     vocabulary = frozenset[str]().union(*(read.terms for read in reads))
-    titled = _titles(question, pieces)
-    names = frozenset(term.stem for term in question.terms if term.name) | titled
+    names = frozenset(term.stem for term in question.terms if term.name)
+    names |= _titles(question, pieces)
     matcher = _Matcher(question, names, vocabulary)
     weights = _weights(question, reads)
     if not sum(weights):
         return []
-    ranked: list[Candidate] = []
-    for read in reads:
-        worth = (
-            1.0
-            if not titled or named_share(question, read.piece.title, read.piece.source) == 1
-            else UNNAMED
-        )
-        ranked += _candidates(question, names, matcher, weights, read, worth)
+    ranked = [
+        candidate
+        for read in reads
+        for candidate in _candidates(question, names, matcher, weights, read)
+    ]
     ranked.sort(key=lambda one: -one.score)
     return ranked
 
 
-def _read(piece: Piece) -> _Read:
+def _read(piece: Piece, abbreviations: frozenset[str]) -> _Read:
     found = tuple(_headed(unit, piece) for unit in units(piece.text))
-    unit_terms = tuple(term_set(piece.text[unit.start : unit.end]) for unit in found)
+    texts = [piece.text[unit.start : unit.end] for unit in found]
+    unit_terms = tuple(
+        term_set(text).union(stem(one) for one in abbreviations if spelled_out(one, text))
+        for text in texts
+    )
     headings = {heading: term_set(heading) for heading in {unit.heading for unit in found}}
     title = term_set(piece.title).union(*name_words(piece.title, piece.source))
     everything = title.union(*unit_terms, *headings.values())
@@ -184,7 +187,7 @@ def _titles(question: Question, pieces: Sequence[Piece]) -> frozenset[str]:
     Where all of a name is in the question, the question is about that document: another one that
     does not even mention it cannot answer.
     """
-    asked = {term.stem for term in question.terms if term.weight == 1}
+    asked = _naming(question)
     names = {name for piece in pieces for name in name_words(piece.title, piece.source)}
     return frozenset[str]().union(*(name for name in names if name and name <= asked))
 
@@ -197,9 +200,10 @@ def _weights(question: Question, reads: Sequence[_Read]) -> tuple[float, ...]:
     for read in reads:
         for unit_terms in read.unit_terms:
             counts.update(stems & unit_terms)
-    rarest = rarity(0, number)
+    # A word that stands nowhere tells no more than one that stands once: another may stand for it.
+    rarest = rarity(1, number)
     return tuple(
-        term.weight * rarity(counts[term.stem], number) / rarest for term in question.terms
+        term.weight * rarity(max(counts[term.stem], 1), number) / rarest for term in question.terms
     )
 
 
@@ -209,34 +213,53 @@ def _candidates(
     matcher: _Matcher,
     weights: tuple[float, ...],
     read: _Read,
-    worth: float,
 ) -> Iterator[Candidate]:
     total = sum(weights)
     in_title = matcher.match(read.title_terms)
     in_document = matcher.match(read.terms)
+    around = [
+        max(TITLE_WORTH * titled, DOCUMENT_WORTH * known)
+        for titled, known in zip(in_title, in_document, strict=True)
+    ]
     title = sum(map(mul, weights, in_title))
     title *= 1 + named_share(question, read.piece.title, read.piece.source)
-    # A name that the document does not know: what it says is about something else.
     foreign = sum(
         weight
         for term, weight, known in zip(question.terms, weights, in_document, strict=True)
-        if term.stem in names and not known and not term.stem[0].isdigit()
+        if not known and (term.subject or term.stem in names) and not term.stem[0].isdigit()
     )
+    aspects = [
+        0.0 if term.told or known else weight
+        for term, weight, known in zip(question.terms, weights, in_title, strict=True)
+    ]
+    asked = sum(aspects)
     for place, unit in enumerate(read.units):
-        own = read.unit_terms[place]
-        here = matcher.match(own)
-        near = [max(column) for column in zip(*_surroundings(matcher, read, place), strict=True)]
-        said = sum(map(mul, weights, here))
-        reached = sum(map(mul, weights, map(max, here, near)))
         text = read.piece.text[unit.start : unit.end]
         if _repeats(question, text):
             continue
-        fit = kind_fit(question.cues, text, unit.kind, unit.heading)
-        score = (said + CONTEXT_SHARE * (reached - said)) * _length_factor(len(own))
+        own = read.unit_terms[place]
+        said = _said(question, matcher, own, text)
+        near = _surroundings(matcher, read, place)
+        with_near = list(map(max, said, near))
+        with_all = list(map(max, with_near, around))
+        # Where the title says it, every unit says it.
+        here = [max(one, TITLE_WORTH * other) for one, other in zip(said, in_title, strict=True)]
+        fit = kind_fit(question, text, unit.kind, unit.heading)
+        reached = sum(map(mul, weights, with_all))
+        score = (1 - CONTEXT_SHARE) * sum(map(mul, weights, here)) + CONTEXT_SHARE * reached
+        score *= _length_factor(len(own))
         score += TITLE_BONUS * title + PAIR_BONUS * _pairs(question, text, own)
-        score += FIRST_BLOCK_BONUS if unit.block <= 2 and unit.kind == "prose" else 0.0
-        coverage = max(0.0, reached - foreign) * min(1.0, fit) * worth / total
-        yield Candidate(read.piece, read.units, place, score * fit * worth / total, coverage)
+        coverage = max(0.0, reached - foreign) * min(1.0, fit) / total
+        aspect = sum(map(mul, aspects, with_near)) / asked if asked else 1.0
+        yield Candidate(read.piece, read.units, place, score * fit / total, coverage, aspect)
+
+
+def _said(question: Question, matcher: _Matcher, own: frozenset[str], text: str) -> list[float]:
+    """Return how far a unit itself says each term; a measure that it gives says its words."""
+    return [
+        1.0 if term.measure and tells(term.measure, text) else value
+        for term, value in zip(question.terms, matcher.match(own), strict=True)
+    ]
 
 
 def _repeats(question: Question, text: str) -> bool:
@@ -245,20 +268,17 @@ def _repeats(question: Question, text: str) -> bool:
     return len(question.terms) > 1 and asked in " ".join(text.casefold().split())
 
 
-def _surroundings(matcher: _Matcher, read: _Read, place: int) -> list[list[float]]:
-    """Return for each part around a unit how far it says each term, at its worth."""
+def _surroundings(matcher: _Matcher, read: _Read, place: int) -> list[float]:
+    """Return how far the text around a unit says each term, each part at its worth."""
     unit = read.units[place]
-    near = [
-        (read.title_terms, TITLE_WORTH),
-        (read.heading_terms[unit.heading], HEADING_WORTH),
-        (read.terms, DOCUMENT_WORTH),
-    ]
+    near = [(read.heading_terms[unit.heading], ABOVE_WORTH)]
     if unit.lead is not None:
-        near.append((read.unit_terms[unit.lead], LEAD_WORTH))
+        near.append((read.unit_terms[unit.lead], ABOVE_WORTH))
     for beside in (place - 1, place + 1):
         if 0 <= beside < len(read.units) and read.units[beside].heading == unit.heading:
-            near.append((read.unit_terms[beside], NEIGHBOUR_WORTH))
-    return [[worth * value for value in matcher.match(there)] for there, worth in near]
+            near.append((read.unit_terms[beside], BESIDE_WORTH))
+    values = [[worth * value for value in matcher.match(there)] for there, worth in near]
+    return [max(column) for column in zip(*values, strict=True)]
 
 
 def _length_factor(length: int) -> float:
@@ -274,7 +294,11 @@ def _pairs(question: Question, text: str, own: frozenset[str]) -> int:
     for term, place in terms(text):
         places.setdefault(term, []).append(place)
     return sum(
-        any(abs(first - second) <= 3 for first in places[one] for second in places[other])
+        any(
+            abs(first - second) <= 3
+            for first in places.get(one, ())  # none for an abbreviation that is written in full
+            for second in places.get(other, ())
+        )
         for one, other in wanted
     )
 
@@ -284,10 +308,15 @@ def named_share(question: Question, title: str, source: str) -> float:
 
     A document has two names: its title, and its source (the name of its file or page).
     """
-    asked = {term.stem for term in question.terms if term.weight == 1}
+    asked = _naming(question)
     return max(
         (len(there & asked) / len(there) for there in name_words(title, source) if there), default=0
     )
+
+
+def _naming(question: Question) -> frozenset[str]:
+    """Return the terms of a question that can be part of a document's name."""
+    return frozenset(term.stem for term in question.terms if term.name or term.weight == 1)
 
 
 def name_words(title: str, source: str) -> tuple[frozenset[str], frozenset[str]]:

@@ -8,20 +8,23 @@ that begins with "It" or "This", to the sentence that introduces a block of code
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from regend.agents.evidence.kinds import told_above
 from regend.agents.evidence.question import Question
-from regend.agents.evidence.scoring import Candidate, named_share
+from regend.agents.evidence.scoring import Candidate, Piece, rank
 from regend.agents.evidence.units import Unit
-from regend.agents.evidence.words import telling
+from regend.agents.evidence.words import alike, telling, term_set
 
-MIN_COVERAGE = 0.56  # share of the question that a quote must speak of; below, no answer
-MIN_COVERAGE_NAMED = 0.44  # … of a document that the question names
-MIN_SHARE = 0.68  # of the best score, for a further quote
-MIN_SHARE_ELSEWHERE = 0.85  # … of a document other than the best one's
+MIN_COVERAGE = 0.52  # share of the question that an answer must speak of
+MIN_ASPECT = 0.5  # … and of what is asked about the document's subject
+MIN_RELATED = 0.3  # share of the question, from which a quote is worth showing as related
+MIN_SHARE = 0.65  # of the best score, for a further quote
 DUPLICATE_SHARE = 0.8  # of common words with meaning, from which two quotes say the same
+CONSIDERED = 2  # candidates for each quote, since several become one
+MAX_RELATED = 3  # candidates that are shown where none answers
 MAX_QUOTE_CHARACTERS = 900
 MAX_ASIDE_CHARACTERS = 300  # of code that a sentence announces where nobody asked for code
 MAX_LEAN_CHARACTERS = 420  # a sentence takes the one before along up to this length
@@ -43,6 +46,7 @@ class Quote:
         text: its characters.
         kind: "prose", "item", "row" or "code".
         score, coverage: what it is worth, and the share of the question that it speaks of.
+        headed: whether a part of the answer stands in its heading, and not in its text.
     """
 
     document_id: str
@@ -55,6 +59,12 @@ class Quote:
     kind: str
     score: float
     coverage: float
+    headed: bool = False
+
+    def is_within(self, other: Quote) -> bool:
+        """Tell whether another quote shows all of this one."""
+        same = self.document_id == other.document_id
+        return same and other.start <= self.start and self.end <= other.end
 
     def to_dict(self) -> dict[str, Any]:
         """Return the quote as a JSON object."""
@@ -66,32 +76,73 @@ class Quote:
         return Quote(**body)
 
 
-def choose(question: Question, ranked: Sequence[Candidate], limit: int) -> list[Quote]:
-    """Return up to `limit` quotes that answer, best first; none where nothing answers.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is shown for a question.
+
+    Attributes:
+        quotes: best first, those of the first part of the question before those of a later one.
+        answers: whether they answer; otherwise they only speak of the same.
+        missing: the texts of parts that nothing answers, where another part is answered.
+        unsaid: words of the question that stand in none of the quotes, where none answers.
+    """
+
+    quotes: tuple[Quote, ...]
+    answers: bool
+    missing: tuple[str, ...]
+    unsaid: tuple[str, ...]
+
+
+def choose(asked: Sequence[Question], pieces: Sequence[Piece], limit: int) -> Choice:
+    """Return what is shown of the pieces; no quotes where nothing even speaks of the question.
 
     Args:
-        question: what is asked.
-        ranked: the candidates, best first (`scoring.rank`).
-        limit: how many quotes at most.
+        asked: the parts of the question (`question.parts`).
+        pieces: what was read.
+        limit: how many quotes at most; each part has at least one.
     """
-    fitting = [one for one in ranked if one.coverage >= _needed(question, one)]
-    if not fitting:
-        return []
+    share = max(1, -(-limit // len(asked)))
+    found = [(part, *_chosen(part, rank(part, pieces), share)) for part in asked]
+    answers = any(answered for _, _, answered in found)
+    quotes: list[Quote] = []
+    for _, own, answered in found:
+        if answered == answers:
+            quotes += (quote for quote in own if not any(map(quote.is_within, quotes)))
+    missing = tuple(part.text for part, _, answered in found if answers and not answered)
+    unsaid = () if answers else tuple(word for part in asked for word in _unsaid(part, quotes))
+    return Choice(tuple(quotes), answers, missing, unsaid)
+
+
+def _unsaid(question: Question, quotes: Sequence[Quote]) -> Iterator[str]:
+    """Yield the telling words of a question for which no quote has a word."""
+    said = frozenset[str]().union(
+        *(term_set(f"{quote.text} {quote.heading} {quote.title}") for quote in quotes)
+    )
+    for term in question.terms:
+        standing_in = {term.stem, *term.related} | {one for one in said if alike(term.stem, one)}
+        counts = term.weight == 1 and not term.told and not term.measure
+        if counts and said.isdisjoint(standing_in):
+            yield term.word
+
+
+def _chosen(
+    question: Question, ranked: Sequence[Candidate], limit: int
+) -> tuple[list[Quote], bool]:
+    """Return up to `limit` quotes for one part, best first, and whether they answer it."""
+    fitting = [one for one in ranked if one.coverage >= MIN_RELATED]
+    fitting.sort(key=lambda one: not _answers(one))
+    answered = bool(fitting) and _answers(fitting[0])
     spans: list[_Span] = []
-    best = fitting[0]
-    for candidate in fitting:
-        share = candidate.score / best.score if best.score else 0.0
-        if share < MIN_SHARE:
+    for candidate in fitting[: CONSIDERED * limit if answered else MAX_RELATED]:
+        if candidate.score < MIN_SHARE * fitting[0].score:
             break
-        if candidate.piece.document_id != best.piece.document_id and share < MIN_SHARE_ELSEWHERE:
-            continue
         _take(_Span(candidate, *_widened(question, candidate)), spans, limit)
-    return [_quote(span) for span in spans]
+    return [_quote(question, span) for span in spans], answered
 
 
-def _needed(question: Question, candidate: Candidate) -> float:
-    named = named_share(question, candidate.piece.title, candidate.piece.source) == 1
-    return MIN_COVERAGE_NAMED if named else MIN_COVERAGE
+def _answers(candidate: Candidate) -> bool:
+    """Tell whether a candidate says what is asked, not only what it is asked of."""
+    return candidate.coverage >= MIN_COVERAGE and candidate.aspect >= MIN_ASPECT
 
 
 @dataclass(slots=True)
@@ -118,9 +169,7 @@ class _Span:
 def _take(span: _Span, spans: list[_Span], limit: int) -> None:
     """Add a span: into one that it touches, by itself, or not at all where it says nothing new."""
     for other in spans:
-        if other.candidate.piece is span.candidate.piece and (
-            span.first <= other.last + 1 and other.first <= span.last + 1
-        ):
+        if _touch(span, other):
             first, last = min(span.first, other.first), max(span.last, other.last)
             units = span.candidate.units
             if units[last].end - units[first].start <= MAX_QUOTE_CHARACTERS:
@@ -133,7 +182,15 @@ def _take(span: _Span, spans: list[_Span], limit: int) -> None:
         spans.append(span)
 
 
-def _quote(span: _Span) -> Quote:
+def _touch(one: _Span, other: _Span) -> bool:
+    """Tell whether two spans stand under one heading with nothing between them."""
+    if one.candidate.piece is not other.candidate.piece:
+        return False
+    together = one.first <= other.last + 1 and other.first <= one.last + 1
+    return together and one.candidate.unit.heading == other.candidate.unit.heading
+
+
+def _quote(question: Question, span: _Span) -> Quote:
     candidate, piece = span.candidate, span.candidate.piece
     kinds = {unit.kind for unit in candidate.units[span.first : span.last + 1]}
     return Quote(
@@ -147,6 +204,7 @@ def _quote(span: _Span) -> Quote:
         kind=kinds.pop() if len(kinds) == 1 else "code" if "code" in kinds else "prose",
         score=round(candidate.score, 4),
         coverage=round(candidate.coverage, 4),
+        headed=told_above(question, span.text, candidate.unit.heading),
     )
 
 

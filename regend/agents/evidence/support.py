@@ -1,19 +1,19 @@
 """Support: whether a quote bears out a sentence that a model wrote.
 
 Strict, because what passes is shown beside the citation. Every word with meaning must be in the
-quote, save a few that are weak or related to one that is; every number and name must be, and a
-plate, an amount or an identifier whole, with its sign and all its groups; the words must stand in
-the quote's order, names without exception; both must say it or both deny it; no word may stand
-where the quote has its opposite; and what the quote only asks, it does not say. A true
-sentence in quite other words is held for unsupported: that makes an answer drier, never wrong.
+quote, save a few that are weak; every number and name must be, and a plate, an amount or an
+identifier whole, with its sign and all its groups; the words must stand in the quote's order, names
+without exception; both must say it or both deny it; no word may stand where the quote has its
+opposite; and what the quote only asks, it does not say. A true sentence in other words is held for
+unsupported: that makes an answer drier, never wrong.
 """
 
 from __future__ import annotations
 
 import re
 
-from regend.agents.evidence.vocabulary import NEGATIONS, NUMBER_WORDS, OPPOSITES, WEAK_WORDS
-from regend.agents.evidence.words import RELATED, Word, alike, is_stop_word, stem, words
+from regend.agents.evidence.vocabulary import NEGATIONS, NUMBER_WORDS, OPPOSITES
+from regend.agents.evidence.words import Word, alike, is_stop_word, is_weak, stem, words
 from regend.library.sentences import sentences
 from regend.library.words import fold
 
@@ -68,7 +68,7 @@ def _supported_by(sentence: str, quote: str, title: str) -> bool:
             of_names += [place] if word.text[:1].isupper() else []
         elif own in in_title:
             named += 1
-        elif _is_exact(word) or not _may_be_missing(word, own, there):
+        elif _is_exact(word) or not is_weak(word.text):
             return False
     enough = len(places) + named >= MIN_SHARE * len(meaning) and bool(places)
     in_order = _longest_rise(places) >= MIN_ORDER * len(places) and of_names == sorted(of_names)
@@ -113,11 +113,6 @@ def _has_digit(chunk: str) -> bool:
 def _is_turned_round(own: str, there: list[str]) -> bool:
     """Tell whether the quote has not this word but its opposite."""
     return own not in there and not _OPPOSITE.get(own, frozenset()).isdisjoint(there)
-
-
-def _may_be_missing(word: Word, own: str, there: list[str]) -> bool:
-    """Tell whether a word that the quote has not adds nothing to what the quote says."""
-    return fold(word.text) in WEAK_WORDS or bool(RELATED.get(own, frozenset()) & set(there))
 
 
 def _denies(text: str) -> bool:

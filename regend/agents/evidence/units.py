@@ -20,6 +20,10 @@ MAX_CODE_CHARACTERS = 900  # a quote shows the first lines of a longer block
 MAX_ROW_CHARACTERS = 600
 MAX_SENTENCE_CHARACTERS = 600  # a longer one (a line of data, a list in prose) is cut at a space
 
+MAX_BARE_HEADING_CHARACTERS = 60
+BARE_HEADING_LEVEL = 7  # below those that are marked
+
+_NOT_BARE = re.compile(r"[.!?:;,।…`|*_<>\[\](){}=\d]|^\W")
 _FENCE = re.compile(r"\s{0,8}(`{3,}|~{3,})")
 _HEADING = re.compile(r"\s{0,3}(#{1,6})\s+(\S.*)$")
 _UNDERLINE = re.compile(r"\s?([=\-~^\"'`+#*_.:])\1{2,}\s*$")
@@ -165,7 +169,7 @@ class _Scanner:
             return True
         below = self.lines[self.at + 1] if self.at + 1 < len(self.lines) else None
         if below is None or line.indent > 3 or not _UNDERLINE.match(below.text):
-            return False
+            return self._take_bare_heading()
         if len(line.text) > 200 or len(below.text.strip()) < len(line.text.strip()) // 2:
             return False
         mark = below.text.strip()[0]
@@ -174,6 +178,24 @@ class _Scanner:
         self._enter(self.rule_levels.index(mark) + 1, line.text.strip())
         self.at += 2
         return True
+
+    def _take_bare_heading(self) -> bool:
+        """Take a short line that stands alone above text, as papers without marks have them."""
+        line = self.lines[self.at]
+        alone = self._is_blank(self.at - 1) and self._is_blank(self.at + 1)
+        if not alone or len(line.text) > MAX_BARE_HEADING_CHARACTERS or line.indent:
+            return False
+        following = next((one for one in self.lines[self.at + 1 :] if not one.blank), None)
+        if following is None or following.indent > 3 or _NOT_BARE.search(line.text):
+            return False
+        if _FENCE.match(following.text) or not following.text[0].isalnum():
+            return False
+        self._enter(BARE_HEADING_LEVEL, line.text.strip())
+        self.at += 1
+        return True
+
+    def _is_blank(self, at: int) -> bool:
+        return not 0 <= at < len(self.lines) or self.lines[at].blank
 
     def _enter(self, level: int, title: str) -> None:
         while self.headings and self.headings[-1][0] >= level:

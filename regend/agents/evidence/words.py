@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from regend.agents.evidence.vocabulary import RELATED_GROUPS, SPELLINGS, STOP_WORDS
+from regend.agents.evidence.vocabulary import RELATED_GROUPS, SPELLINGS, STOP_WORDS, WEAK_WORDS
 from regend.library.stems import english_stem, indian_stem
 from regend.library.stopwords import QUESTION_STOP_WORDS
 from regend.library.words import WORD_CHARACTERS, fold
@@ -58,6 +58,11 @@ def is_stop_word(word: str) -> bool:
     return plain in QUESTION_STOP_WORDS or plain in STOP_WORDS
 
 
+def is_weak(word: str) -> bool:
+    """Tell whether a word, in any form, says little of which text is meant."""
+    return stem(word) in _WEAK_STEMS
+
+
 def terms(text: str) -> Iterator[tuple[str, int]]:
     """Yield each term of a text with the place (count of words before it) where it stands.
 
@@ -79,13 +84,22 @@ def term_set(text: str) -> frozenset[str]:
     return frozenset(term for term, _ in terms(text))
 
 
+def spelled_out(letters: str, text: str) -> bool:
+    """Tell whether words that follow each other begin with the letters of an abbreviation."""
+    found = words(text)
+    initials = "".join(" " if is_stop_word(word.text) else fold(word.text)[:1] for word in found)
+    return letters.casefold() in initials
+
+
 def telling(text: str) -> frozenset[str]:
     """Return the stems of a text's words that carry meaning of their own."""
     return frozenset(stem(word.text) for word in words(text) if not is_stop_word(word.text))
 
 
+_WEAK_STEMS = frozenset(map(stem, WEAK_WORDS))
 _FORM_ENDINGS = frozenset(
     [
+        "",
         "r",
         "er",
         "or",
@@ -108,9 +122,12 @@ _FORM_ENDINGS = frozenset(
 def alike(one: str, other: str) -> bool:
     """Tell whether two terms look like forms of one word that the stems keep apart."""
     shorter, longer = sorted((one, other), key=len)
-    return (
-        len(shorter) >= 4 and longer.startswith(shorter) and longer[len(shorter) :] in _FORM_ENDINGS
-    )
+    ending = longer[len(shorter) :]
+    if not longer.startswith(shorter):
+        return False
+    if longer.isascii():
+        return len(shorter) >= 4 and ending.removeprefix(shorter[-1]) in _FORM_ENDINGS
+    return len(shorter) >= 3 and not any(map(str.isalnum, ending))  # nothing but vowel signs
 
 
 def _group_terms() -> dict[str, frozenset[str]]:
