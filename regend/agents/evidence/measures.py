@@ -75,7 +75,8 @@ MEASURES = {
         r"|\bhow expensive\b|\bcosts?\b|^\W*what\b(?! (?:happens|if|do i)).*\b(?:prices?|pay|paid"
         r"|fees?|fine|rent|salary)\b|कीमत|दाम |मूल्य|शुल्क|விலை|கட்டண",
         rf"[$€£₹¥]\s?\d|\b(?:rs\.?|inr|usd|eur|gbp) ?\d|\d\s?(?:[$€£₹¥%]|{_CURRENCY})"
-        r"|\bper cent\b|\d,\d\d\d|\bfree of charge\b|\bgratis\b|\bno (?:cost|charge)\b|रुपये|रुपए|ரூபாய்",
+        r"|\bper cent\b|\d,\d\d\d|\bfree of charge\b|\bgratis\b|\bno (?:cost|charge)\b"
+        r"|रुपये|रुपए|ரூபாய்",
         "cost price fee pay charge expensive fine कीमत दाम मूल्य शुल्क விலை கட்டணம்",
     ),
     "duration": _measure(
