@@ -9,6 +9,7 @@ on it.
 | `questions` | README texts | `tune`, `final` |
 | `questions_extra` | README texts | `extra`, for tuning after a first look at `final` |
 | `questions_fresh` | README texts | `fresh`, `fresh-final` |
+| `questions_more`, `questions_household_more` | the same | `more`, `home-more`, for tuning |
 | `questions_household` | `household/` | `home`, `home-final` |
 
 A row has `question`; `document`, the one that answers, or null where none does; `fact`, accepted
@@ -33,6 +34,8 @@ SPLITS = {
     "extra": ("questions_extra", "readmes"),
     "fresh": ("questions_fresh", "readmes"),
     "fresh-final": ("questions_fresh", "readmes"),
+    "more": ("questions_more", "readmes"),
+    "home-more": ("questions_household_more", "household"),
     "home": ("questions_household", "household"),
     "home-final": ("questions_household", "household"),
 }

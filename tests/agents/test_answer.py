@@ -106,8 +106,8 @@ def test_the_part_that_nothing_answers_is_named_before_the_sources() -> None:
 
 def test_what_is_only_related_is_said_to_be_so_and_what_it_lacks_is_named() -> None:
     shown = not_found("Who wrote it?", [], QUOTES[:1], ["wrote"], "")
-    assert shown.startswith("Nothing in your library answers “Who wrote it?”.")
-    assert "but without “wrote”:" in shown and "- [1] parser › Limits" in shown
+    assert shown.startswith("Nothing in your library answers “Who wrote it?” in so many words.")
+    assert "What comes nearest, without “wrote”:" in shown and "- [1] parser › Limits" in shown
 
 
 def test_a_heading_that_has_a_part_of_the_answer_stands_above_its_quote() -> None:

@@ -193,7 +193,7 @@ def test_another_number_does_not_answer_how_many_there_are() -> None:
 
 
 def test_a_measure_answers_without_the_word_that_asks_for_it() -> None:
-    trip = {"trip": "# Trip\n\nWe stay in Guhagar. The road is nice. By Tamhini it is 230 km.\n"}
+    trip = {"trip": "# Trip\n\nWe stay in Guhagar. By Tamhini it is 230 km.\n"}
     assert "230 km" in _ask("How far is it to Guhagar?", trip)[0].text
     assert _ask("How far is it to Guhagar?", {"trip": "# Trip\n\nWe stay in Guhagar.\n"}) == []
 

@@ -14,6 +14,8 @@ COUNTS = {  # with and without an answer
     "extra": (42, 10),
     "fresh": (48, 9),
     "fresh-final": (50, 9),
+    "more": (14, 22),
+    "home-more": (16, 20),
     "home": (52, 9),
     "home-final": (52, 9),
 }

@@ -140,12 +140,12 @@ def not_found(
         unsaid: words of the question that stand in nothing of it.
         note: a sentence on what could not be done; empty for none.
     """
-    parts = [f"Nothing in your library answers “{escaped(question[:300])}”."]
+    said = f"Nothing in your library answers “{escaped(question[:300])}”"
     if related:
-        lacking = _listed(unsaid[:_SHOWN_WORDS])
-        parts.append(f"Related, but without {lacking}:" if unsaid else "Related:")
-        parts += _quoted(related)
+        lacking = f", without {_listed(unsaid[:_SHOWN_WORDS])}" if unsaid else ""
+        parts = [f"{said} in so many words.", f"What comes nearest{lacking}:", *_quoted(related)]
     else:
+        parts = [f"{said}."]
         words = _listed([one for one in searches if one != question][:_SHOWN_SEARCHES])
         parts.append(f"Looked for {words}: nothing came up." if words else "Nothing came up.")
     if note:

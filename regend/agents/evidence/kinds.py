@@ -27,7 +27,8 @@ _REASON = re.compile(
     re.IGNORECASE,
 )
 _CODE = re.compile(r"`|\$ |>>>|\w\(|--\w|==|\w_\w")
-_PERSON = re.compile(r"@\w|\b[A-Z][a-z]+ [A-Z][a-z]+|\bby\b")
+# A name is a capital within a sentence; Indian scripts have none, so there any text may have one.
+_PERSON = re.compile(r"@\w|(?<=[^.!?] )\W{0,3}[A-Z]\w|^[A-Z]\w+ [A-Z]|[^\x00-\u02ff]")
 _PLACE = re.compile(r"/\w|\b(?:at|in|from|on|of|under)\b|में|पर")
 _COMPARISON = re.compile(
     r"\b\w+er than\b|\b(?:more|less) \w+|\b(?:best|most|least)\b|\btimes\b", re.I
@@ -46,7 +47,6 @@ _WELCOME = {
     "time": TIME,
     "way": _CODE,
     "reason": _REASON,
-    "person": _PERSON,
     "place": _PLACE,
     "superlative": _COMPARISON,
     "group": _GROUP,
@@ -71,6 +71,8 @@ def kind_fit(question: Question, text: str, kind: str, heading: str) -> float:
         fit *= LIKELY if told or (headed and tells(measure, own)) else MISSING
     if "license" in question.cues:
         fit *= LIKELY if _LICENSE.search(text) or _LICENSE.search(own) else MISSING
+    if "person" in question.cues and not _PERSON.search(text):
+        fit *= MISSING
     for cue, pattern in _WELCOME.items():
         if cue in question.cues and pattern.search(text):
             fit *= LIKELY

@@ -19,12 +19,12 @@ from regend.agents.evidence.units import Unit
 from regend.agents.evidence.words import alike, telling, term_set
 
 MIN_COVERAGE = 0.52  # share of the question that an answer must speak of
-MIN_ASPECT = 0.5  # … and of what is asked about the document's subject
+MIN_ASPECT = 0.6  # … and of what is asked about the document's subject
 MIN_RELATED = 0.3  # share of the question, from which a quote is worth showing as related
 MIN_SHARE = 0.65  # of the best score, for a further quote
 DUPLICATE_SHARE = 0.8  # of common words with meaning, from which two quotes say the same
 CONSIDERED = 2  # candidates for each quote, since several become one
-MAX_RELATED = 3  # candidates that are shown where none answers
+MAX_RELATED = 3  # quotes that are shown where none answers
 MAX_QUOTE_CHARACTERS = 900
 MAX_ASIDE_CHARACTERS = 300  # of code that a sentence announces where nobody asked for code
 MAX_LEAN_CHARACTERS = 420  # a sentence takes the one before along up to this length
@@ -133,7 +133,8 @@ def _chosen(
     fitting.sort(key=lambda one: not _answers(one))
     answered = bool(fitting) and _answers(fitting[0])
     spans: list[_Span] = []
-    for candidate in fitting[: CONSIDERED * limit if answered else MAX_RELATED]:
+    limit = limit if answered else min(limit, MAX_RELATED)
+    for candidate in fitting[: CONSIDERED * limit]:
         if candidate.score < MIN_SHARE * fitting[0].score:
             break
         _take(_Span(candidate, *_widened(question, candidate)), spans, limit)
