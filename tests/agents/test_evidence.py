@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -135,12 +137,22 @@ _LINES = st.lists(
 @settings(max_examples=200, deadline=None)
 @given(
     st.one_of(_LINES.map("\n".join), st.text()),
-    st.sampled_from(["What is rice?", "How do I install fastparse?", "बैटरी कितने घंटे चलती है?", "a"]),
+    st.sampled_from(
+        [
+            "What is rice and who cooks rice?",
+            "How do I install fastparse?",
+            "बैटरी कितने घंटे चलती है?",
+            "a",
+        ]
+    ),
     st.integers(0, 10_000),
 )
 def test_a_quote_is_always_the_very_text_of_its_span(text: str, question: str, start: int) -> None:
     pieces = [Piece("id", "rice", "s", start, text)]
-    for quote in choose(parts(question), pieces, 5).quotes:
+    quotes = choose(parts(question), pieces, 5).quotes
+    spans = sorted((quote.start, quote.end) for quote in quotes)
+    assert all(one[1] <= other[0] for one, other in pairwise(spans))
+    for quote in quotes:
         assert text[quote.start - start : quote.end - start] == quote.text
         assert 0 < len(quote.text) <= MAX_QUOTE_CHARACTERS + 100
         assert Quote.from_dict(quote.to_dict()) == quote
@@ -217,3 +229,11 @@ def test_no_quote_is_shown_twice_for_two_parts() -> None:
     choice = _choose("When was the car bought and from whom was the car bought?", {"car": MACHINE})
     spans = [(quote.start, quote.end) for quote in choice.quotes]
     assert len(set(spans)) == len(spans)
+
+
+def test_a_word_that_says_little_is_not_what_is_asked() -> None:
+    tools = {
+        "fastparse": PARSER,
+        "other": "# Other\n\nIt is good to know that it has rules like those of fastparse.\n",
+    }
+    assert "parser for configuration files" in _ask("What is fastparse good for?", tools)[0].text

@@ -94,6 +94,11 @@ class Term:
     subject: bool = False
     told: bool = False
 
+    @property
+    def weak(self) -> bool:
+        """Whether the word says little of its own."""
+        return self.weight == WEAK_WEIGHT
+
 
 @dataclass(frozen=True, slots=True)
 class Question:

@@ -229,7 +229,7 @@ def _candidates(
         if not known and (term.subject or term.stem in names) and not term.stem[0].isdigit()
     )
     aspects = [
-        0.0 if term.told or known else weight
+        0.0 if term.told or term.weak or known else weight
         for term, weight, known in zip(question.terms, weights, in_title, strict=True)
     ]
     asked = sum(aspects)

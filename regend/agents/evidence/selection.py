@@ -61,10 +61,10 @@ class Quote:
     coverage: float
     headed: bool = False
 
-    def is_within(self, other: Quote) -> bool:
-        """Tell whether another quote shows all of this one."""
+    def overlaps(self, other: Quote) -> bool:
+        """Tell whether another quote shows a part of this one."""
         same = self.document_id == other.document_id
-        return same and other.start <= self.start and self.end <= other.end
+        return same and other.start < self.end and self.start < other.end
 
     def to_dict(self) -> dict[str, Any]:
         """Return the quote as a JSON object."""
@@ -107,7 +107,7 @@ def choose(asked: Sequence[Question], pieces: Sequence[Piece], limit: int) -> Ch
     quotes: list[Quote] = []
     for _, own, answered in found:
         if answered == answers:
-            quotes += (quote for quote in own if not any(map(quote.is_within, quotes)))
+            quotes = [*(one for one in quotes if not any(map(one.overlaps, own))), *own]
     missing = tuple(part.text for part, _, answered in found if answers and not answered)
     unsaid = () if answers else tuple(word for part in asked for word in _unsaid(part, quotes))
     return Choice(tuple(quotes), answers, missing, unsaid)
@@ -169,14 +169,18 @@ class _Span:
 
 def _take(span: _Span, spans: list[_Span], limit: int) -> None:
     """Add a span: into one that it touches, by itself, or not at all where it says nothing new."""
+    touching = [other for other in spans if _touch(span, other)]
+    if touching:
+        other = touching[0]
+        first, last = min(span.first, other.first), max(span.last, other.last)
+        units = span.candidate.units
+        fits = units[last].end - units[first].start <= MAX_QUOTE_CHARACTERS
+        if fits and len(touching) == 1:
+            other.first, other.last = first, last
+        return
+    mine = telling(span.text)
     for other in spans:
-        if _touch(span, other):
-            first, last = min(span.first, other.first), max(span.last, other.last)
-            units = span.candidate.units
-            if units[last].end - units[first].start <= MAX_QUOTE_CHARACTERS:
-                other.first, other.last = first, last
-            return
-        mine, theirs = telling(span.text), telling(other.text)
+        theirs = telling(other.text)
         if len(mine & theirs) >= DUPLICATE_SHARE * min(len(mine), len(theirs)):
             return
     if len(spans) < limit:

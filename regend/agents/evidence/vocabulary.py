@@ -70,7 +70,7 @@ NUMBER_WORDS = frozenset(_NUMBER_WORDS.split())
 _WEAK_WORDS = """
 lot well known set package module library tool software thing way kind sort use go accord want like
 good own several different make much many often put turn give take keep look offer exist new moment
-else still already bring stand belong come let try exactly actually certain possible hold stay
+else still already bring stand belong come let try exactly actually certain possible hold stay now
 चीज़ चीज तरीका प्रकार बहुत अच्छा जाना जाने जाए जाएं जाती जाता जाते चला चली चले चलना देना देनी देने दें दे
 लेना लेनी लेने लें ले आना आए आया आई आती लगना लगा लगी लगे लगता रखना रखें मिलना मिले मिलता डालना डालनी डालने
 वேண்டும் வேண்டியது இருக்கிறது இருக்கும் செய்ய என்று உள்ள உள்ளது
