@@ -28,7 +28,7 @@ from regend.agents.evidence.words import alike, spelled_out, stem, telling, term
 from regend.library.ranking import rarity
 
 # What a term is worth where it does not stand as asked, or not in the unit itself.
-RELATED_WORTH = 0.55
+RELATED_WORTH = 0.7
 TITLE_WORTH = 0.9
 ABOVE_WORTH = 0.75  # in the heading, or in what introduces the unit
 BESIDE_WORTH = 0.5  # in the unit before or after
