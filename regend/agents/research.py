@@ -3,8 +3,10 @@
 Durable steps: plan (which searches), search, read (which sentences answer), fetch (only where the
 job may go online and there is something to fetch), prompt, write (the model), verify. The answer is
 extractive first: it stands without any model, and what a model writes is shown only sentence by
-sentence where a quote bears it out (`evidence.support`), marked as the model's. Where nothing
-answers, the result says so and cites nothing.
+sentence where a quote bears it out (`evidence.support`), marked as the model's. A question that
+asks twice is answered part by part, and the part that nothing answers is named. Where nothing
+answers at all, the result says so first and shows, as what comes nearest, what has most of the
+question's words, and which of them it lacks; a model is not asked then.
 
 `depth` says how much is tried: "quick" makes fewer searches and asks no model, "normal" is the
 default, "deep" searches for each name by itself, reads more documents and quotes more.

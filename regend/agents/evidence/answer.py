@@ -5,6 +5,7 @@ Invariants:
  2. Every sentence of a model stands under the heading that names the model, each with the mark of
     the quote that bears it out; the others are only in `unsupported`.
  3. A citation's quote is the document's text at its span, unchanged.
+ 4. What comes near and does not answer stands below the sentence that nothing answers.
 """
 
 from __future__ import annotations
