@@ -67,7 +67,7 @@ def test_following_a_job_that_fails_exits_with_1_and_says_why(desk: Desk) -> Non
 def test_the_list_shows_what_the_contract_names(desk: Desk) -> None:
     job = desk.job("nap", "title_is=Nap of the list")
     desk.await_state(job, "completed")
-    head, row, *_ = desk.run("jobs", "list", "-q", "Nap of the list").stdout.splitlines()
+    head, row, *_ = desk.run("jobs", "list", "--wide", "-q", "Nap of the list").stdout.splitlines()
     assert head.split() == ["ID", "STATE", "DONE", "TYPE", "TITLE", "DEVICE", "AGE"]
     assert job.startswith(row.split()[0])
     assert "● completed" in row
