@@ -27,6 +27,19 @@ _DRAFT_INDENT = "    "
 DRAFT_NOTE = "the model drafts; only what its quotes support is kept:"
 
 
+def resumption(data: dict[str, Any]) -> str:
+    """Return in plain words how a generation goes on, from the data of its `job:resumed:v1`."""
+    position = data["position"]
+    match data["resume"]:
+        case "exact" if position:
+            return f"going on from token {position}, exactly where it was saved"
+        case "exact":
+            return "nothing of it was saved yet; the same tokens are computed again"
+        case "restarted":
+            return "it cannot go on; what stands above is void, and it is written anew:"
+    return f"going on from token {position}, which the model reads again first"
+
+
 class Detached(Exception):
     """The person stopped watching; the job goes on."""
 
@@ -144,8 +157,7 @@ class Watcher:
         self.wrote_text = True
 
     def _resumed(self, data: dict[str, Any]) -> None:
-        how = "exactly where it stopped" if data.get("resume") == "exact" else "read again first"
-        self.tell(f"  going on from token {data['position']}, {how}", "dim")
+        self.tell(f"  {resumption(data)}", "dim")
 
     def _state(self, job_id: str, data: dict[str, Any]) -> None:
         after, error, waiting = data.get("to"), data.get("error"), data.get("waiting")

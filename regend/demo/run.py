@@ -18,7 +18,7 @@ from regend.errors import Failed
 from regend.jobs.journal import join_chunks
 from regend.limits import MAX_PAGE_LENGTH
 
-DISTURB_AFTER_TOKENS = 8  # early: until the kill, the model writes on
+DISTURB_AFTER_TOKENS = 20  # behind the first saved place, so that there is one to go on from
 
 Disturbance = Callable[[str], Awaitable[None]]
 

@@ -16,7 +16,7 @@ from regend.cli.flow import Flow
 from regend.cli.markdown import render
 from regend.cli.terminal import MEASURE
 from regend.cli.text import duration, plain, wrap
-from regend.cli.watching import DRAFT_NOTE
+from regend.cli.watching import DRAFT_NOTE, resumption
 from regend.client import StreamEvent
 
 _TEXT_INDENT = "    "
@@ -87,9 +87,7 @@ class Screen:
                     self.line(DRAFT_NOTE)
                 self._text(str(item.data["text"]))
             case events.JOB_RESUMED:
-                exact = item.data["resume"] == "exact"
-                how = "exactly where it was saved" if exact else "read again first"
-                self.line(f"it goes on from token {item.data['position']}, {how}", "↻")
+                self.line(resumption(item.data), "↻")
 
     def answer(self, result: dict[str, Any]) -> None:
         """Show the answer, with its sources."""

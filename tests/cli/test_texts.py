@@ -10,6 +10,7 @@ from regend.cli import text
 from regend.cli.markdown import render
 from regend.cli.results import say_dropped
 from regend.cli.view import short_ids
+from regend.cli.watching import resumption
 
 
 @pytest.mark.parametrize(
@@ -130,3 +131,16 @@ def test_sentences_that_were_dropped_from_the_draft_are_counted(
 ) -> None:
     say_dropped({"result": {"answer": "", "unsupported": dropped}})
     assert capsys.readouterr() == ("", said)
+
+
+@pytest.mark.parametrize(
+    ("mode", "position", "said"),
+    [
+        ("exact", 32, "from token 32, exactly"),
+        ("exact", 0, "nothing of it was saved yet"),
+        ("reevaluated", 32, "from token 32, which the model reads again"),
+        ("restarted", 0, "void"),
+    ],
+)
+def test_how_an_answer_goes_on_is_said_truly(mode: str, position: int, said: str) -> None:
+    assert said in resumption({"resume": mode, "position": position})
