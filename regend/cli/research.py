@@ -55,9 +55,11 @@ def research(
     from regend.cli.running import announce, start
     from regend.cli.watching import DETACHED_CODE, Detached, Watcher, conclude, watch
 
-    daemon = Daemon()
     question = " ".join(words)  # as it is typed without quotes
-    if question.strip() and not online:
+    if not question.strip():
+        raise click.UsageError("Ask something.")
+    daemon = Daemon()
+    if not online:
         _require_documents(daemon)
     body: dict[str, Any] = {"type": "research", "input": {"question": question}}
     if sources:

@@ -58,6 +58,13 @@ def test_the_model_is_named_where_its_words_stand_and_only_kept_ones_are_shown()
     assert "- [2] parser › Limits" in shown
 
 
+def test_what_a_model_only_repeats_is_not_shown_again() -> None:
+    repeated, added = "the parser accepts  files of up to 40 megabytes.", "It takes 40 megabytes."
+    both = markdown(QUOTES, Checked(((repeated, 1), (added, 1)), ()), "tiny-1b", [], "")
+    assert added in both and repeated not in both
+    assert "model's words" not in markdown(QUOTES, Checked(((repeated, 1),), ()), "tiny", [], "")
+
+
 def test_a_title_that_is_the_first_heading_too_stands_in_a_source_once() -> None:
     quote = replace(_quote("Read this.", "guide"), heading="guide › Setup › Linux")
     assert "- [1] guide › Setup › Linux\n" in markdown([quote], Checked((), ()), "tiny", [], "")

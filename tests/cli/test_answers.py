@@ -66,8 +66,8 @@ def test_research_on_an_empty_library_says_so_and_starts_nothing(own_desk: Desk)
 
 def test_an_empty_question_is_refused(desk: Desk) -> None:
     done = desk.run("research", "  ")
-    assert done.returncode == 1
-    assert "question" in done.stderr
+    assert done.returncode == 2
+    assert "Ask something" in done.stderr
 
 
 def test_research_can_be_left_to_run(desk: Desk, harbour: str) -> None:

@@ -3,7 +3,8 @@
 Invariants:
  1. Every sentence of a document stands in a block quote that carries its citation mark.
  2. Every sentence of a model stands under the heading that names the model, each with the mark of
-    the quote that bears it out; the others are only in `unsupported`.
+    the quote that bears it out; the others are only in `unsupported`. What only repeats a quote
+    word for word is not shown again.
  3. A citation's quote is the document's text at its span, unchanged.
  4. What comes near and does not answer stands below the sentence that nothing answers.
 """
@@ -95,14 +96,21 @@ def markdown(
     parts = _quoted(quotes)
     if missing:
         parts.append(f"**Not found**: nothing in your library answers {_listed(missing)}.")
-    if checked.kept:
-        own = " ".join(f"{escaped(sentence)} [{number}]" for sentence, number in checked.kept)
+    added = [one for one in checked.kept if not _repeats(*one, quotes)]
+    if added:
+        own = " ".join(f"{escaped(sentence)} [{number}]" for sentence, number in added)
         parts.append(
             f"**In the model's words** ({escaped(model)}, checked against the quotes): {own}"
         )
     if note:
         parts.append(f"*{escaped(note)}*")
     return "\n\n".join([*parts, _sources(quotes)]) + "\n"
+
+
+def _repeats(sentence: str, number: int, quotes: Sequence[Quote]) -> bool:
+    """Tell whether a sentence stands word for word in the quote that bears it out."""
+    plain, quoted = (" ".join(text.split()) for text in (sentence, quotes[number - 1].text))
+    return plain.casefold() in quoted.casefold()
 
 
 def _quoted(quotes: Sequence[Quote]) -> list[str]:
