@@ -21,6 +21,7 @@ from regend import __version__
 from regend.agents import AGENTS
 from regend.api.access import Access
 from regend.api.access_calls import AccessCalls
+from regend.api.approvals import ApprovalCalls
 from regend.api.guard import Guard
 from regend.api.hub import Hub
 from regend.api.jobs import JobCalls
@@ -141,6 +142,7 @@ class Daemon:
         )
         calls = (
             JobCalls(self._jobs, EventStream(store, self._jobs, self._access), submissions),
+            ApprovalCalls(self._jobs, submissions),
             AccessCalls(
                 store, self._access, self._streams, secure=bool(config.server.tls_certificate)
             ),

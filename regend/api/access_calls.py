@@ -28,6 +28,10 @@ class AccessCalls:
 
     def endpoints(self) -> list[Endpoint]:
         """Return the table of these calls."""
+        return [*self._of_tokens(), *self._of_browsers()]
+
+    def _of_tokens(self) -> list[Endpoint]:
+        path = API + "/tokens"
         new_token = fields(
             "user",
             "scope",
@@ -36,12 +40,11 @@ class AccessCalls:
             expires_s={"type": ["number", "null"], "exclusiveMinimum": 0},
             name=text(maxLength=200),
         )
-        tokens_path, auth = API + "/tokens", API + "/auth"
         created = {"type": "object", "required": ["id", "token"]}
         return [
             Endpoint(
                 "POST",
-                tokens_path,
+                path,
                 self.create,
                 "Give out a token",
                 "admin",
@@ -51,7 +54,7 @@ class AccessCalls:
             ),
             Endpoint(
                 "GET",
-                tokens_path,
+                path,
                 self.list,
                 "List the tokens that were given out",
                 "admin",
@@ -59,12 +62,17 @@ class AccessCalls:
             ),
             Endpoint(
                 "DELETE",
-                tokens_path + "/{token_id}",
+                path + "/{token_id}",
                 self.revoke,
                 "Revoke a token",
                 "admin",
                 status=204,
             ),
+        ]
+
+    def _of_browsers(self) -> list[Endpoint]:
+        auth = API + "/auth"
+        return [
             Endpoint(
                 "POST",
                 auth + "/code",

@@ -1,4 +1,4 @@
-"""Calls about jobs, their history and their approvals."""
+"""Calls about jobs and their history."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LIMIT = ("limit", whole(1, MAX_PAGE_LENGTH))
 
 
 class JobCalls:
-    """Handlers of `/jobs` and `/approvals`."""
+    """Handlers of `/jobs`."""
 
     def __init__(self, jobs: Jobs, streams: EventStream, submissions: Submissions) -> None:
         self._jobs = jobs
@@ -28,15 +28,16 @@ class JobCalls:
 
     def endpoints(self) -> list[Endpoint]:
         """Return the table of these calls."""
-        job = API + "/jobs/{job_id}"
-        write = "jobs:write"
+        return [*self._of_all(), *self._of_one(), *self._commands()]
+
+    def _of_all(self) -> list[Endpoint]:
         return [
             Endpoint(
                 "POST",
                 API + "/jobs",
                 self.submit,
                 "Hand in a job",
-                write,
+                "jobs:write",
                 headers=KEYED,
                 body={"$ref": "#/components/schemas/NewJob"},
                 status=202,
@@ -58,14 +59,12 @@ class JobCalls:
                 ),
                 answers=listing("jobs", JOB, next_cursor=CURSOR),
             ),
+        ]
+
+    def _of_one(self) -> list[Endpoint]:
+        job = API + "/jobs/{job_id}"
+        return [
             Endpoint("GET", job, self.show, "Show a job", "jobs:read", answers=JOB),
-            self._command("cancel", self.cancel, "Cancel a job", {}),
-            self._command("pause", self.pause, "Pause a job at its next checkpoint", {}),
-            self._command("resume", self.resume, "Let a job go on", {"choice": text()}),
-            self._command("retry", self.retry, "Let a failed job try again", {}),
-            self._command(
-                "fork", self.fork, "Begin a new job at a checkpoint", {"step": whole(0, MAX_STEPS)}
-            ),
             Endpoint(
                 "GET",
                 job + "/steps",
@@ -92,27 +91,16 @@ class JobCalls:
                 answers=listing("events"),
                 media=("text/event-stream",),
             ),
-            Endpoint(
-                "GET",
-                API + "/approvals",
-                self.approvals,
-                "What waits for a decision",
-                "jobs:read",
-                answers=listing("approvals"),
-            ),
-            Endpoint(
-                "POST",
-                API + "/approvals/{approval_id}",
-                self.decide,
-                "Decide",
-                write,
-                body=fields(
-                    "decision",
-                    "action_hash",
-                    decision=text(enum=["approve", "deny"]),
-                    action_hash=text(),
-                ),
-                answers=JOB,
+        ]
+
+    def _commands(self) -> list[Endpoint]:
+        return [
+            self._command("cancel", self.cancel, "Cancel a job", {}),
+            self._command("pause", self.pause, "Pause a job at its next checkpoint", {}),
+            self._command("resume", self.resume, "Let a job go on", {"choice": text()}),
+            self._command("retry", self.retry, "Let a failed job try again", {}),
+            self._command(
+                "fork", self.fork, "Begin a new job at a checkpoint", {"step": whole(0, MAX_STEPS)}
             ),
         ]
 
@@ -204,13 +192,3 @@ class JobCalls:
             call.user, call.path("job_id"), call.after_seq(), call.limit()
         )
         return {"events": [event.to_dict() for event in page]}
-
-    async def approvals(self, call: Call) -> dict[str, Any]:
-        """Return what waits for the caller's decision."""
-        return {"approvals": await self._jobs.approvals(call.user)}
-
-    async def decide(self, call: Call) -> dict[str, Any]:
-        """Record a decision."""
-        approval_id, body = call.path("approval_id"), await call.json()
-        await self._submissions.require_for_approval(call.grant, approval_id)
-        return await self._jobs.decide(call.user, approval_id, body)

@@ -48,30 +48,11 @@ class LibraryCalls:
 
     def endpoints(self) -> list[Endpoint]:
         """Return the table of these calls."""
+        return [*self._reading(), *self._changing()]
+
+    def _reading(self) -> list[Endpoint]:
         path = API + "/library"
-        capture = {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {name: text() for name in _CAPTURE_FIELDS},
-            "oneOf": [
-                {"required": ["url"], "maxProperties": 1},
-                {"required": ["title", "html", "source"], "maxProperties": 3},
-                {"required": ["title", "text", "source"], "maxProperties": 3},
-            ],
-        }
         return [
-            Endpoint(
-                "POST",
-                path,
-                self.add,
-                "Import a file, an address or a capture",
-                "library:write",
-                body=capture,
-                multipart=True,
-                status=201,
-                answers={"type": "object", "required": ["id", "title"]},
-                errors=(422, 500),
-            ),
             Endpoint(
                 "GET",
                 path,
@@ -98,6 +79,33 @@ class LibraryCalls:
                 "library:read",
                 query=(("start", whole(0, 10**9)), ("end", whole(0, 10**9))),
                 answers={"type": "object", "required": ["document_id", "text"]},
+            ),
+        ]
+
+    def _changing(self) -> list[Endpoint]:
+        path = API + "/library"
+        capture = {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {name: text() for name in _CAPTURE_FIELDS},
+            "oneOf": [
+                {"required": ["url"], "maxProperties": 1},
+                {"required": ["title", "html", "source"], "maxProperties": 3},
+                {"required": ["title", "text", "source"], "maxProperties": 3},
+            ],
+        }
+        return [
+            Endpoint(
+                "POST",
+                path,
+                self.add,
+                "Import a file, an address or a capture",
+                "library:write",
+                body=capture,
+                multipart=True,
+                status=201,
+                answers={"type": "object", "required": ["id", "title"]},
+                errors=(422, 500),
             ),
             Endpoint(
                 "DELETE",
