@@ -85,6 +85,11 @@ def whole(low: int, high: int) -> Schema:
     return {"type": "integer", "minimum": low, "maximum": high}
 
 
+def optional(schema: Schema) -> Schema:
+    """Return the schema of a field that may be null, which is as if it were not there."""
+    return {**schema, "type": [schema["type"], "null"]}
+
+
 def listing(name: str, item: Schema | None = None, **more: Schema) -> Schema:
     """Return the schema of an object that holds a list under `name`."""
     entries = {"type": "array", "items": item or {"type": "object"}}

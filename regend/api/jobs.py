@@ -7,7 +7,18 @@ from typing import Any
 from aiohttp import web
 
 from regend.api.call import Call, answer
-from regend.api.endpoints import API, CURSOR, JOB, KEYED, Endpoint, fields, listing, text, whole
+from regend.api.endpoints import (
+    API,
+    CURSOR,
+    JOB,
+    KEYED,
+    Endpoint,
+    fields,
+    listing,
+    optional,
+    text,
+    whole,
+)
 from regend.api.sse import EventStream
 from regend.api.submission import Submissions
 from regend.errors import BadInput
@@ -97,10 +108,13 @@ class JobCalls:
         return [
             self._command("cancel", self.cancel, "Cancel a job", {}),
             self._command("pause", self.pause, "Pause a job at its next checkpoint", {}),
-            self._command("resume", self.resume, "Let a job go on", {"choice": text()}),
+            self._command("resume", self.resume, "Let a job go on", {"choice": optional(text())}),
             self._command("retry", self.retry, "Let a failed job try again", {}),
             self._command(
-                "fork", self.fork, "Begin a new job at a checkpoint", {"step": whole(0, MAX_STEPS)}
+                "fork",
+                self.fork,
+                "Begin a new job at a checkpoint",
+                {"step": optional(whole(0, MAX_STEPS))},
             ),
         ]
 

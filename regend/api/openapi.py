@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from regend import __version__
-from regend.api.endpoints import Endpoint
+from regend.api.endpoints import Endpoint, optional, text, whole
 from regend.jobs.inputs import InputType
 from regend.jobs.lifecycle import STATES, Desired
 from regend.limits import MAX_ATTEMPTS, MAX_PRIORITY
@@ -116,14 +116,10 @@ def _new_job(types: Mapping[str, InputType]) -> dict[str, Any]:
                 "properties": {
                     "type": {"const": name},
                     "input": inputs,
-                    "title": {"type": "string", "pattern": "\\S"},
-                    "model": {"type": "string", "pattern": "\\S"},
-                    "priority": {
-                        "type": "integer",
-                        "minimum": -MAX_PRIORITY,
-                        "maximum": MAX_PRIORITY,
-                    },
-                    "max_attempts": {"type": "integer", "minimum": 1, "maximum": MAX_ATTEMPTS},
+                    "title": optional(text(pattern="\\S")),
+                    "model": optional(text(pattern="\\S")),
+                    "priority": optional(whole(-MAX_PRIORITY, MAX_PRIORITY)),
+                    "max_attempts": optional(whole(1, MAX_ATTEMPTS)),
                 },
             }
         )
@@ -131,31 +127,31 @@ def _new_job(types: Mapping[str, InputType]) -> dict[str, Any]:
 
 
 def _job() -> dict[str, Any]:
-    text, optional_text = {"type": "string"}, {"type": ["string", "null"]}
+    words, optional_words = text(), optional(text())
     anything: dict[str, Any] = {}
     properties: dict[str, Any] = {
-        "id": text,
+        "id": words,
         "schema": {"const": 1},
-        "type": text,
+        "type": words,
         "state": {"enum": list(STATES)},
         "desired": {"description": "What the person wants", "enum": list(get_args(Desired))},
-        "title": text,
+        "title": words,
         "input": anything,
         "progress": {"type": "number", "minimum": 0, "maximum": 100},
-        "step": optional_text,
+        "step": optional_words,
         "attempt": {"type": "integer"},
         "last_seq": {"type": "integer"},
         "result": anything,
         "error": {"type": ["object", "null"]},
         "waiting": {"description": "What a person has to say", "type": ["object", "null"]},
-        "model": text,
+        "model": words,
         "priority": {"type": "integer"},
-        "owner_device": text,
-        "device": text,
-        "created_at": text,
-        "updated_at": text,
-        "finished_at": optional_text,
-        "parent_id": optional_text,
+        "owner_device": words,
+        "device": words,
+        "created_at": words,
+        "updated_at": words,
+        "finished_at": optional_words,
+        "parent_id": optional_words,
     }
     omitted = {
         "description": "In listings: the payloads that are too large for them and read null",

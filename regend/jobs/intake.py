@@ -136,7 +136,9 @@ def _model(body: dict[str, Any]) -> str | None:
 
 
 def _whole(body: dict[str, Any], name: str, default: int, low: int, high: int) -> int:
-    value = body.get(name, default)
+    value = body.get(name)
+    if value is None:
+        return default
     if type(value) is not int or not low <= value <= high:
         raise BadInput(
             "invalid_field", f"“{name}” must be a whole number from {low} to {high}.", field=name

@@ -11,6 +11,7 @@ import contextlib
 import json
 import re
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,6 +118,41 @@ def test_every_endpoint_answers_as_documented(hosted: Hosted, document: dict[str
     assert set(tried) == {
         f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item
     }
+
+
+def test_a_field_may_be_null_exactly_where_the_document_says_so(
+    hosted: Hosted, document: dict[str, Any]
+) -> None:
+    """Random requests seldom try this; each field is tried here."""
+    headers = {"Authorization": f"Bearer {hosted.token}", "Content-Type": "application/json"}
+    job = {"type": "chat", "input": {"prompt": "x"}}
+    bodies: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
+        "/api/v1/jobs": (job, _new_job_of(document, "chat")),
+        "/api/v1/tokens": ({"user": "asha", "scope": "jobs:read"}, None),
+        "/api/v1/models/pull": ({"name": "smollm2-135m"}, None),
+    }
+    tried = 0
+    for path, (body, schema) in bodies.items():
+        content = document["paths"][path]["post"]["requestBody"]["content"]
+        schema = schema or content["application/json"]["schema"]
+        for name, rule in schema["properties"].items():
+            sent = json.dumps({**body, name: None}).encode()
+            request = urllib.request.Request(hosted.url + path, sent, headers, method="POST")
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    taken = answer.status < 300
+            except urllib.error.HTTPError as refusal:
+                taken = False
+                assert 400 <= refusal.code < 500
+                refusal.close()
+            assert taken == jsonschema_rs.is_valid(rule, None), (path, name)
+            tried += 1
+    assert tried >= 10
+
+
+def _new_job_of(document: dict[str, Any], type_name: str) -> dict[str, Any]:
+    kinds: list[dict[str, Any]] = document["components"]["schemas"]["NewJob"]["oneOf"]
+    return next(kind for kind in kinds if kind["properties"]["type"]["const"] == type_name)
 
 
 def test_the_document_is_openapi_and_names_each_call_of_the_contract(

@@ -215,10 +215,12 @@ async def test_whoever_gives_up_waiting_for_memory_lets_those_behind_it_have_the
 ) -> None:
     other = second_model(model_home)
     pool = ModelPool(model_home, small_config(memory_mb=800), SystemClock())
+    pool.release(await pool.acquire(other))  # looked through once, it is in line at once
     held = await pool.acquire(MODEL)
     first = asyncio.create_task(pool.acquire(other))
+    await asyncio.sleep(0.3)
     behind = asyncio.create_task(pool.acquire(MODEL))
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.3)
     assert not first.done() and not behind.done()
     first.cancel()
     async with asyncio.timeout(20):
