@@ -167,10 +167,18 @@ async def test_clients_that_never_finish_their_request_are_let_go(
         writer.write(b"GET /health HTTP/1.1\r\nHost: 127.")
     assert (await running.call("GET", "/health", token=None)).status == 200, "others are served"
     async with asyncio.timeout(20):
-        assert await asyncio.gather(*(reader.read() for reader, _ in slow)) == [b""] * 50
-    for _, writer in slow:
-        writer.close()
+        assert await asyncio.gather(*(rest(*one) for one in slow)) == [b""] * 50
     assert not doorway._waiting
+
+
+async def rest(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """Return what is still to come on a connection; one that is reset ends like one closed."""
+    try:
+        return await reader.read()
+    except ConnectionResetError:  # the daemon closed it with bytes of ours unread
+        return b""
+    finally:
+        writer.close()
 
 
 async def first_answer(running: Running, sent: bytes) -> bytes:

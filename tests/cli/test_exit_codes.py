@@ -225,7 +225,6 @@ def test_a_command_that_is_not_there_is_answered_with_the_one_that_was_meant(
 def test_what_is_wrong_is_called_as_it_was_typed(desk: Desk) -> None:
     for arguments, name in (
         (("jobs", "run", "research", "question= "), "“question”"),
-        (("research", " "), "“question”"),
         (("ask", "Hello?", "--max-tokens", "100000000"), "“--max-tokens”"),
     ):
         done = desk.run(*arguments)
