@@ -2,8 +2,10 @@
 
 Run as `python -m tests.bench cancel [--times N]`.
 
-Half of the jobs sleep in a step; the others ignore TERM and have a grandchild that does too. The
-promise is 2 s, always; the ceiling is a bare `SIGKILL` of a sleeping Python and its `wait`.
+Half of the jobs sleep in a step; the others ignore TERM and have a grandchild that does too. Then
+come jobs of a real model in a real daemon, cancelled by HTTP while it writes, and while it reads a
+long prompt. The promise is 2 s, always; the ceiling is a bare `SIGKILL` of a sleeping Python and
+its `wait`.
 """
 
 from __future__ import annotations
@@ -17,12 +19,20 @@ import tempfile
 import time
 from pathlib import Path
 
-from regend.config import Config, JobsConfig
+from regend import events
+from regend.client import Client, StreamEvent
+from regend.config import Config, JobsConfig, LimitsConfig, ModelsConfig, ServerConfig
+from regend.daemon import Daemon
 from regend.home import Home
 from regend.processes import is_alive
+from tests.embedded_model import embedded_model_home
 from tests.jobs.conftest import USER, Engine
 
 _PROMISE_S = 2.0
+_DECODING_P95_S = 0.4
+_STORY = {"prompt": "Tell me a long story about a fox and the sea.", "max_tokens": 1500}
+_LONG = {"prompt": "The fox went to the sea and came back again. " * 300, "max_tokens": 64}
+_READING_S = 1.0  # after the step said that the model reads; the prompt takes several seconds
 
 
 def main(argv: list[str]) -> None:
@@ -33,6 +43,9 @@ def main(argv: list[str]) -> None:
     bare = [_bare() for _ in range(20)]
     print(f"bare kill and wait: median {statistics.median(bare) * 1000:.1f} ms")
     asyncio.run(_measure(options.times))
+    with tempfile.TemporaryDirectory() as folder:
+        home = embedded_model_home(Home.at(Path(folder)))
+        asyncio.run(_measure_with_model(home, options.times // 5))
 
 
 def _bare() -> float:
@@ -72,6 +85,48 @@ async def _cancel(engine: Engine, kind: str, mark: Path) -> float:
         for pid in mark.read_text(encoding="utf-8").split():
             assert not is_alive(int(pid))
     return taken
+
+
+async def _measure_with_model(home: Home, times: int) -> None:
+    config = Config(
+        server=ServerConfig(port=0), models=ModelsConfig(discover=False), limits=LimitsConfig(0, 0)
+    )
+    daemon = Daemon(home, config)
+    await daemon.start()
+    async with Client(home=home) as client:
+        writing = [await _cancel_writing(client) for _ in range(times)]
+        reading = [await _cancel_reading(client) for _ in range(times)]
+    await daemon.stop()
+    print(_line("the model writes", writing) + f" (p95 at most {_DECODING_P95_S})")
+    print(_line("the model reads", reading))
+    late = sum(seconds > _PROMISE_S for seconds in writing + reading)
+    print(f"later than {_PROMISE_S:.0f} s: {late} of {2 * times} (at most 0)")
+
+
+async def _cancel_writing(client: Client) -> float:
+    job = await client.jobs.create("chat", _STORY)
+    return await _cancel_at(client, job["id"], events.MODEL_CHUNK, 0.0)
+
+
+async def _cancel_reading(client: Client) -> float:
+    job = await client.jobs.create("chat", _LONG)
+    return await _cancel_at(client, job["id"], events.JOB_PROGRESS, _READING_S)
+
+
+async def _cancel_at(client: Client, job_id: str, event_type: str, wait_s: float) -> float:
+    """Cancel a job some time after its first event of a type; return how long its end took."""
+    async with client.stream(jobs=[job_id], after_seq=0) as stream:
+        started = 0.0
+        async for item in stream:
+            assert isinstance(item, StreamEvent)
+            if item.type == event_type and not started:
+                await asyncio.sleep(wait_s)
+                started = time.perf_counter()
+                await client.jobs.cancel(job_id)
+            assert item.type not in (events.JOB_COMPLETED, events.JOB_FAILED), item.data
+            if item.type == events.JOB_CANCELLED:
+                return time.perf_counter() - started
+    raise AssertionError("the stream ended before the job")
 
 
 def _line(name: str, seconds: list[float]) -> str:
