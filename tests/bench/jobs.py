@@ -6,9 +6,10 @@ Checkpoints: each of N workers records a step with a result of 1,000 characters,
 durable, and goes on. The ceiling does a fenced UPDATE and two INSERTs on plain tables, with the
 same SAVEPOINT and COMMIT; the two alternate, and the median of the pairs' ratios counts.
 
-Jobs: created, claimed, three steps, completed, each transaction acknowledged before the next; first
-through store, repository and journal alone, then with real worker processes. Other engines run
-where `REGEND_YARDSTICKS_PYTHON` names a Python that has them.
+Jobs: created, claimed, three steps that each keep a number, completed, each transaction
+acknowledged before the next; through store, repository and journal alone, in turn with other
+engines that do the same, and then with real worker processes. Other engines run where
+`REGEND_YARDSTICKS_PYTHON` names a Python that has them.
 """
 
 from __future__ import annotations
@@ -57,12 +58,7 @@ def main(argv: list[str]) -> None:
 
 async def _measure(options: argparse.Namespace) -> None:
     await _compare_checkpoints(options.pairs, options.workers, options.seconds)
-    rate = await _rate_of_jobs(options.jobs, options.in_flight)
-    print(
-        f"jobs of three steps, store and journal, {options.in_flight} at a time: "
-        f"{rate:,.0f} a second"
-    )
-    _compare_with_peers(rate)
+    await _compare_with_peers(options.pairs, options.jobs, options.in_flight)
     print(f"jobs of three steps, real workers: {await _rate_with_workers(40):.1f} a second")
 
 
@@ -150,7 +146,7 @@ async def _rate_of_jobs(count: int, workers: int) -> float:
             for _ in left:
                 claim = await _begin(store)
                 for ordinal in range(1, 4):
-                    await _record(store, claim, ordinal)
+                    await _record(store, claim, ordinal, str(claim.job))
                 await store.write(partial(_complete, claim=claim))
 
         started = time.perf_counter()
@@ -182,8 +178,8 @@ async def _begin(store: Store) -> Claim:
     return claim
 
 
-async def _record(store: Store, claim: Claim, ordinal: int) -> None:
-    step = Step(ordinal, "step", "0" * 64, _RESULT, 0, 1)
+async def _record(store: Store, claim: Claim, ordinal: int, result: str = _RESULT) -> None:
+    step = Step(ordinal, "step", "0" * 64, result, 0, 1)
     await store.write(
         lambda c: journal.record_step(c, claim.job, claim.fence, step, _CLOCK.wall_ms())
     )
@@ -194,20 +190,37 @@ def _complete(connection: sqlite3.Connection, claim: Claim) -> None:
     settlement.settle_attempt(connection, claim.job, claim.fence, outcome, 3, "1", _CLOCK.wall_ms())
 
 
-def _compare_with_peers(rate: float) -> None:
+async def _compare_with_peers(pairs: int, count: int, in_flight: int) -> None:
+    """Measure the own rate, and in turn with it those of other engines where there are some."""
     python = os.environ.get("REGEND_YARDSTICKS_PYTHON")
     if not python:
         print("other engines: not run; REGEND_YARDSTICKS_PYTHON names no Python that has them")
-        return
-    for name, (count, wanted) in _PEERS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            command = [python, str(Path(__file__).with_name("_peers.py")), name, str(count), folder]
-            child = subprocess.run(command, capture_output=True, text=True, timeout=600)
-        if child.returncode or not child.stdout.strip():
-            print(f"{name}: not run: {child.stderr.strip().splitlines()[-1:]}")
-            continue
-        peer = float(child.stdout.split()[-1])
-        print(f"{name}: {peer:,.1f} a second; ratio {rate / peer:.1f} (at least {wanted:.0f})")
+    ours: list[float] = []
+    theirs: dict[str, list[float]] = {name: [] for name in _PEERS if python}
+    for _ in range(pairs):
+        ours.append(await _rate_of_jobs(count, in_flight))
+        for name, rates in theirs.items():
+            rates.append(_rate_of_peer(str(python), name))
+    print(
+        f"jobs of three steps, store and journal, {in_flight} at a time: "
+        f"{statistics.median(ours):,.0f} a second"
+    )
+    for name, rates in theirs.items():
+        ratio = statistics.median(own / peer for own, peer in zip(ours, rates, strict=True))
+        print(
+            f"{name}: {statistics.median(rates):,.1f} a second; median of {pairs} ratios "
+            f"{ratio:.1f} (at least {_PEERS[name][1]:.0f})"
+        )
+
+
+def _rate_of_peer(python: str, name: str) -> float:
+    script = str(Path(__file__).with_name("_peers.py"))
+    with tempfile.TemporaryDirectory() as folder:
+        command = [python, script, name, str(_PEERS[name][0]), folder]
+        child = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    if child.returncode or not child.stdout.strip():
+        raise SystemExit(f"{name} does not run: {child.stderr.strip().splitlines()[-1:]}")
+    return float(child.stdout.split()[-1])
 
 
 async def _rate_with_workers(count: int) -> float:
