@@ -1,4 +1,4 @@
-"""What stands beside the interface: the browser's scripts, and a line that says what this is.
+"""What stands beside the interface: the browser's scripts, and a text that says what this is.
 
 Scripts are asked for again each time and answered with 304 where they are the same: so a page
 never mixes those of two versions, and a restart with a newer one is seen at once.
@@ -16,8 +16,23 @@ from regend.web import files
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
-_GREETING = f"""regend {__version__} runs agent jobs on local models, on this device.
-The interface describes itself at /api/v1/openapi.json; /client.js is its stream for browsers.
+_GREETING = f"""\
+regend {__version__} runs agent jobs on local models, on this device.
+
+There is no page to work in here yet. In a terminal:
+
+  regend status                     what it is doing
+  regend library add ~/Documents    give it documents
+  regend research "A question?"     an answer from them, with its sources
+  regend jobs list                  what was asked so far
+  regend --help                     everything else
+
+For programs:
+
+  /api/v1/openapi.json              the interface, described by itself
+  /client.js                        its stream, for a page of this address
+  /v1                               what speaks OpenAI's protocol
+  /health                           whether it works
 """
 
 

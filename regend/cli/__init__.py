@@ -31,7 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
         if given in ([], ["--help"], ["-h"], ["help"]):
             from regend.cli.index import overview
 
-            return _show(overview())
+            if not sys.stdout.isatty():
+                return _show(overview())
+            from regend.cli.terminal import columns
+
+            return _show(overview(columns(sys.stdout)))
         if given in (["--version"], ["-V"], ["version"]):
             from regend import __version__
 

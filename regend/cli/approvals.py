@@ -12,7 +12,7 @@ from regend.cli.command import Command, as_json
 from regend.cli.daemon import Daemon, quote
 from regend.cli.prefixes import several
 from regend.cli.table import Cell, Column, print_table
-from regend.cli.terminal import out, out_json, paint, say
+from regend.cli.terminal import out, out_json, out_prose, paint, say
 from regend.cli.text import line, plain
 from regend.cli.view import age_of, short_id
 from regend.errors import BadInput, NotFound
@@ -54,7 +54,7 @@ def approve(approval: str | None, deny: bool, yes: bool, json_output: bool) -> i
         out_json(job)
     else:
         word = "Denied" if deny else "Approved"
-        out(f"{word}. The job goes on: regend jobs logs -f {short_id(job['id'])}")
+        out_prose(f"{word}. The job goes on: regend jobs logs -f {short_id(job['id'])}")
     return 0
 
 
@@ -99,8 +99,8 @@ def _find(waiting: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
 
 
 def _show(asked: dict[str, Any]) -> None:
-    out(paint(line(asked["action"]), "bold"))
-    out(f"for the job {short_id(asked['job_id'])}: {line(asked['title'])}")
+    out_prose(paint(line(asked["action"]), "bold"))
+    out_prose(f"for the job {short_id(asked['job_id'])}: {line(asked['title'])}")
     out("with exactly this:")
     shown = json.dumps(asked["preview"], ensure_ascii=False, indent=2)
     for row in plain(shown).splitlines():

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
 
+from regend.cli.prose import command_rows
+from regend.cli.terminal import MEASURE, columns
+from regend.cli.text import wrap
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 88}
+_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+_WHOLE = 1000  # characters of a command's line of help; it is wrapped, not cut
+_NAME_SHARE = 0.4  # of the line, at most, for the names of options beside what they mean
 
 # What other programs call the same; the first name that a group knows is the one that it is told.
 _SAME_MEANING = (
@@ -27,6 +34,30 @@ _SAME_MEANING = (
 )
 
 
+class _Formatter(click.HelpFormatter):
+    """Sets a help as wide as the terminal, however narrow that is."""
+
+    def __init__(self, *_args: Any, **_options: Any) -> None:
+        super().__init__(width=min(columns(sys.stdout), MEASURE) - 2)
+
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+    ) -> None:
+        """Write names with what they mean; a name that is too long stands above it."""
+        set_rows = [(self._name(name), meaning) for name, meaning in rows]
+        super().write_dl(set_rows, min(col_max, int(self.width * _NAME_SHARE)), col_spacing)
+
+    def _name(self, name: str) -> str:
+        """Return the name of an option, which may go on below between its choices."""
+        parts = wrap(name.replace("|", "| "), self.width - self.current_indent, "  ")
+        margin = " " * self.current_indent
+        return f"\n{margin}".join(part.replace("| ", "|") for part in parts)
+
+
+class _Context(click.Context):
+    formatter_class = _Formatter
+
+
 class Command(click.Command):
     """A command whose help ends in examples.
 
@@ -34,14 +65,39 @@ class Command(click.Command):
         examples: command lines as a person would type them.
     """
 
+    context_class = _Context
+
     def __init__(self, *args: Any, examples: Sequence[str] = (), **options: Any) -> None:
         options.setdefault("context_settings", _SETTINGS)
         super().__init__(*args, **options)
         self.examples = tuple(examples)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; all that are missing are told at once."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.MissingParameter as error:
+            missing = self._missing(ctx, given)
+            if len(missing) < 2:
+                raise
+            raise click.UsageError(f"Missing: {', '.join(missing)}.", ctx) from error
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples."""
         _write_examples(self.examples, formatter)
+
+    def _missing(self, ctx: click.Context, given: list[str]) -> list[str]:
+        """Return what has to be given and was not, as one types it."""
+        values, _rest, _order = self.make_parser(ctx).parse_args(args=given)
+        return [
+            parameter.opts[-1]
+            if isinstance(parameter, click.Option)
+            else parameter.make_metavar(ctx)
+            for parameter in self.get_params(ctx)
+            if parameter.required
+            and parameter.value_is_missing(parameter.consume_value(ctx, values)[0])
+        ]
 
 
 class Group(click.Group):
@@ -52,6 +108,7 @@ class Group(click.Group):
     """
 
     command_class = Command
+    context_class = _Context
 
     def __init__(
         self,
@@ -81,7 +138,9 @@ class Group(click.Group):
         return loaded
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Show the help where no command is named."""
+        """Show the help where no command is named, and that of a command after `help`."""
+        if args[:1] == ["help"]:
+            args = [*args[1:], "--help"]
         if not args and not ctx.resilient_parsing:
             click.echo(self.get_help(ctx))
             ctx.exit()
@@ -97,6 +156,13 @@ class Group(click.Group):
         near = _nearest(args[0], self.list_commands(ctx))
         question = f" Did you mean “{ctx.command_path} {near}”?" if near else ""
         raise click.UsageError(f"There is no command “{wanted}”.{question}", ctx)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, each with the whole of its line."""
+        listed = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        rows = [(name, one.get_short_help_str(_WHOLE)) for name, one in listed if one is not None]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples."""
@@ -119,7 +185,8 @@ def _write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> 
     if examples:
         with formatter.section("Examples"):
             for example in examples:
-                formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
+                for row in command_rows(example, formatter.width - formatter.current_indent):
+                    formatter.write(f"{'':>{formatter.current_indent}}{row}\n")
 
 
 def as_json(function: F) -> F:

@@ -7,8 +7,9 @@ import sys
 import click
 
 from regend.cli.command import Command, as_json
-from regend.cli.terminal import columns, is_terminal, out, out_json, paint, say
-from regend.cli.text import count, plain, wrap
+from regend.cli.prose import rows
+from regend.cli.terminal import out, out_json, paint, room, say
+from regend.cli.text import count, plain, width
 
 _MARKS = {"ok": ("●", "green"), "warn": ("◆", "amber"), "fail": ("✗", "red")}
 _NAME_COLUMNS = 10
@@ -47,12 +48,15 @@ def doctor(json_output: bool) -> int:
 
 def _show(name: str, level: str, message: str, remedy: str) -> None:
     mark, style = _MARKS[level]
-    wide = min(columns(sys.stdout), _MEASURE) if is_terminal(sys.stdout) else _MEASURE
+    wide = room(sys.stdout, _MEASURE)
     lead = f"{mark} {level:<5}{name:<{_NAME_COLUMNS}}"
     indent = " " * len(lead)
-    rows = wrap(plain(message), wide - len(lead))
-    out(paint(f"{mark} {level:<5}", style) + f"{name:<{_NAME_COLUMNS}}" + (rows or [""])[0])
-    for row in rows[1:]:
+    first, *more = rows(plain(message), wide - len(lead))
+    if max(map(width, (first, *more))) > wide - len(lead):  # a path: let it have the whole line
+        indent = "  "
+        first, more = "", rows(plain(message), wide - len(indent))
+    out(paint(f"{mark} {level:<5}", style) + f"{name:<{_NAME_COLUMNS}}{first}".rstrip())
+    for row in more:
         out(indent + row)
-    for row in wrap(plain(remedy), wide - len(lead)) if level != "ok" else ():
+    for row in rows(plain(remedy), wide - len(indent)) if remedy and level != "ok" else ():
         out(indent + paint(row, "dim"))

@@ -41,23 +41,24 @@ def report(error: RegendError, *, as_json: bool = False) -> None:
     Args:
         as_json: for a program: the object that the interface answers with.
     """
-    from regend.cli.terminal import MEASURE, paint, room, say
-    from regend.cli.text import escaped, line, wrap
+    from regend.cli.prose import rows
+    from regend.cli.terminal import MEASURE, paint, room, say_row
+    from regend.cli.text import escaped, line
 
     if as_json:
-        say(escaped(json.dumps({"error": error.to_dict()}, ensure_ascii=False)))
+        say_row(escaped(json.dumps({"error": error.to_dict()}, ensure_ascii=False)))
         return
     columns = room(sys.stderr, MEASURE) - len(LEAD)
-    first, *more = wrap(line(error.message), columns) or [""]
-    say(f"{paint(LEAD.rstrip(), 'red', sys.stderr)} {first}")
+    first, *more = rows(line(error.message), columns)
+    say_row(f"{paint(LEAD.rstrip(), 'red', sys.stderr)} {first}")
     for row in more:
-        say(_INDENT + row)
+        say_row(_INDENT + row)
     hint = error.hint
     if error.retry_after_s is not None and not hint:
         hint = f"Try again in {max(1, round(error.retry_after_s))} s."
     for one in hint.splitlines():
-        for row in wrap(line(one), columns):
-            say(paint(_INDENT + row, "dim", sys.stderr))
+        for row in rows(line(one), columns):
+            say_row(paint(_INDENT + row, "dim", sys.stderr))
 
 
 def close_quietly() -> int:

@@ -14,12 +14,9 @@ from __future__ import annotations
 
 import re
 
-from regend.cli.text import width
+from regend.cli.text import CLOSING, LONE, width
 
-# A letter that may end a line wherever it stands, with the punctuation that may not begin one.
-_LONE = "[\u2e80-\u2fff\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003fffd]"
-_CLOSING = "[、。〃〉》」』】・ー！），．：；？]*"
-_PARTS = re.compile(rf"[ \t\n]+|{_LONE}{_CLOSING}|(?:(?!{_LONE})[^ \t\n])+")
+_PARTS = re.compile(rf"[ \t\n]+|{LONE}{CLOSING}|(?:(?!{LONE})[^ \t\n])+")
 _LIST_MARK = re.compile(r"[-*+•]|\d{1,3}[.)]")
 _FENCE = "```"
 
@@ -70,7 +67,7 @@ class Flow:
         if "\n" in gap:
             return self._first(part, gap)
         beyond = self._used + width(gap + part) > self._columns
-        if beyond and not self._fenced and (gap or re.match(_LONE, part)):
+        if beyond and not self._fenced and (gap or re.match(LONE, part)):
             return "\n" + self._line(self._hang, part)
         self._used += width(gap + part)
         return gap + part

@@ -15,7 +15,8 @@ from regend.cli.view import time_of
 _PAYLOAD_CHARACTERS = 160
 _NAME_COLUMNS = 19
 _INDENT = " " * (len("00:00:00.000") + 2 + _NAME_COLUMNS + 1)
-_LEAST_COLUMNS = 20  # for what an event says; a terminal narrower than that breaks lines itself
+_LEAST_COLUMNS = 20  # for what an event says; where there are fewer, it stands below its name
+_BELOW = "  "
 _ENDINGS = {
     events.JOB_COMPLETED: "green",
     events.JOB_FAILED: "red",
@@ -31,6 +32,7 @@ class History:
         self._on_terminal = is_terminal(sys.stdout)
         self._flow: Flow | None = None  # sets the text that the next chunk continues
         self._begun = False
+        self._beside = True
 
     def tell(self, event: dict[str, Any]) -> None:
         """Print one event."""
@@ -41,7 +43,7 @@ class History:
         text = plain(event["data"]["text"]) if is_chunk else line(_said(event))
         if self._flow is None or not is_chunk:
             self.close()
-            _write(_head(event))
+            self._begin(event)
         flow = self._flow = self._flow or self._new_flow()
         self._set(flow.feed(text))
         if not is_chunk:
@@ -56,13 +58,19 @@ class History:
         """End the line that is open."""
         if self._flow is not None:
             rest = self._flow.end()
-            self._set(rest or "\n")
+            self._set(rest or ("\n" if self._beside else ""))
             self._flow = None
 
+    def _begin(self, event: dict[str, Any]) -> None:
+        """Write the head of an event, and settle where its text stands: beside it, or below."""
+        self._beside = columns(sys.stdout) >= len(_INDENT) + _LEAST_COLUMNS
+        _write(_head(event) if self._beside else _head(event).rstrip() + "\n")
+
     def _new_flow(self) -> Flow:
-        self._begun = False
-        wide = min(columns(sys.stdout), len(_INDENT) + MEASURE)
-        return Flow(max(wide, len(_INDENT) + _LEAST_COLUMNS), _INDENT)
+        self._begun = not self._beside
+        if not self._beside:
+            return Flow(columns(sys.stdout), _BELOW)
+        return Flow(min(columns(sys.stdout), len(_INDENT) + MEASURE), _INDENT)
 
     def _set(self, text: str) -> None:
         """Write a part of a text, whose first line stands behind the head of its event."""

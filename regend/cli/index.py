@@ -21,6 +21,7 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("jobs", "jobs:jobs", "List, watch and steer jobs."),
             ("library", "library:library", "Add documents and search them."),
             ("models", "models:models", "See, get and remove models."),
+            ("devices", "devices:devices", "Join your devices, and see how far each is."),
         ),
     ),
     (
@@ -45,19 +46,17 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     ),
 )
 
-_HEAD = """\
-regend runs durable agent jobs on your own devices, offline first.
+_PURPOSE = "regend runs durable agent jobs on your own devices, offline first."
+_USAGE = "Usage: regend COMMAND [ARGUMENTS]"
+_START = (
+    "regend serve --background",
+    "regend library add ~/Documents",
+    'regend research "What do my documents say about …?"',
+)
+_MORE = "Help on a command: regend COMMAND --help"
 
-Usage: regend COMMAND [ARGUMENTS]
-"""
-
-_FOOT = """
-Start here:
-  regend serve --background
-  regend library add ~/Documents
-  regend research "What do my documents say about …?"
-
-Help on a command: regend COMMAND --help"""
+_NAME_COLUMNS = 13
+_WIDE = 80  # columns that hold each of these lines
 
 
 def targets() -> dict[str, str]:
@@ -65,10 +64,26 @@ def targets() -> dict[str, str]:
     return {name: target for _section, commands in SECTIONS for name, target, _help in commands}
 
 
-def overview() -> str:
-    """Return what `regend --help` prints."""
-    parts = [_HEAD]
+def overview(columns: int = _WIDE) -> str:
+    """Return what `regend --help` prints, in lines of at most this many columns."""
+    if columns >= _WIDE:
+        sentence = command = _as_it_is
+    else:
+        from regend.cli.prose import command_rows as command
+        from regend.cli.prose import rows as sentence
+
+    lines = [*sentence(_PURPOSE, columns), "", *sentence(_USAGE, columns), ""]
     for section, commands in SECTIONS:
-        parts.append(f"{section}:")
-        parts += [f"  {name:<13}{line}" for name, _target, line in commands]
-    return "\n".join(parts) + "\n" + _FOOT
+        lines.append(f"{section}:")
+        for name, _target, line in commands:
+            lead = f"  {name:<{_NAME_COLUMNS}}"
+            first, *more = sentence(line, columns - len(lead))
+            lines += [lead + first, *(" " * len(lead) + row for row in more)]
+    lines += ["", "Start here:"]
+    for start in _START:
+        lines += [f"  {row}" for row in command(start, columns - 2)]
+    return "\n".join([*lines, "", *sentence(_MORE, columns)])
+
+
+def _as_it_is(text: str, columns: int) -> list[str]:
+    return [text]

@@ -10,10 +10,10 @@ import click
 from regend.cli.command import Group, as_json, offered, offered_files
 from regend.cli.daemon import Daemon
 from regend.cli.table import Cell, Column, print_table, say_more
-from regend.cli.terminal import MEASURE, out, out_json, paint, room, say
+from regend.cli.terminal import MEASURE, out, out_json, out_prose, paint, room, say
 from regend.cli.text import fit, line, size, wrap
 from regend.cli.unreadable import rows, say_unreadable
-from regend.cli.view import age_of, short_ids
+from regend.cli.view import age_of, place_rows, short_ids
 from regend.limits import MAX_PAGE_LENGTH
 
 _FIRST_STEP = "The library is empty. Add documents: regend library add ~/Documents"
@@ -164,10 +164,9 @@ def _print_hit(number: int, hit: dict[str, Any], wide: int) -> None:
     indent = " " * len(mark)
     headings = str(hit.get("heading") or "").split(" › ")  # the first is often the title again
     where = " › ".join(dict.fromkeys(filter(None, (hit["title"], *headings))))
-    start, end = hit["span"]
     out(paint(mark, "accent") + paint(fit(line(where), wide - len(mark)), "bold"))
-    place = f"{line(hit['source'])} · characters {start}–{end}"
-    out(paint(indent + fit(place, wide - len(mark)), "dim"))
+    for row in place_rows(hit["source"], hit["span"], wide - len(mark)):
+        out(paint(indent + row, "dim"))
     rows = wrap(line(hit["text"]), wide - len(mark))
     for row in rows[:_HIT_LINES]:
         out(indent + row)
@@ -212,5 +211,5 @@ def remove(named: tuple[str, ...], yes: bool, json_output: bool) -> int:
         documents, refused = removal.documents.values(), removal.unreadable.values()
         out_json({"removed": list(documents), "forgotten": list(refused)})
     else:
-        out(removal.sentence())
+        out_prose(removal.sentence())
     return 0

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from regend.cli.terminal import MEASURE, paint
-from regend.cli.text import plain, width, wrap
+from regend.cli.text import plain, shown_width, wrap
 
 _ESCAPE = re.compile(r"\\([\\`*_\[\]<>~|&#+=\-.)!])")
 _CODE = re.compile(r"(?<!\\)(`+)(.+?)\1")
@@ -18,7 +18,6 @@ _STRONG = re.compile(r"(?<!\\)\*\*(.+?)(?<!\\)\*\*")
 _ITALIC = re.compile(r"(?<![\\*])\*(?!\*)(.+?)(?<![\\*])\*(?!\*)")
 _ITEM = re.compile(r"^(\s*)([-*+]|\d{1,3}[.)])\s+(.*)$")
 _HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$")
-_STYLE = re.compile(r"\x1b\[\d+m")
 _QUOTE = "│ "
 
 
@@ -84,11 +83,7 @@ def _is_prose(line: str) -> bool:
 def _flow(text: str, columns: int, lead: str) -> Iterator[str]:
     """Yield a paragraph wrapped behind its lead."""
     indent = " " * len(lead)
-    yield from wrap(lead + _inline(text), columns, indent, measure=_shown_width)
-
-
-def _shown_width(word: str) -> int:
-    return width(_STYLE.sub("", word))
+    yield from wrap(lead + _inline(text), columns, indent, measure=shown_width)
 
 
 def _inline(text: str, *, plainly: bool = False) -> str:

@@ -11,7 +11,7 @@ import click
 from regend.cli.command import Group, as_json, offered
 from regend.cli.daemon import Daemon, new_key, quote
 from regend.cli.table import Cell, Column, print_table
-from regend.cli.terminal import out, out_json, paint, say
+from regend.cli.terminal import out_json, out_prose, paint, say
 from regend.cli.text import size
 from regend.cli.view import short_id
 
@@ -93,7 +93,7 @@ def pull(name: str, detach: bool, json_output: bool) -> int:
     if json_output:
         out_json(ended)
     elif ended["state"] == "completed":
-        out(f"{name} is here.")
+        out_prose(f"{name} is here.")
     return conclude(ended)
 
 
@@ -140,4 +140,4 @@ def remove(name: str, json_output: bool) -> None:
     if json_output:
         out_json({"removed": name})
         return
-    out(f"{name} is removed. To get it back: regend models pull {name}")
+    out_prose(f"{name} is removed. To get it back: regend models pull {name}")

@@ -14,7 +14,7 @@ from regend import processes
 from regend.cli import failure
 from regend.cli.command import Command
 from regend.cli.daemon import Daemon
-from regend.cli.terminal import out, say
+from regend.cli.terminal import out, out_prose, say
 from regend.errors import NOT_RUNNING_CODE, Conflict, Failed, RegendError, not_running
 from regend.home import Home
 
@@ -84,7 +84,7 @@ def stop() -> int:
                 hint="It finishes what it is writing. See: regend status",
             )
         time.sleep(_POLL_S)
-    out("The daemon has stopped. Its jobs go on when it starts again.")
+    out_prose("The daemon has stopped. Its jobs go on when it starts again.")
     return 0
 
 

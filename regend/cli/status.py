@@ -8,7 +8,9 @@ import click
 
 from regend.cli.command import Command, as_json
 from regend.cli.daemon import Daemon
-from regend.cli.terminal import out, out_json, paint
+from regend.cli.facts import print_facts
+from regend.cli.prose import whole
+from regend.cli.terminal import out_json, paint
 from regend.cli.text import count, duration, size
 from regend.cli.view import STATES
 from regend.errors import NotAllowed, NotFound
@@ -35,7 +37,7 @@ def status(json_output: bool) -> None:
     if json_output:
         out_json(known)
     else:
-        _print(known)
+        _print(known, _models(daemon, known["models"]))
 
 
 def _places(home: Home) -> dict[str, str]:
@@ -67,7 +69,7 @@ def _library(daemon: Daemon) -> dict[str, int]:
     }
 
 
-def _print(known: dict[str, Any]) -> None:
+def _print(known: dict[str, Any], models: str) -> None:
     daemon = known["daemon"]
     good = daemon["status"] == "ok"
     mark = paint("●", "green") if good else paint("◆", "amber")
@@ -79,20 +81,32 @@ def _print(known: dict[str, Any]) -> None:
         ("token", str(daemon["token_file"])),
         ("settings", str(daemon["config_file"])),
         ("jobs", _jobs(known["jobs"])),
-        ("models", ", ".join(model["name"] for model in known["models"]) or "none loaded"),
+        ("models", models),
         ("library", _documents(known["library"])),
     ]
-    for name, value in rows:
-        out(paint(f"{name:<10}", "dim") + value)
+    print_facts(rows)
 
 
 def _jobs(by_state: dict[str, int]) -> str:
     shown = [
-        paint(f"{icon} {by_state[state]} {state}", style)
+        paint(whole(f"{icon} {by_state[state]} {state}"), style)
         for state, (icon, style) in STATES.items()
         if by_state.get(state)
     ]
     return "  ".join(shown) or 'none yet; start one: regend research "your question"'
+
+
+def _models(daemon: Daemon, loaded: list[dict[str, Any]]) -> str:
+    if loaded:
+        return ", ".join(model["name"] for model in loaded)
+    known = _part(daemon, "/models").get("models")
+    if known is None:
+        return "none loaded"
+    here = [model["name"] for model in known if model.get("installed")]
+    if not here:
+        return "none here; get one: regend models pull smollm2-135m"
+    are = "is here" if len(here) == 1 else "are here"
+    return f"{', '.join(here)} {are}; loaded when needed"
 
 
 def _documents(library: dict[str, int]) -> str:

@@ -67,6 +67,7 @@ def events(
             gone = True
         if gone and not away:
             tell("The daemon is away. Your job is safe; waiting for it …")
+            tell("To start it again: regend serve --background")
             away = True
         time.sleep(wait_s)
         wait_s = min(_LONGEST_WAIT_S, 2 * wait_s)

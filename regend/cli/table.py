@@ -1,4 +1,11 @@
-"""Tables for listings: aligned columns, one of which gives way when the terminal is narrow.
+"""Tables for listings: they fit a terminal however narrow it is, and no cell is broken.
+
+Rules
+1. The flexible columns give way first: their cells are cut, and end in “…”.
+2. Then the optional columns leave, those on the right first.
+3. Where that is not enough, a row has two lines: the flexible cells go below the others. Of these,
+   columns leave until the line fits, those on the right first; the first always stays.
+4. Where nobody looks at a terminal, the table is whole.
 
 Written out here rather than by a library because a listing must start in a few milliseconds.
 """
@@ -6,7 +13,7 @@ Written out here rather than by a library because a listing must start in a few 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from regend.cli.terminal import columns, is_terminal, out, paint, say
@@ -14,7 +21,10 @@ from regend.cli.text import fit, line, pad, width
 
 _GAP = 2
 _GOOD_FLEXIBLE = 24  # below that, optional columns leave first
-_LEAST_FLEXIBLE = 12
+_LEAST_FLEXIBLE = 12  # below that, a row has two lines
+_BELOW = "  "  # before the second line of a row
+_SEPARATOR = " · "
+_NOTHING = ("", "–")  # cells that are not worth a place in a second line
 
 
 class Column(NamedTuple):
@@ -23,8 +33,8 @@ class Column(NamedTuple):
     Attributes:
         title: its heading.
         right: whether its cells are pushed right, as numbers are.
-        flexible: whether it gives way when the terminal is too narrow.
-        optional: whether it is left out when even that is not enough.
+        flexible: whether its cells may be cut, as titles are.
+        optional: whether it leaves before the others are hard to read.
     """
 
     title: str
@@ -41,19 +51,17 @@ class Cell(NamedTuple):
 
 
 def print_table(heads: Sequence[Column], rows: Sequence[Sequence[Cell | str]]) -> None:
-    """Print a table on stdout; cut to the terminal's width, whole where there is none."""
-    cells = [[_cell(value) for value in row] for row in rows]
+    """Print a table on stdout, as wide as the terminal is at most."""
     titles = [Cell(head.title.upper(), "dim") for head in heads]
-    kept = list(range(len(heads)))
-    widths = [
-        max([width(head.title), *(width(row[index].text) for row in cells)])
-        for index, head in enumerate(heads)
-    ]
+    cells = [titles, *([_cell(value) for value in row] for row in rows)]
+    widths = [max(width(row[index].text) for row in cells) for index in range(len(heads))]
+    beside, below = list(range(len(heads))), list[int]()
     if is_terminal(sys.stdout):
-        kept = _narrow(widths, heads, columns(sys.stdout))
-    shown_heads, shown_widths = [heads[i] for i in kept], [widths[i] for i in kept]
-    for row in [titles, *cells]:
-        out(_render([row[i] for i in kept], shown_heads, shown_widths))
+        beside, below = _places(widths, heads, columns(sys.stdout))
+    for row in cells:
+        out(_render([(row[i], heads[i], widths[i]) for i in beside]))
+        if below:
+            _print_below([row[i] for i in below], columns(sys.stdout) - len(_BELOW))
 
 
 def say_more(cursor: str) -> None:
@@ -66,42 +74,72 @@ def _cell(value: Cell | str) -> Cell:
     return Cell(line(cell.text), cell.style)
 
 
-def _narrow(widths: list[int], heads: Sequence[Column], available: int) -> list[int]:
-    """Make the table fit: narrow the flexible columns, then leave out the optional ones.
+def _places(
+    widths: list[int], heads: Sequence[Column], available: int
+) -> tuple[list[int], list[int]]:
+    """Make the table fit by rules 1 to 3.
 
     Returns:
-        The indices of the columns that stay; `widths` is changed.
+        The indices of the columns that stand beside one another, and of those that stand below;
+        `widths` is changed.
     """
-    kept = list(range(len(heads)))
     natural = list(widths)
-    optional = [i for i in reversed(kept) if heads[i].optional]
-    tries = [(None, _GOOD_FLEXIBLE), *((i, _GOOD_FLEXIBLE) for i in optional)]
-    for leaving, least in (*tries, (None, _LEAST_FLEXIBLE)):
-        if leaving is not None:
-            kept.remove(leaving)
+    for kept, least in _tries(heads):
         widths[:] = natural
-        flexible = [i for i in kept if heads[i].flexible]
-        while (excess := sum(widths[i] + _GAP for i in kept) - _GAP - available) > 0 and flexible:
-            widest = max(flexible, key=lambda i: widths[i])
-            spare = widths[widest] - least
-            if spare <= 0:
-                break
-            rivals = [widths[i] for i in flexible if i != widest]
-            widths[widest] -= min(excess, spare, max(1, widths[widest] - max(rivals, default=0)))
-        if excess <= 0:
-            break
-    return kept
+        if _cut(widths, heads, kept, least, available):
+            return kept, []
+    below = [i for i in kept[1:] if heads[i].flexible]
+    beside = [i for i in kept if i not in below]
+    widths[:] = natural
+    while not _cut(widths, heads, beside, _LEAST_FLEXIBLE, available) and len(beside) > 1:
+        beside.pop()
+        widths[:] = natural
+    widths[beside[0]] = min(widths[beside[0]], available)
+    return beside, below
 
 
-def _render(row: Sequence[Cell], heads: Sequence[Column], widths: Sequence[int]) -> str:
+def _tries(heads: Sequence[Column]) -> Iterator[tuple[list[int], int]]:
+    """Yield which columns to keep, and how narrow the flexible ones of them may become."""
+    kept = list(range(len(heads)))
+    yield kept, _GOOD_FLEXIBLE
+    for leaving in [i for i in reversed(kept) if heads[i].optional]:
+        kept = [i for i in kept if i != leaving]
+        yield kept, _GOOD_FLEXIBLE
+    yield kept, _LEAST_FLEXIBLE
+
+
+def _cut(
+    widths: list[int], heads: Sequence[Column], kept: Sequence[int], least: int, available: int
+) -> bool:
+    """Narrow the widest of the flexible columns, again and again; tell whether it was enough."""
+    flexible = [i for i in kept if heads[i].flexible]
+    while (excess := sum(widths[i] + _GAP for i in kept) - _GAP - available) > 0:
+        widest = max(flexible, key=lambda i: widths[i], default=None)
+        if widest is None or widths[widest] <= least:
+            return False
+        rivals = [widths[i] for i in flexible if i != widest]
+        lead = max(1, widths[widest] - max(rivals, default=0))
+        widths[widest] -= min(excess, widths[widest] - least, lead)
+    return True
+
+
+def _print_below(cells: Sequence[Cell], available: int) -> None:
+    """Print the second line of a row, if it has something to say."""
+    said = _SEPARATOR.join(cell.text for cell in cells if cell.text not in _NOTHING)
+    styles = {cell.style for cell in cells}
+    if said:
+        out(_BELOW + paint(fit(said, available), styles.pop() if len(styles) == 1 else ""))
+
+
+def _render(row: Sequence[tuple[Cell, Column, int]]) -> str:
     """Return one line. After a text of another script the next column is addressed by number,
     because terminals disagree on how wide such a text is."""
     moving = is_terminal(sys.stdout)
     parts: list[str] = []
     column = 1
-    for cell, head, wide in zip(row, heads, widths, strict=True):
+    for at, (cell, head, wide) in enumerate(row, 1):
         text = fit(cell.text, wide)
-        last = cell is row[-1]
+        last = at == len(row)
         filled = text if last and not head.right else pad(text, wide, right=head.right)
         parts.append(filled.replace(text, paint(text, cell.style), 1) if text else filled)
         column += wide + _GAP

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Any, Final, TextIO
-
-from regend.cli.text import escaped
 
 # The sixteen colours of the terminal's own theme, so that both dark and light ones stay readable.
 _CODES: Final = {
@@ -67,11 +64,35 @@ def out(text: str) -> None:
     print(text)
 
 
+def out_prose(text: str) -> None:
+    """Print sentences as data: in lines of whole words on a terminal."""
+    for row in _rows(text, sys.stdout):
+        print(row)
+
+
 def out_json(value: Any) -> None:
     """Print a value as JSON, readable and with stable keys."""
+    import json
+
+    from regend.cli.text import escaped
+
     print(escaped(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def say(text: str) -> None:
-    """Print a message for the person."""
+    """Print a message for the person: in lines of whole words on a terminal."""
+    for row in _rows(text, sys.stderr):
+        say_row(row)
+
+
+def say_row(text: str) -> None:
+    """Print a line of a message as it is, however long: it is set already, or to be copied."""
     print(text, file=sys.stderr, flush=True)
+
+
+def _rows(text: str, stream: TextIO) -> list[str]:
+    if not is_terminal(stream):
+        return [text]
+    from regend.cli.prose import rows
+
+    return rows(text, room(stream, MEASURE))

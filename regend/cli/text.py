@@ -15,6 +15,13 @@ _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]"
 )
 
+# A letter that may end a line wherever it stands, and the punctuation that may not begin one.
+LONE = "[\u2e80-\u2fff\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003fffd]"
+CLOSING = "[、。〃〉》」』】・ー！），．：；？]*"
+_WORD = rf"(\s*)({LONE}{CLOSING}|(?:(?!{LONE})\S)+)"  # compiled when the first text is wrapped
+
+_AS_PICTURE = "\ufe0f"  # makes a picture, two columns wide, of a letter that takes one
+
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
@@ -44,6 +51,11 @@ def width(text: str) -> int:
     return sum(_cell(character) for character in text)
 
 
+def shown_width(text: str) -> int:
+    """Return how many columns a text takes whose styles take none."""
+    return width(re.sub("\x1b\\[\\d+m", "", text))
+
+
 def fit(text: str, columns: int) -> str:
     """Return the text cut to at most this many columns, with “…” where something is missing."""
     if width(text) <= columns:
@@ -57,6 +69,18 @@ def fit(text: str, columns: int) -> str:
     return "".join(kept).rstrip() + "…" if columns > 0 else ""
 
 
+def fit_end(text: str, columns: int) -> str:
+    """Return the text cut at its front to at most this many columns: of a path, its name stays."""
+    if width(text) <= columns:
+        return text
+    left, used = len(text), 1
+    while left and (used := used + _cell(text[left - 1])) <= columns:
+        left -= 1
+    while left < len(text) and not _cell(text[left]):  # a mark without its letter
+        left += 1
+    return "…" + text[left:].lstrip() if columns > 0 else ""
+
+
 def pad(text: str, columns: int, *, right: bool = False) -> str:
     """Return the text filled with spaces to this many columns, pushed right if asked."""
     filling = " " * max(0, columns - width(text))
@@ -68,20 +92,22 @@ def wrap(
 ) -> list[str]:
     """Return the paragraph as lines of at most this many columns; longer words stay whole.
 
+    Letters of scripts that have no spaces are words of their own.
+
     Args:
         indent: before every line but the first.
         measure: returns the columns of a word.
     """
     lines: list[str] = []
     current, used = "", 0
-    for word in text.split():
-        size = measure(word)
-        if current and used + 1 + size > columns:
+    for space, word in re.findall(_WORD, text.rstrip()):
+        gap, size = " " if space and current else "", measure(word)
+        if current and used + len(gap) + size > columns:
             lines.append(current)
             current, used = indent + word, width(indent) + size
         else:
-            current = f"{current} {word}" if current else word
-            used = used + 1 + size if used else size
+            current += gap + word
+            used += len(gap) + size
     return [*lines, current] if current else lines
 
 
@@ -125,6 +151,17 @@ def age(seconds: float) -> str:
     return f"{int(seconds) // _DAY_S}d"
 
 
+def left(seconds: float) -> str:
+    """Return how long something still lasts, to the nearest unit: `30d`, `12h`, `1m`."""
+    for unit_s, letter, rounding_s in (
+        (_DAY_S, "d", _HOUR_S / 2),
+        (_HOUR_S, "h", _MINUTE_S / 2),
+    ):
+        if seconds >= unit_s - rounding_s:
+            return f"{round(seconds / unit_s)}{letter}"
+    return f"{max(1, round(seconds / _MINUTE_S))}m"
+
+
 def count(number: int, one: str, many: str = "") -> str:
     """Return a number with its noun: `1 step`, `2 steps`."""
     return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
@@ -133,6 +170,8 @@ def count(number: int, one: str, many: str = "") -> str:
 def _cell(character: str) -> int:
     """Return the columns of one character, as terminals with wcwidth count them."""
     if character.isascii():
+        return 1
+    if character == _AS_PICTURE:
         return 1
     from unicodedata import category, east_asian_width  # a library of its own, for few texts
 

@@ -13,8 +13,9 @@ from regend.cli.command import Group, as_json, offered
 from regend.cli.daemon import Daemon, quote
 from regend.cli.prefixes import whole_id
 from regend.cli.table import Cell, Column, print_table
-from regend.cli.terminal import out, out_json, paint, say
-from regend.cli.view import age_of, short_ids
+from regend.cli.terminal import out, out_json, out_prose, paint, say
+from regend.cli.text import left
+from regend.cli.view import age_of, short_id, short_ids
 from regend.clock import parse_rfc3339
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
@@ -77,7 +78,7 @@ def create(
     out(made["token"])
     say(
         paint("Keep it: it is not shown again. To end it: ", "dim", sys.stderr)
-        + f"regend tokens revoke {made['id']}"
+        + f"regend tokens revoke {short_id(made['id'])}"
     )
 
 
@@ -126,9 +127,7 @@ def _state(token: dict[str, Any]) -> Cell:
     left_s = parse_rfc3339(expires) / 1000 - time.time()
     if left_s <= 0:
         return Cell("⊘ expired", "slate")
-    from regend.cli.text import age
-
-    return Cell(f"● {age(max(left_s, 60))} left", "green")
+    return Cell(f"● {left(left_s)} left", "green")
 
 
 @tokens.command(
@@ -141,4 +140,4 @@ def revoke(token: str) -> None:
     known = daemon.get("/tokens")["tokens"]
     identity = whole_id(known, token, "token", "regend tokens list")
     daemon.delete(f"/tokens/{quote(identity)}")
-    out(f"Revoked {identity}.")
+    out_prose(f"Revoked {identity}.")

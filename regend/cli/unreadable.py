@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from regend.cli.terminal import MEASURE, paint, room, say
+from regend.cli.terminal import MEASURE, paint, room, say, say_row
 from regend.cli.text import count, line, width, wrap
 
 _LISTING = "regend library list --unreadable"
@@ -24,7 +24,7 @@ def say_refused(refused: list[dict[str, Any]], most: int) -> None:
     """Say of each what was wrong with it, of `most` at most."""
     for one in refused[:most]:
         for row in rows(one, room(sys.stderr, MEASURE) - 2):
-            say(f"  {row}")
+            say_row(f"  {row}")
     if len(refused) > most:
         say(f"  … and {len(refused) - most} more: {_LISTING}")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from regend.cli.table import Cell
-from regend.cli.text import age
+from regend.cli.text import age, fit_end, line, width
 from regend.clock import parse_rfc3339
 
 # icon, colour; a state is never shown by its colour alone
@@ -82,6 +82,14 @@ def lasted_s(job: dict[str, Any]) -> float:
     end = job["finished_at"]
     until = time.time() if end is None else parse_rfc3339(end) / 1000
     return max(0.0, until - parse_rfc3339(job["created_at"]) / 1000)
+
+
+def place_rows(source: str, span: Sequence[int], columns: int) -> list[str]:
+    """Return where a passage stands, in a line or two: the place, and its characters."""
+    start, end = span
+    place, characters = line(source), f"characters {start}–{end}"
+    whole = f"{place} · {characters}"
+    return [whole] if width(whole) <= columns else [fit_end(place, columns), characters]
 
 
 def decision(job_id: str, waiting: dict[str, Any]) -> str:

@@ -16,8 +16,8 @@ from regend.cli.flow import Flow
 from regend.cli.progress import LiveLine
 from regend.cli.stream import Event
 from regend.cli.stream import events as stream
-from regend.cli.terminal import MEASURE, columns, is_terminal, paint, say
-from regend.cli.text import count, duration, line, pad, plain
+from regend.cli.terminal import MEASURE, columns, is_terminal, paint, room, say
+from regend.cli.text import count, duration, line, pad, plain, shown_width
 from regend.cli.view import STATES, decision, short_id
 from regend.errors import RegendError
 
@@ -104,7 +104,10 @@ class Watcher:
         name = pad(line(data["name"]), _NAME_COLUMNS)
         took = pad(duration(data["duration_ms"] / 1000), _TIME_COLUMNS, right=True)
         notes = "   " + ", ".join(self._notes) if self._notes else ""
-        self.tell(f"{icon} {name}{took}{paint(notes, 'dim', sys.stderr)}")
+        row = f"{icon} {name}{took}{paint(notes, 'dim', sys.stderr)}"
+        if shown_width(row) > room(sys.stderr, MEASURE):
+            row = f"{icon} {name}{took}\n{paint('  ' + ', '.join(self._notes), 'dim', sys.stderr)}"
+        self.tell(row)
         self._notes = []
 
     def _note_step(self, data: dict[str, Any]) -> None:

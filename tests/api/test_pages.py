@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import async_playwright
 
+from regend.cli.index import targets
 from regend.config import LimitsConfig
 from regend.web import files
 from tests.api.conftest import API, Running, Start
@@ -21,8 +22,13 @@ async def test_the_root_says_what_this_is_and_where_the_interface_describes_itse
 ) -> None:
     answer = await running.call("GET", "/", token=None)
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
-    (described,) = re.findall(r"/\S+\.json", answer.body.decode())
-    assert (await running.call("GET", described, token=None)).status == 200
+    text = answer.body.decode()
+    (described,) = re.findall(r"/\S+\.json", text)
+    for path in (described, "/client.js", "/health"):
+        assert path in text
+        assert (await running.call("GET", path, token=None)).status == 200
+    named = re.findall(r"^  regend (\w+)", text, re.MULTILINE)
+    assert {"status", "library", "research"} <= set(named) <= set(targets())
 
 
 async def test_every_script_that_the_client_is_made_of_is_served_with_its_type_and_policy(
