@@ -134,3 +134,24 @@ class Context(Protocol):
             preview: the exact arguments, to which the decision is bound.
         """
         ...
+
+    def effect(
+        self,
+        name: str,
+        perform: Callable[[str], Any],
+        arguments: Any,
+        *,
+        inquire: Callable[[str], Any] | None = None,
+    ) -> Any:
+        """Do something outside that must not happen twice, as a step; return its receipt.
+
+        Where an attempt ended between doing it and its receipt, the other side is asked; where it
+        cannot be asked or does not know, the job waits for a person.
+
+        Args:
+            name: of the step.
+            perform: does it, given an idempotency key; returns a receipt that JSON can hold.
+            arguments: what is done, as JSON can hold it; a change of it on replay stops the job.
+            inquire: asks the other side whether the key was seen; returns its receipt or None.
+        """
+        ...

@@ -6,7 +6,9 @@ extractive first: it stands without any model, and what a model writes is shown 
 sentence where a quote bears it out (`evidence.support`), marked as the model's. A question that
 asks twice is answered part by part, and the part that nothing answers is named. Where nothing
 answers at all, the result says so first and shows, as what comes nearest, what has most of the
-question's words, and which of them it lacks; a model is not asked then.
+question's words, and which of them it lacks; a model is not asked then. What only comes near beside
+an answer is told apart from it too, and not given to the model. Where it was allowed to look
+online, the answer says whether it did.
 
 `depth` says how much is tried: "quick" makes fewer searches and asks no model, "normal" is the
 default, "deep" searches for each name by itself, reads more documents and quotes more.
@@ -87,6 +89,8 @@ class _Research:
         self.online = context.input.get("online") is True
         self.sources = [str(source) for source in context.input.get("sources") or []]
         self.unreadable: list[dict[str, Any]] = []
+        self.tried: int = 0  # pages that were asked for
+        self.fetched: int = 0  # pages that were read
 
     def run(self) -> dict[str, Any]:
         context = self.context
@@ -111,13 +115,15 @@ class _Research:
         read = {"answers": bool(read["quotes"]), "missing": [], "unsaid": [], **read}
         quotes = [Quote.from_dict(body) for body in read["quotes"]]
         context.progress(45, "writing" if read["answers"] else "finishing")
-        written, note = self.write(quotes if read["answers"] else [])
+        answering = [quote for quote in quotes if read["answers"] and not quote.near]
+        written, note = self.write(answering)
         # Without arguments, so that a model that is back after a restart does not change the step.
-        checked = context.step("verify", lambda: self.verify(quotes, written))
+        checked = context.step("verify", lambda: self.verify(answering, written))
         listed = {one["source"] for one in found["unreadable"]}
         fresh = [one for one in self.unreadable if one["source"] not in listed]
         self.unreadable = found["unreadable"] + fresh
-        return self.result(read, quotes, checked, note, found["searched"])
+        notes = [*filter(None, [note, self._looked_online(bool(read["answers"]))])]
+        return self.result(read, quotes, checked, notes, found)
 
     def plan(self) -> list[str]:
         """Return the searches to make."""
@@ -186,6 +192,8 @@ class _Research:
         self.context.progress(8, f"fetching {len(unique)} pages")
         outcome = self.context.step(name, self.fetch, unique)
         self.unreadable += outcome["unreadable"]
+        self.tried += len(unique)
+        self.fetched += len(outcome["documents"])
         return list(outcome["documents"])
 
     def fetch(self, urls: list[str]) -> dict[str, Any]:
@@ -200,6 +208,20 @@ class _Research:
             else:
                 documents.append(document["document_id"])
         return {"documents": documents, "unreadable": unreadable}
+
+    def _looked_online(self, answers: bool) -> str:
+        """Return a sentence on whether it looked online and why not; none where it might not."""
+        if not self.online:
+            return ""
+        if self.tried:
+            pages = "one page" if self.tried == 1 else f"{self.tried} pages"
+            return f"Looked online: {pages} asked for, {self.fetched} read."
+        if answers:
+            return "Did not look online: your library answers, and the question names no address."
+        return (
+            "Did not look online: neither the question nor the documents that come nearest name an"
+            " address, and there is no search of the web."
+        )
 
     def write(self, quotes: Sequence[Quote]) -> tuple[dict[str, Any], str]:
         """Let the model answer from the quotes; return what it wrote, and why where it did not."""
@@ -239,7 +261,7 @@ class _Research:
 
     def verify(self, quotes: Sequence[Quote], written: dict[str, Any]) -> dict[str, Any]:
         """Hold each sentence of the model against the quotes."""
-        checked = check(written["text"], quotes, cut=written["cut"])
+        checked = check(written["text"], quotes, question=self.question, cut=written["cut"])
         return {"kept": [list(one) for one in checked.kept], "unsupported": [*checked.unsupported]}
 
     def result(
@@ -247,24 +269,25 @@ class _Research:
         read: dict[str, Any],
         quotes: Sequence[Quote],
         verified: dict[str, Any],
-        note: str,
-        searched: list[dict[str, Any]],
+        notes: Sequence[str],
+        found: dict[str, Any],
     ) -> dict[str, Any]:
         """Put the answer together."""
         kept = tuple((str(sentence), int(number)) for sentence, number in verified["kept"])
         checked = Checked(kept, tuple(verified["unsupported"]))
         if read["answers"]:
             model = self.context.model or "the default model"
-            answer = markdown(quotes, checked, model, read["missing"], note)
+            answer = markdown(quotes, checked, model, read["missing"], notes)
         else:
-            searches = [str(one["query"]) for one in searched]
-            answer = not_found(self.question, searches, quotes, read["unsaid"], note)
+            searches = [str(one["query"]) for one in found["searched"]]
+            passages = len({(hit["document_id"], *hit["span"]) for hit in found["hits"]})
+            answer = not_found(self.question, searches, passages, quotes, read["unsaid"], notes)
         self.context.progress(100, "done")
         return {
             "answer": answer,
             "citations": [citation(number, quote) for number, quote in enumerate(quotes, 1)],
             "unsupported": list(checked.unsupported),
-            "searched": searched,
+            "searched": found["searched"],
             "unreadable": self.unreadable,
         }
 

@@ -157,3 +157,13 @@ class InProcess:
 
     def approve(self, action: str, preview: dict[str, Any]) -> bool:
         raise AssertionError("research asks for no approval")
+
+    def effect(
+        self,
+        name: str,
+        perform: Callable[[str], Any],
+        arguments: Any,
+        *,
+        inquire: Callable[[str], Any] | None = None,
+    ) -> Any:
+        raise AssertionError("research does nothing outside")

@@ -11,6 +11,7 @@ on it.
 | `questions_fresh` | README texts | `fresh`, `fresh-final` |
 | `questions_more`, `questions_household_more` | the same | `more`, `home-more`, for tuning |
 | `questions_household` | `household/` | `home`, `home-final` |
+| `questions_alike` | `alike/`, where one thing is easily taken for another | `alike`, for tuning |
 
 A row has `question`; `document`, the one that answers, or null where none does; `fact`, accepted
 texts as regular expressions; for a question of two parts `also`, those of the second part, or
@@ -38,6 +39,7 @@ SPLITS = {
     "home-more": ("questions_household_more", "household"),
     "home": ("questions_household", "household"),
     "home-final": ("questions_household", "household"),
+    "alike": ("questions_alike", "alike"),
 }
 """Of each split its file and its documents."""
 
@@ -53,8 +55,8 @@ def questions(split_name: str) -> list[dict[str, Any]]:
 
 
 def documents(corpus: str) -> dict[str, str]:
-    """Return the texts of `readmes` or `household` by name."""
-    return readmes() if corpus == "readmes" else household()
+    """Return the texts of `readmes`, `household` or `alike` by name."""
+    return readmes() if corpus == "readmes" else papers(corpus)
 
 
 def readmes() -> dict[str, str]:
@@ -69,9 +71,9 @@ def readmes() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def household() -> dict[str, str]:
+def papers(folder: str) -> dict[str, str]:
     """Return the papers of a family that does not exist, by name, in English, Hindi and Tamil."""
-    files = sorted((_FOLDER / "household").iterdir())
+    files = sorted((_FOLDER / folder).iterdir())
     return {file.stem: file.read_text(encoding="utf-8") for file in files}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -237,3 +238,86 @@ def test_a_word_that_says_little_is_not_what_is_asked() -> None:
         "other": "# Other\n\nIt is good to know that it has rules like those of fastparse.\n",
     }
     assert "parser for configuration files" in _ask("What is fastparse good for?", tools)[0].text
+
+
+PAPERS = {
+    "rent": "# Rent agreement\n\nThe rent of the flat at 14 Lake Road is ₹18,500 a month. It is"
+    " due on the 5th of each month and is paid to Mrs. Kamla Sharma by UPI.\n\nA late fee of ₹200 a"
+    " day is charged after the 10th.\n",
+    "society": "# Society\n\nThe secretary is Mr. Verma in flat B-204. The guard is Ram; his number"
+    " is 98100 55512.\n\nMaintenance is ₹3,500 a month, due by the 10th and payable to Sunrise"
+    " Apartments.\n",
+    "school": "# School fees\n\nThe school fee for the third quarter is ₹24,600. The last date"
+    " is 15 October, after which a fine of ₹50 a day applies.\n\nThe van driver is Ramesh; his"
+    " number is 98100 12345. The van comes at 7:10 am.\n",
+    "insurance": "# Insurance\n\nThe Maruti Swift (DL 3C AB 1234) is insured with Lombard until 30"
+    " April. The premium was ₹9,812.\n\nThe family health policy is with Star.\n",
+    "power": "The electricity bill for October was Rs. 2,340 and must be paid by 18 November.\n",
+    "help": "# घर की सहायिका\n\nसुनीता का वेतन ₹4,500 प्रति माह है।\n\nवह बुधवार को छुट्टी लेती है।\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("question", "facts"),
+    [
+        ("When is the rent due, and who gets it?", ["the 5th", "Kamla Sharma"]),
+        ("Who is the secretary and which flat does he live in?", ["Verma", "B-204"]),
+        ("When is the maintenance due, and who gets it?", ["the 10th", "Sunrise"]),
+        ("What is the school fee and when is it due?", ["24,600", "15 October"]),
+    ],
+)
+def test_no_part_is_called_missing_that_a_shown_quote_answers(
+    question: str, facts: list[str]
+) -> None:
+    choice = _choose(question, PAPERS)
+    answering = " ".join(quote.text for quote in choice.quotes if not quote.near)
+    assert choice.answers and choice.missing == ()
+    assert all(fact in answering for fact in facts)
+
+
+def test_a_later_part_that_says_it_is_answered_of_the_same_thing_only() -> None:
+    choice = _choose("What is the school fee and when is it due?", PAPERS)
+    answering = {quote.document_id for quote in choice.quotes if not quote.near}
+    assert answering == {"id-school"}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What is the premium of the health policy?",
+        "How much was the electricity bill for November?",
+        "What is the late fee for the maintenance?",
+        "When is the van driver on leave?",
+        "What is the phone number of the secretary?",
+        "What is the school fee for the second quarter?",
+        "सुनीता का फ़ोन नंबर क्या है?",
+        "क्या सुनीता सोमवार को छुट्टी लेती है?",
+    ],
+)
+def test_what_lacks_the_word_that_tells_which_one_is_meant_is_only_related(question: str) -> None:
+    choice = _choose(question, PAPERS)
+    assert choice.quotes and not choice.answers
+
+
+@pytest.mark.parametrize(
+    ("question", "fact"),
+    [
+        ("What was the premium of the Swift?", "9,812"),
+        ("How much was the electricity bill for October?", "2,340"),
+        ("What is the phone number of the van driver?", "98100 12345"),
+        ("सुनीता का वेतन कितना है?", "4,500"),
+        ("सुनीता किस दिन छुट्टी लेती है?", "बुधवार"),
+    ],
+)
+def test_what_has_that_word_answers(question: str, fact: str) -> None:
+    assert fact in _ask(question, PAPERS)[0].text
+
+
+def test_what_says_it_in_other_words_only_is_related_beside_what_says_it_outright() -> None:
+    quotes = _ask("How much is the late fee?", PAPERS)
+    assert "₹200 a day" in quotes[0].text and not quotes[0].near
+    assert all(quote.near for quote in quotes if "₹50 a day" in quote.text)
+
+
+def test_a_brief_sentence_is_shown_with_the_one_that_says_of_what_it_speaks() -> None:
+    assert _ask("What was the premium?", PAPERS)[0].text.startswith("The Maruti Swift")

@@ -93,6 +93,12 @@ def test_the_question_itself_is_the_first_search() -> None:
     assert "speed" in planned[1] and len(planned) == 2
 
 
+def test_searches_are_made_of_whole_words() -> None:
+    searched = " ".join(queries(parts("What rate does the landlord want?"))).split()
+    assert {"charge", "landlady"} <= set(searched)
+    assert not {"charg", "landladi"} & set(searched)
+
+
 def test_each_part_is_searched_with_what_it_goes_on_about() -> None:
     planned = queries(parts("When was the car bought, and who repaired it?"))
     assert planned[:2] == ["When was the car bought", "who repaired it? car bought"]

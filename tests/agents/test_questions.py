@@ -18,6 +18,7 @@ COUNTS = {  # with and without an answer
     "home-more": (16, 20),
     "home": (52, 9),
     "home-final": (52, 9),
+    "alike": (13, 7),
 }
 
 

@@ -245,7 +245,10 @@ def test_a_long_document_is_quoted_at_the_right_place(library: Library) -> None:
     result = _research(library, "How many hours does the flood last?")
     assert result["citations"][0]["quote"] == "The flood lasts 6 hours."
     assert result["citations"][0]["document_id"] == own
-    assert "- [1] almanac › Almanac › Tides" in result["answer"]
+    start, end = result["citations"][0]["span"]
+    assert (
+        f"- [1] almanac › Almanac › Tides · almanac · characters {start}–{end}" in result["answer"]
+    )
     _assert_quotes_are_exact(library, result)
 
 
@@ -308,3 +311,33 @@ def test_what_an_earlier_version_had_read_is_shown_as_it_was_meant(library: Libr
     journal = context.journal | {3: (name, json.dumps({"quotes": old["quotes"], "links": []}))}
     again = InProcess(library, context.input, journal=journal)
     assert run(again) == result
+
+
+def test_whether_it_looked_online_is_said_where_it_was_allowed_to(library: Library) -> None:
+    url = "https://a.example/tigers"
+    library.pages[url] = "# Tigers\n\nA tiger sleeps up to 18 hours a day.\n"
+    asked = f"How many hours a day does a tiger sleep? See {url}."
+    assert "Looked online: one page asked for, 1 read." in _shown(library, asked)
+    assert "Did not look online: your library answers" in _shown(library, QUESTION)
+    unknown = "Who invented the zeppelin?"
+    assert "Did not look online: neither the question" in _shown(library, unknown)
+    assert "online" not in _research(library, QUESTION)["answer"]
+
+
+def _shown(library: Library, question: str) -> str:
+    return str(_research(library, question, online=True)["answer"])
+
+
+def test_what_only_comes_near_is_not_given_to_the_model(library: Library) -> None:
+    asked: list[str] = []
+
+    def write(messages: list[dict[str, str]]) -> str:
+        asked.append(messages[1]["content"])
+        return "The fine is 50 rupees a day."
+
+    library.add("Rent", "# Rent\n\nA late fee of 200 rupees a day is charged after the 10th.\n")
+    library.add("School", "# School fees\n\nAfter 15 October a fine of 50 rupees a day applies.\n")
+    result = run(InProcess(library, {"question": "How much is the late fee?"}, "tiny", write))
+    assert "200 rupees" in asked[0] and "50 rupees" not in asked[0]
+    assert result["unsupported"] == ["The fine is 50 rupees a day."]
+    assert "50 rupees" in result["answer"].partition("**Related**")[2]

@@ -137,3 +137,46 @@ def test_an_answer_may_take_its_subject_from_the_question_before_it() -> None:
 )
 def test_a_figure_is_supported_as_a_whole_only(sentence: str, quote: str, whole: bool) -> None:
     assert supported(sentence, quote) is whole
+
+
+SHOP = "The ration shop opens at 9 am and closes at 1 pm; it is shut on Mondays."
+SHOP_HINDI = "राशन की दुकान सुबह नौ बजे खुलती है; सोमवार को बंद रहती है।"
+RENT = "The rent of the flat is ₹9,000. It is due on the 5th and is paid to Mrs. Rao by cheque."
+
+
+@pytest.mark.parametrize(
+    ("sentence", "quote"),
+    [
+        ("The ration shop is open on Mondays.", SHOP),
+        ("The ration shop opens on Mondays.", SHOP),
+        ("On Mondays the ration shop opens at 9 am.", SHOP),
+        ("The ration shop closes at 9 am.", SHOP),
+        ("राशन की दुकान सोमवार को खुलती है।", SHOP_HINDI),
+        ("राशन की दुकान सोमवार को खुली रहती है।", SHOP_HINDI),
+        ("राशन की दुकान सोमवार को बंद नहीं रहती है।", SHOP_HINDI),
+        ("दुकान रविवार को खुली है।", "दुकान शनिवार को खुली है, रविवार को नहीं।"),
+        ("The library is open on Fridays.", "The library is open on Thursdays, not on Fridays."),
+        ("Cats are allowed in the flat.", "Dogs are allowed in the flat but cats are not."),
+        ("Ravi pays Kiran 500.", "Ravi pays Asha; Asha pays Kiran 500."),
+        ("The car opens at 9.", "The car is grey. The school opens at 9."),
+        ("Tea is served in the garden.", "Tea is served at four, and coffee in the garden."),
+    ],
+)
+def test_what_stands_in_several_clauses_is_not_put_together(sentence: str, quote: str) -> None:
+    assert not supported(sentence, quote)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "quote"),
+    [
+        ("The ration shop is shut on Mondays.", SHOP),
+        ("The ration shop closes at 1 pm.", SHOP),
+        ("The ration shop opens at 9 am and closes at 1 pm.", SHOP),
+        ("राशन की दुकान सुबह नौ बजे खुलती है।", SHOP_HINDI),
+        ("राशन की दुकान सोमवार को बंद रहती है।", SHOP_HINDI),
+        ("The rent is due on the 5th, and it is paid to Mrs. Rao by cheque.", RENT),
+        ("The rent is paid to Mrs. Rao.", RENT),
+    ],
+)
+def test_a_clause_may_have_its_subject_from_the_one_before(sentence: str, quote: str) -> None:
+    assert supported(sentence, quote)

@@ -8,7 +8,7 @@ only where nothing matches.
 A document is right where the one that has the answer is among those cited; a fact is there where
 one of its accepted texts is in what is shown, without the list of sources (for a question of two
 parts, one of each, or the word of what was not found). Both are told apart by whether they are
-shown as the answer, or below the sentence that nothing in the library answers, as only related. A
+shown as the answer, or below the sentence that says that it is only related. A
 question is refused where that sentence stands first.
 """
 
@@ -45,6 +45,7 @@ from tests.embedded_model import MODEL, embedded_model_home
 _BASELINE_PASSAGES = 3
 _REFUSAL = "Nothing in your library answers"
 _UNANSWERED = "**Not found**"
+_RELATED = "**Related**"
 
 
 @dataclass
@@ -183,20 +184,23 @@ def _ask(context: InProcess, ids: dict[str, str], row: dict[str, Any], figures: 
         return "" if refused else f"ANSWERED {row['question']}\n{result['answer']}"
     answer = result["answer"].partition("**Sources**")[0]
     right, fact = ids[row["document"]] in cited, _is_whole(answer, row)
+    plain = answer.partition(_RELATED)[0]
     figures.asked += 1
     figures.right_document += right
     figures.plain_document += right and not refused
     figures.first_document += cited[:1] == [ids[row["document"]]]
     figures.fact += fact
-    figures.plain_fact += fact and not refused
+    figures.plain_fact += fact and not refused and _is_whole(plain, row)
     figures.characters.append(len(answer))
-    good = right and fact and not refused
+    good = right and fact and not refused and _is_whole(plain, row)
     return "" if good else f"MISSED {row['question']} ({row['fact']})\n{result['answer']}"
 
 
 def _is_whole(answer: str, row: dict[str, Any]) -> bool:
     """Tell whether an answer has every part, and names the one that the documents have not."""
-    found, _, missing = answer.partition(_UNANSWERED)
+    found, _, after = answer.partition(_UNANSWERED)
+    missing, _, more = after.partition("\n")
+    found += more
     parts = [row["fact"]] + ([row["also"]] if "also" in row else [])
     named = "missing" not in row or states(missing, [row["missing"]])
     return named and all(states(found, part) for part in parts)

@@ -6,7 +6,9 @@ Invariants:
     the quote that bears it out; the others are only in `unsupported`. What only repeats a quote
     word for word is not shown again.
  3. A citation's quote is the document's text at its span, unchanged.
- 4. What comes near and does not answer stands below the sentence that nothing answers.
+ 4. What comes near and does not answer stands below the sentence that nothing answers, or, where
+    something else answers, below the words that it only comes near.
+ 5. No sentence of a model is kept that asks, or only repeats the question.
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from regend.agents.evidence.markdown import block_quote, escaped
+from regend.agents.evidence.question import asks, only_repeats
 from regend.agents.evidence.selection import Quote
 from regend.agents.evidence.support import supported
 from regend.library.passages import HEADING_SEPARATOR
 from regend.library.sentences import sentences
 
 _MARK = re.compile(r"\s*\[(\d{1,2}(?:\s*,\s*\d{1,2})*)\]")
+_NEAR = "**Related**: this comes near, and may be about something else:"
 _SHOWN_WORDS = 5  # of those that were not found
 _SHOWN_SEARCHES = 3  # named where nothing came up
 _SENTENCE_END = (".", "!", "?", "।", "॥", "…", "”", '"', ")")
@@ -41,11 +45,12 @@ class Checked:
     unsupported: tuple[str, ...]
 
 
-def check(text: str, quotes: Sequence[Quote], *, cut: bool = False) -> Checked:
+def check(text: str, quotes: Sequence[Quote], *, question: str = "", cut: bool = False) -> Checked:
     """Hold each sentence of a model's text against the quotes.
 
     Args:
         text: what the model wrote.
+        question: what it was asked.
         quotes: what it was given, numbered from 1.
         cut: whether it was stopped in mid-sentence by its bound.
     """
@@ -58,7 +63,8 @@ def check(text: str, quotes: Sequence[Quote], *, cut: bool = False) -> Checked:
         if not bare or any(bare == other for other, _ in kept) or bare in unsupported:
             continue  # a small model repeats itself
         broken = cut and place == len(spans) - 1 and not whole.rstrip().endswith(_SENTENCE_END)
-        number = None if broken else _bearer(bare, _named_quotes(whole, quotes), quotes)
+        empty = broken or asks(bare) or only_repeats(bare, question)
+        number = None if empty else _bearer(bare, _named_quotes(whole, quotes), quotes)
         if number is None:
             unsupported.append(bare)
         else:
@@ -82,18 +88,23 @@ def _bearer(sentence: str, numbers: Sequence[int], quotes: Sequence[Quote]) -> i
 
 
 def markdown(
-    quotes: Sequence[Quote], checked: Checked, model: str, missing: Sequence[str], note: str
+    quotes: Sequence[Quote],
+    checked: Checked,
+    model: str,
+    missing: Sequence[str],
+    notes: Sequence[str] = (),
 ) -> str:
     """Return the answer to show.
 
     Args:
-        quotes: what answers, best first; at least one.
+        quotes: what answers, best first, at least one; then what only comes near.
         checked: what is kept of the model's text.
         model: its name.
         missing: the parts of the question that nothing answers.
-        note: a sentence on what could not be done; empty for none.
+        notes: sentences on what was not done, or could not be.
     """
-    parts = _quoted(quotes)
+    numbered = list(enumerate(quotes, 1))
+    parts = [_shown(number, quote) for number, quote in numbered if not quote.near]
     if missing:
         parts.append(f"**Not found**: nothing in your library answers {_listed(missing)}.")
     added = [one for one in checked.kept if not _repeats(*one, quotes)]
@@ -102,9 +113,9 @@ def markdown(
         parts.append(
             f"**In the model's words** ({escaped(model)}, checked against the quotes): {own}"
         )
-    if note:
-        parts.append(f"*{escaped(note)}*")
-    return "\n\n".join([*parts, _sources(quotes)]) + "\n"
+    near = [_shown(number, quote) for number, quote in numbered if quote.near]
+    parts += [_NEAR, *near] if near else []
+    return "\n\n".join([*parts, *map(_note, notes), _sources(quotes)]) + "\n"
 
 
 def _repeats(sentence: str, number: int, quotes: Sequence[Quote]) -> bool:
@@ -128,40 +139,56 @@ def _sources(quotes: Sequence[Quote]) -> str:
 
 
 def _source_line(number: int, quote: Quote) -> str:
+    """Return where a quote stands: its title and headings, its file, and the place in it."""
     # A heading begins with that of the whole document, which often is its title.
-    where = " › ".join(dict.fromkeys(filter(None, [quote.title, *quote.heading.split(" › ")])))
-    return f"- [{number}] {escaped(where or quote.source)}"
+    headings = quote.heading.split(HEADING_SEPARATOR)
+    where = HEADING_SEPARATOR.join(dict.fromkeys(filter(None, [quote.title, *headings])))
+    place = f"characters {quote.start}–{quote.end}"
+    told = dict.fromkeys(filter(None, [where, quote.source, place]))
+    return f"- [{number}] {' · '.join(map(escaped, told))}"
 
 
 def not_found(
     question: str,
     searches: Sequence[str],
+    passages: int,
     related: Sequence[Quote],
     unsaid: Sequence[str],
-    note: str,
+    notes: Sequence[str] = (),
 ) -> str:
     """Return the Markdown that says plainly that nothing answers.
 
     Args:
         question: what was asked.
         searches: what was looked for.
+        passages: how many passages that found.
         related: what speaks of the same.
         unsaid: words of the question that stand in nothing of it.
-        note: a sentence on what could not be done; empty for none.
+        notes: sentences on what was not done, or could not be.
     """
     said = f"Nothing in your library answers “{escaped(question[:300])}”"
     if related:
         lacking = f", without {_listed(unsaid[:_SHOWN_WORDS])}" if unsaid else ""
         parts = [f"{said} in so many words.", f"What comes nearest{lacking}:", *_quoted(related)]
     else:
-        parts = [f"{said}."]
         words = _listed([one for one in searches if one != question][:_SHOWN_SEARCHES])
-        parts.append(f"Looked for {words}: nothing came up." if words else "Nothing came up.")
-    if note:
-        parts.append(f"*{escaped(note)}*")
-    if related:
-        parts.append(_sources(related))
-    return "\n\n".join(parts) + "\n"
+        parts = [
+            f"{said}.",
+            f"{f'Looked for {words}' if words else 'Looked'}: {_came_up(passages)}",
+        ]
+    sources = [_sources(related)] if related else []
+    return "\n\n".join([*parts, *map(_note, notes), *sources]) + "\n"
+
+
+def _came_up(passages: int) -> str:
+    if not passages:
+        return "nothing came up."
+    many = "one passage" if passages == 1 else f"{passages} passages"
+    return f"{many} came up, and what {'it says' if passages == 1 else 'they say'} is no answer."
+
+
+def _note(text: str) -> str:
+    return f"*{escaped(text)}*"
 
 
 def _listed(texts: Sequence[str]) -> str:

@@ -35,6 +35,7 @@ _MONTH = (
     r"|ஜனவரி|பிப்ரவரி|மார்ச்|ஏப்ரல்|மே |ஜூன்|ஜூலை|ஆகஸ்ட்|செப்டம்பர்|அக்டோபர்|நவம்பர்|டிசம்பர்"
 )
 _DATE = rf"\b(?:19|20)\d\d\b|\d(?:st|nd|rd|th)?\s(?:{_MONTH})|\b(?:{_MONTH})\.?\s\d|[१२][०-९]{{3}}"
+_INDIAN_PHONE = r"(?:फ\u093c?ोन|\u095eोन|मोबाइल)"
 _CURRENCY = r"(?:usd|eur|gbp|inr|rs|dollars?|euros?|pounds?|rupees?|lakh|crore)\b"
 TIME = re.compile(
     rf"{_DATE}|{_FIGURE}{_SPAN}|{_INDIAN_SPAN}"
@@ -123,6 +124,12 @@ MEASURES = {
         r"\b(?:which|what) number\b|\bphone number\b|किस नंबर|नंबर क्या|எண் என்ன",
         r"\d{3}",
         "number phone नंबर எண்",
+    ),
+    "telephone": _measure(
+        rf"\b(?:tele)?phone numbers?\b|\bmobile numbers?\b|{_INDIAN_PHONE} (?:का )?न(?:ं|म्)बर"
+        r"|தொலைபேசி எண்",
+        r"(?<![\d.,₹$€£-])(?<![₹$€£] )\+?\d(?:[\s-]?\d){5,}(?![\d,.]\d)|\b1\d{2,3}\b(?![,.]\d)",
+        "phone telephone mobile number फ़ोन मोबाइल नंबर தொலைபேசி எண்",
     ),
     "version": _measure(
         r"\b(?:which|what|oldest|newest|latest|earliest|last|first) (?:\w+ ){0,2}"

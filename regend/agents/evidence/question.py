@@ -14,7 +14,17 @@ from itertools import pairwise
 
 from regend.agents.evidence.measures import MEASURES, asked_measures, counted
 from regend.agents.evidence.vocabulary import PHRASES
-from regend.agents.evidence.words import RELATED, Word, is_stop_word, is_weak, stem, terms, words
+from regend.agents.evidence.words import (
+    RELATED,
+    Word,
+    is_stop_word,
+    is_weak,
+    stem,
+    telling,
+    terms,
+    whole_word,
+    words,
+)
 from regend.library.words import fold
 
 MAX_QUESTION_CHARACTERS = 2000  # what is longer is cut for planning; the job keeps it whole
@@ -27,13 +37,16 @@ KIND_WEIGHT = 0.5  # of a word that names the kind of answer, which an answer ne
 TOLD_WEIGHT = 0.5  # of a word that an earlier part said
 
 _CUES = {
-    "time": r"\bwhen\b|\bwhat time\b|\b(?:what|which) (?:day|dates?|month)\b|कब|எப்போது|எத்தனை மணி",
+    "time": r"\bwhen\b|\bwhat time\b|\b(?:what|which) (?:day|dates?|month)\b"
+    r"|कब|किस (?:दिन|तारीख|महीने)|எப்போது|எத்தனை மணி",
     "license": r"\blicen[cs]\w*|लाइसेंस",
     "way": r"\bhow (?:do|can|could|should|would|to|might)\b|\bcommand\b|\bsteps?\b"
     r"|\bwhat (?:must|should|can) (?:i|we|you)\b|कैसे|எப்படி",
     "reason": r"\bwhy\b|\bwhat for\b|क्यों|ஏன்",
     "person": r"\bwho(?:m|se)?\b|कौन|किसने|किसका|किसके|யார",
-    "place": r"\bwhere\b|\bat which\b|\bin which (?:folder|directory|file)\b|कहाँ|कहां|எங்கே|எங்கு",
+    "place": r"\bwhere\b|\bat which\b|\bin which (?:folder|directory|file)\b"
+    r"|कहाँ|कहां|எங்கே|எங்கு",
+    "address": r"\bwhich (?:flat|house|room|floor|street|town|city|building|wing)\b",
     "definition": r"\bwhat (?:does|do|is meant by) .{1,60}\b(?:mean|stand for)\b"
     r"|^what (?:is|are) (?:a |an |the )?\S+\s*\??$",
     "superlative": r"\b(?:fast|quick|slow|larg|bigg|small|high|low|long|cheap|simpl|easi|saf)est\b"
@@ -50,6 +63,14 @@ _KIND_WORDS = {
         "group": "company organization university agency firm institute project team",
     }.items()
 }
+_LIVING = frozenset(map(stem, ("live", "reside", "stay", "situated", "located")))
+_TIME_WORDS = frozenset(
+    map(stem, ("time", "day", "date", "month", "week", "year", "समय", "दिन", "तारीख"))
+)
+_QUALIFYING = re.compile(
+    r"\b(?:of|for)\s+(?:(?:the|my|our|your|a|an|this|that)\s+)?(?:[\w'’-]+\s+){0,2}\Z",
+    re.IGNORECASE,
+)
 _ABBREVIATION = re.compile(r"\b[A-Z]{2,5}\b")
 _OF = re.compile(r"\bof (?:(?:the|my|our|your|a|an|this|that) )?\Z", re.IGNORECASE)
 _NAME_RUN = re.compile(r"[A-Z][\w']*(?:[ -][A-Z][\w']*)+")
@@ -65,6 +86,17 @@ _SECOND = re.compile(
     rf"|\?\s+(?={_ASKING})|[,;]?\s+(?:और|மற்றும்)\s+(?=.*{_INDIAN_ASKING})",
     re.IGNORECASE,
 )
+_PRONOUN = re.compile(
+    r"\b(?:it|its|they|them|their|he|him|his|she|her|this|that|these|those)\b"
+    r"|(?:^|\s)(?:यह|ये|वह|वे|इसे|इसका|इसकी|इसके|इसको|इस|उसे|उसका|उसकी|उसके|उसको|उस|அது|அதை|அவர்|இது)(?=[\s?।]|$)",
+    re.IGNORECASE,
+)
+_OPENS_ASKING = re.compile(rf"\W*{_ASKING}", re.IGNORECASE)
+_INDIAN_ASKS = re.compile(
+    r"(?<!\S)(?:क्या|कौन|कब|कहाँ|कहां|क्यों|कैसे|कितना|कितनी|कितने|किस|किसे|किसने|किसका|किसकी|किसके"
+    r"|எப்போது|எங்கே|எங்கு|எவ்வளவு|எத்தனை|யார்|என்ன|ஏன்|எப்படி)(?=[\s?।,]|$)"
+)
+_LED = re.compile(r"\b(?:the|my|our|your|a|an|this)\s+([\w-]+)", re.IGNORECASE)
 _ASKS = re.compile(rf"\b{_ASKING}|{_INDIAN_ASKING}", re.IGNORECASE)
 
 
@@ -81,6 +113,10 @@ class Term:
         name: a proper name, an identifier or a number: another word cannot stand for it.
         measure: what a text tells that need not have the word (a key of `MEASURES`), or empty.
         subject: the question is about it, so that a text must have it or a word for it.
+        qualifying: it tells which one is meant ("for *maintenance*"), so that an answer must be
+            about it.
+        kind: it only names the kind of answer ("on which *day*").
+        topic: an earlier part said it, and this one means it by "it": an answer must be about it.
         told: an earlier part of the question said it, and this one only goes on about it.
     """
 
@@ -93,11 +129,19 @@ class Term:
     measure: str = ""
     subject: bool = False
     told: bool = False
+    qualifying: bool = False
+    kind: bool = False
+    topic: bool = False
 
     @property
     def weak(self) -> bool:
         """Whether the word says little of its own."""
         return self.weight == WEAK_WEIGHT
+
+    @property
+    def telling(self) -> bool:
+        """Whether an answer must speak of this, or it may be about something else."""
+        return (self.name or self.weight == 1) and not self.told and not self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +185,28 @@ def _parted(text: str) -> list[str]:
 def _told(first: Question, part: Question) -> Question:
     """Give a later part the terms of the first one, as what it goes on about."""
     own = {term.stem for term in part.terms}
+    means_it = bool(_PRONOUN.search(part.text)) or not any(term.telling for term in part.terms)
+    topic = _topic(first) if means_it else ""
     told = (
-        replace(one, weight=one.weight * TOLD_WEIGHT, measure="", subject=False, told=True)
+        replace(
+            one,
+            weight=one.weight * TOLD_WEIGHT,
+            measure="",
+            subject=False,
+            told=True,
+            topic=one.stem == topic,
+        )
         for one in first.terms
         if one.stem not in own
     )
     return replace(part, terms=(*part.terms, *told))
+
+
+def _topic(question: Question) -> str:
+    """Return the stem of what a question is about: what follows its article, or its first word."""
+    telling = [term.stem for term in question.terms if term.telling]
+    led = (stem(found[1]) for found in _LED.finditer(question.text))
+    return next((own for own in led if own in telling), telling[0] if telling else "")
 
 
 def analyse(text: str) -> Question:
@@ -221,7 +281,7 @@ def _term(
     kind_words: frozenset[str],
 ) -> Term:
     own = stem(word.text)
-    weak = is_weak(word.text)
+    weak = is_weak(word.text) or (own in _LIVING and bool(_CUE_PATTERNS["address"].search(text)))
     return Term(
         word.text,
         own,
@@ -231,6 +291,17 @@ def _term(
         _is_name(text, word) and not weak,
         next((name for name in sorted(measures) if own in MEASURES[name].words), ""),
         _is_subject(text, word),
+        qualifying=_qualifies(text, word) or _is_name(text, word),
+        kind=own in kind_words or (own in _TIME_WORDS and bool(_CUE_PATTERNS["time"].search(text))),
+    )
+
+
+def _qualifies(text: str, word: Word) -> bool:
+    """Tell whether a word stands after "of" or "for", with nothing but its like between."""
+    led = _QUALIFYING.search(text, 0, word.start)
+    between = words(led.group())[1:] if led else []
+    return led is not None and not any(
+        is_stop_word(one.text) and one.text not in ("the", "my", "our", "your") for one in between
     )
 
 
@@ -246,6 +317,21 @@ def _is_name(text: str, word: Word) -> bool:
     capital = word.text[:1].isupper() and (not opens or word.text[1:].lower() != word.text[1:])
     mixed = any(one.isdigit() for one in word.text)
     return capital or mixed
+
+
+def asks(sentence: str) -> bool:
+    """Tell whether a sentence asks, with or without a question mark."""
+    ends = sentence.rstrip("\"'”’» )*_").endswith(("?", "؟"))
+    return ends or bool(_OPENS_ASKING.match(sentence) or _INDIAN_ASKS.search(sentence))
+
+
+def only_repeats(sentence: str, question: str) -> bool:
+    """Tell whether a sentence holds a question word for word, or no more than what it asks of."""
+    said, asked = (" ".join(fold(word.text) for word in words(one)) for one in (sentence, question))
+    if asked and f" {asked} " in f" {said} ":
+        return True
+    yes_or_no = "yes" in analyse(question).cues
+    return not yes_or_no and telling(sentence) <= telling(question)
 
 
 def queries(asked: Sequence[Question], *, deep: bool = False) -> list[str]:
@@ -266,7 +352,8 @@ def queries(asked: Sequence[Question], *, deep: bool = False) -> list[str]:
         if not is_stop_word(word.text) and not is_weak(word.text)
     ]
     related = sorted({other for term in first.terms if not term.name for other in term.related})
-    planned += [" ".join(names), " ".join([*strong, *related[:MAX_RELATED_WORDS]])]
+    others = map(whole_word, related[:MAX_RELATED_WORDS])
+    planned += [" ".join(names), " ".join([*strong, *others])]
     if deep:
         planned += names
     return list(dict.fromkeys(query for query in planned if query.strip()))

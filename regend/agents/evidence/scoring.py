@@ -21,8 +21,10 @@ from dataclasses import dataclass, replace
 from operator import mul
 
 from regend.agents.evidence.kinds import kind_fit
+from regend.agents.evidence.leaning import before, opening
 from regend.agents.evidence.measures import tells
 from regend.agents.evidence.question import Question, Term
+from regend.agents.evidence.rivals import names_another
 from regend.agents.evidence.units import Unit, units
 from regend.agents.evidence.words import alike, spelled_out, stem, telling, term_set, terms
 from regend.library.ranking import rarity
@@ -38,6 +40,7 @@ MIN_UNITS = 300  # rarity means little among a few sentences, so it is reckoned 
 CONTEXT_SHARE = 0.6  # of the score: what stands near counts less than what is said
 TITLE_BONUS = 0.5
 PAIR_BONUS = 0.15
+WORDS_FOR_ONE_LACKING = 4  # telling words of a question, of which an answer may lack one
 LENGTH_AT_EASE = 30  # words; longer units say more by chance
 
 _EXTENSION = re.compile(r"\.[A-Za-z]{1,8}$")
@@ -65,7 +68,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A unit with what it is worth for a question; spans are within the piece."""
+    """A unit with what it is worth for a question; spans are within the piece.
+
+    It is `apart` where telling words of the question stand neither in it nor in what says of what
+    it speaks, or where it names another one in their place: it comes near, and does not answer.
+    It is `worded` where all of them stand there in the question's own words.
+    """
 
     piece: Piece
     units: tuple[Unit, ...]
@@ -73,6 +81,8 @@ class Candidate:
     score: float
     coverage: float
     aspect: float
+    apart: bool = False
+    worded: bool = False
 
     @property
     def unit(self) -> Unit:
@@ -233,6 +243,7 @@ def _candidates(
         for term, weight, known in zip(question.terms, weights, in_title, strict=True)
     ]
     asked = sum(aspects)
+    sections = _sections(read)
     for place, unit in enumerate(read.units):
         text = read.piece.text[unit.start : unit.end]
         if _repeats(question, text):
@@ -251,7 +262,59 @@ def _candidates(
         score += TITLE_BONUS * title + PAIR_BONUS * _pairs(question, text, own)
         coverage = max(0.0, reached - foreign) * min(1.0, fit) / total
         aspect = sum(map(mul, aspects, with_near)) / asked if asked else 1.0
-        yield Candidate(read.piece, read.units, place, score * fit / total, coverage, aspect)
+        yield Candidate(
+            read.piece,
+            read.units,
+            place,
+            score * fit / total,
+            coverage,
+            aspect,
+            *_bearing(
+                question,
+                text,
+                said,
+                matcher.match(_borne(read, place)),
+                matcher.match(sections[unit.heading]),
+            ),
+        )
+
+
+def _sections(read: _Read) -> dict[str, frozenset[str]]:
+    """Return the terms of all that stands under each heading."""
+    found = {heading: set(own) for heading, own in read.heading_terms.items()}
+    for unit, own in zip(read.units, read.unit_terms, strict=True):
+        found[unit.heading] |= own
+    return {heading: frozenset(own) for heading, own in found.items()}
+
+
+def _borne(read: _Read, place: int) -> frozenset[str]:
+    """Return the terms of a unit and of what says of what it speaks."""
+    unit = read.units[place]
+    said_before = before(read.units, read.piece.text, place)
+    above = [] if unit.lead is None else [unit.lead]
+    opens = opening(read.units, place)
+    near = (read.unit_terms[one] for one in (place, *above, *said_before, *opens))
+    return read.title_terms.union(read.heading_terms[unit.heading], *near)
+
+
+def _bearing(
+    question: Question,
+    text: str,
+    said: Sequence[float],
+    borne: Sequence[float],
+    section: Sequence[float],
+) -> tuple[bool, bool]:
+    """Return whether a unit is apart and worded, as `Candidate` has it."""
+    asked = [
+        (term, max(own, near, of_all if term.topic else 0.0))
+        for term, own, near, of_all in zip(question.terms, said, borne, section, strict=True)
+        if term.telling or term.topic
+    ]
+    lacking = [term for term, value in asked if not value]
+    decisive = any(term.qualifying or term.topic for term in lacking)
+    many = len(lacking) > sum(term.telling for term, _ in asked) // WORDS_FOR_ONE_LACKING
+    apart = decisive or many or names_another(question.text, text)
+    return apart, all(value == 1 for _, value in asked)
 
 
 def _said(question: Question, matcher: _Matcher, own: frozenset[str], text: str) -> list[float]:
@@ -274,6 +337,8 @@ def _surroundings(matcher: _Matcher, read: _Read, place: int) -> list[float]:
     near = [(read.heading_terms[unit.heading], ABOVE_WORTH)]
     if unit.lead is not None:
         near.append((read.unit_terms[unit.lead], ABOVE_WORTH))
+    said_before = before(read.units, read.piece.text, place)
+    near += [(read.unit_terms[one], BESIDE_WORTH) for one in said_before]
     for beside in (place - 1, place + 1):
         if 0 <= beside < len(read.units) and read.units[beside].heading == unit.heading:
             near.append((read.unit_terms[beside], BESIDE_WORTH))

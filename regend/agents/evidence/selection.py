@@ -2,17 +2,21 @@
 
 A quote is always the very characters of the document between its span. It is widened where a
 reader would stumble: to the code or the list that a sentence announces, to the sentence before one
-that begins with "It" or "This", to the sentence that introduces a block of code.
+that begins with "It" or has a few words only, to the sentence that introduces a block of code.
+
+What only comes near is told apart from what answers, beside an answer too: where one sentence says
+what is asked in the question's own words, one that says it in other words may mean something else.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from regend.agents.evidence.kinds import told_above
+from regend.agents.evidence.leaning import before, leans
 from regend.agents.evidence.question import Question
 from regend.agents.evidence.scoring import Candidate, Piece, rank
 from regend.agents.evidence.units import Unit
@@ -29,10 +33,6 @@ MAX_QUOTE_CHARACTERS = 900
 MAX_ASIDE_CHARACTERS = 300  # of code that a sentence announces where nobody asked for code
 MAX_LEAN_CHARACTERS = 420  # a sentence takes the one before along up to this length
 
-_LEANING = re.compile(
-    r"(?:it|its|this|these|those|they|that|such|he|she|however|but|also|both|then|यह|ये|वह|वे|इसे|इसका)\b",
-    re.IGNORECASE,
-)
 _ANNOUNCING = re.compile(r":[*_`\"')\]]*\s*$")
 
 
@@ -47,6 +47,7 @@ class Quote:
         kind: "prose", "item", "row" or "code".
         score, coverage: what it is worth, and the share of the question that it speaks of.
         headed: whether a part of the answer stands in its heading, and not in its text.
+        near: whether it only comes near an answer.
     """
 
     document_id: str
@@ -60,6 +61,7 @@ class Quote:
     score: float
     coverage: float
     headed: bool = False
+    near: bool = False
 
     def overlaps(self, other: Quote) -> bool:
         """Tell whether another quote shows a part of this one."""
@@ -81,7 +83,8 @@ class Choice:
     """What is shown for a question.
 
     Attributes:
-        quotes: best first, those of the first part of the question before those of a later one.
+        quotes: best first, those of the first part of the question before those of a later one,
+            and those that only come near last.
         answers: whether they answer; otherwise they only speak of the same.
         missing: the texts of parts that nothing answers, where another part is answered.
         unsaid: words of the question that stand in none of the quotes, where none answers.
@@ -107,10 +110,31 @@ def choose(asked: Sequence[Question], pieces: Sequence[Piece], limit: int) -> Ch
     quotes: list[Quote] = []
     for _, own, answered in found:
         if answered == answers:
-            quotes = [*(one for one in quotes if not any(map(one.overlaps, own))), *own]
+            quotes = _united(quotes, own)
+    quotes.sort(key=lambda one: one.near)
     missing = tuple(part.text for part, _, answered in found if answers and not answered)
     unsaid = () if answers else tuple(word for part in asked for word in _unsaid(part, quotes))
     return Choice(tuple(quotes), answers, missing, unsaid)
+
+
+def _united(quotes: Sequence[Quote], own: Sequence[Quote]) -> list[Quote]:
+    """Return the quotes of earlier parts and of one more; those that overlap become one."""
+    united = list(quotes)
+    for new in own:
+        places = [place for place, one in enumerate(united) if new.overlaps(one)]
+        if any(united[place].near < new.near for place in places):
+            continue
+        for place in reversed(places):
+            old = united.pop(place)
+            new = new if old.near > new.near else _joined(old, new)
+        united.insert(places[0] if places else len(united), new)
+    return united
+
+
+def _joined(one: Quote, other: Quote) -> Quote:
+    first, second = sorted((one, other), key=lambda quote: quote.start)
+    text = first.text + second.text[max(0, first.end - second.start) :]
+    return replace(one, start=first.start, end=first.start + len(text), text=text)
 
 
 def _unsaid(question: Question, quotes: Sequence[Quote]) -> Iterator[str]:
@@ -120,7 +144,7 @@ def _unsaid(question: Question, quotes: Sequence[Quote]) -> Iterator[str]:
     )
     for term in question.terms:
         standing_in = {term.stem, *term.related} | {one for one in said if alike(term.stem, one)}
-        counts = term.weight == 1 and not term.told and not term.measure
+        counts = term.weight == 1 and term.telling and not term.measure
         if counts and said.isdisjoint(standing_in):
             yield term.word
 
@@ -130,20 +154,31 @@ def _chosen(
 ) -> tuple[list[Quote], bool]:
     """Return up to `limit` quotes for one part, best first, and whether they answer it."""
     fitting = [one for one in ranked if one.coverage >= MIN_RELATED]
-    fitting.sort(key=lambda one: not _answers(one))
-    answered = bool(fitting) and _answers(fitting[0])
+    worded = any(_answers(one) and one.worded for one in fitting)
+    answering = {id(one) for one in fitting if _answers(one) and (one.worded or not worded)}
+    fitting.sort(key=lambda one: id(one) not in answering)
     spans: list[_Span] = []
-    limit = limit if answered else min(limit, MAX_RELATED)
+    limit = limit if answering else min(limit, MAX_RELATED)
     for candidate in fitting[: CONSIDERED * limit]:
         if candidate.score < MIN_SHARE * fitting[0].score:
             break
-        _take(_Span(candidate, *_widened(question, candidate)), spans, limit)
-    return [_quote(question, span) for span in spans], answered
+        near = id(candidate) not in answering
+        if near and answering and _distracts(candidate, spans):
+            continue
+        _take(_Span(candidate, *_widened(question, candidate), near), spans, limit)
+    return [_quote(question, span) for span in spans], bool(answering)
+
+
+def _distracts(candidate: Candidate, spans: Sequence[_Span]) -> bool:
+    """Tell whether a candidate says of another thing what a document answers of the one asked."""
+    besides = any(span.candidate.piece is candidate.piece for span in spans)
+    return besides and candidate.apart and candidate.aspect < MIN_ASPECT
 
 
 def _answers(candidate: Candidate) -> bool:
     """Tell whether a candidate says what is asked, not only what it is asked of."""
-    return candidate.coverage >= MIN_COVERAGE and candidate.aspect >= MIN_ASPECT
+    enough = candidate.coverage >= MIN_COVERAGE and candidate.aspect >= MIN_ASPECT
+    return enough and not candidate.apart
 
 
 @dataclass(slots=True)
@@ -153,6 +188,7 @@ class _Span:
     candidate: Candidate
     first: int
     last: int
+    near: bool
 
     @property
     def start(self) -> int:
@@ -175,7 +211,8 @@ def _take(span: _Span, spans: list[_Span], limit: int) -> None:
         first, last = min(span.first, other.first), max(span.last, other.last)
         units = span.candidate.units
         fits = units[last].end - units[first].start <= MAX_QUOTE_CHARACTERS
-        if fits and len(touching) == 1:
+        goes_on = not span.candidate.apart or units[first].block == units[last].block
+        if fits and len(touching) == 1 and (goes_on or other.near):
             other.first, other.last = first, last
         return
     mine = telling(span.text)
@@ -210,6 +247,7 @@ def _quote(question: Question, span: _Span) -> Quote:
         score=round(candidate.score, 4),
         coverage=round(candidate.coverage, 4),
         headed=told_above(question, span.text, candidate.unit.heading),
+        near=span.near,
     )
 
 
@@ -220,9 +258,9 @@ def _widened(question: Question, candidate: Candidate) -> tuple[int, int]:
     unit = candidate.unit
     if unit.kind == "code" and unit.lead == first - 1 and _near(units, first - 1, first):
         first -= 1
-    elif unit.kind == "prose" and _LEANING.match(text, unit.start) and first:
-        before = units[first - 1]
-        if before.block == unit.block and unit.end - before.start <= MAX_LEAN_CHARACTERS:
+    elif unit.kind == "prose" and leans(text[unit.start : unit.end]) and first:
+        led = first - 1 in before(units, text, first)
+        if led and unit.end - units[first - 1].start <= MAX_LEAN_CHARACTERS:
             first -= 1
     while last + 1 < len(units) and _announced(question, candidate, last):
         if units[last + 1].end - units[first].start > MAX_QUOTE_CHARACTERS:

@@ -4,15 +4,17 @@ Strict, because what passes is shown beside the citation. Every word with meanin
 quote, save a few that are weak; every number and name must be, and a plate, an amount or an
 identifier whole, with its sign and all its groups; the words must stand in the quote's order, names
 without exception; both must say it or both deny it; no word may stand where the quote has its
-opposite; and what the quote only asks, it does not say. A true sentence in other words is held for
-unsupported: that makes an answer drier, never wrong.
+opposite; what stands in several clauses of the quote may not be put together (`clauses`); and what
+the quote only asks, it does not say. A true sentence in other words is held for unsupported: that
+makes an answer drier, never wrong.
 """
 
 from __future__ import annotations
 
 import re
 
-from regend.agents.evidence.vocabulary import NEGATIONS, NUMBER_WORDS, OPPOSITES
+from regend.agents.evidence.clauses import denies, is_turned_round, said_together
+from regend.agents.evidence.vocabulary import NUMBER_WORDS
 from regend.agents.evidence.words import Word, alike, is_stop_word, is_weak, stem, words
 from regend.library.sentences import sentences
 from regend.library.words import fold
@@ -23,11 +25,6 @@ MIN_WORDS = 2  # with meaning; a shorter sentence says nothing that could be che
 
 _AROUND_WORDS = ".,;:!?…।()[]{}<>\"'“”‘’«»*_`|"
 _GROUP_OF_CAPITALS = re.compile(r"[A-Z]{1,4}")  # in "MH 12 AB 4321"
-_NOT = re.compile(r"n['’]t\b", re.IGNORECASE)
-_OPPOSITE: dict[str, frozenset[str]] = {}
-for _one, _other in OPPOSITES:
-    for _word, _against in ((stem(_one), stem(_other)), (stem(_other), stem(_one))):
-        _OPPOSITE[_word] = _OPPOSITE.get(_word, frozenset()) | {_against}
 
 
 def supported(sentence: str, quote: str, title: str = "") -> bool:
@@ -42,19 +39,19 @@ def supported(sentence: str, quote: str, title: str = "") -> bool:
     if any(_supported_by(sentence, part, title) for part in parts if not part.endswith("?")):
         return True
     asked = any(_supported_by(sentence, part, title) for part in parts if part.endswith("?"))
-    if asked or any(map(_denies, parts)):
+    if asked or any(map(denies, parts)):
         return False
     return len(parts) != 1 and _supported_by(sentence, quote, title)
 
 
 def _supported_by(sentence: str, quote: str, title: str) -> bool:
     meaning = [word for word in words(sentence) if not is_stop_word(word.text)]
-    if len(meaning) < MIN_WORDS or _denies(sentence) != _denies(quote):
+    if len(meaning) < MIN_WORDS or denies(sentence) != denies(quote):
         return False
     if not _has_figures_whole(sentence, quote):
         return False
     there = [stem(word.text) for word in words(quote)]
-    if any(_is_turned_round(stem(word.text), there) for word in words(sentence)):
+    if any(is_turned_round(stem(word.text), there) for word in words(sentence)):
         return False
     in_title = {stem(word.text) for word in words(title)}
     places: list[int] = []
@@ -72,7 +69,7 @@ def _supported_by(sentence: str, quote: str, title: str) -> bool:
             return False
     enough = len(places) + named >= MIN_SHARE * len(meaning) and bool(places)
     in_order = _longest_rise(places) >= MIN_ORDER * len(places) and of_names == sorted(of_names)
-    return enough and in_order
+    return enough and in_order and said_together(sentence, quote, frozenset(in_title))
 
 
 def _has_figures_whole(sentence: str, quote: str) -> bool:
@@ -108,17 +105,6 @@ def _chunks(text: str) -> list[str]:
 
 def _has_digit(chunk: str) -> bool:
     return any(map(str.isdigit, chunk))
-
-
-def _is_turned_round(own: str, there: list[str]) -> bool:
-    """Tell whether the quote has not this word but its opposite."""
-    return own not in there and not _OPPOSITE.get(own, frozenset()).isdisjoint(there)
-
-
-def _denies(text: str) -> bool:
-    """Tell whether a text says that something is not so (an even number of denials cancels)."""
-    plain = [fold(word.text) for word in words(_NOT.sub(" not", text))]
-    return sum(word in NEGATIONS for word in plain) % 2 == 1
 
 
 def _is_exact(word: Word) -> bool:

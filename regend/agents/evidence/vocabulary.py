@@ -55,7 +55,28 @@ OPPOSITES = (
     ("success", "failure"),
     ("hot", "cold"),
     ("open", "closed"),
+    ("open", "shut"),
     ("only", "also"),
+    ("morning", "evening"),
+    ("arrive", "depart"),
+    ("buy", "sell"),
+    ("खुला", "बंद"),
+    ("खुली", "बंद"),
+    ("खुले", "बंद"),
+    ("खुलना", "बंद"),
+    ("खुलता", "बंद"),
+    ("खुलती", "बंद"),
+    ("खुलते", "बंद"),
+    ("खुलेगा", "बंद"),
+    ("खुलेगी", "बंद"),
+    ("खोलना", "बंद"),
+    ("चालू", "बंद"),
+    ("पहले", "बाद"),
+    ("ऊपर", "नीचे"),
+    ("अधिक", "कम"),
+    ("ज़्यादा", "कम"),
+    ("सुबह", "शाम"),
+    ("மூடி", "திறந்து"),
 )
 
 _NUMBER_WORDS = """
@@ -157,11 +178,21 @@ PHRASES = {
     "telephone number": "phone",
 }
 
+# What papers write in two words, folded; the one word is what is asked.
+WRITTEN_PHRASES = {
+    "last date": "deadline",
+    "final date": "deadline",
+    "अंतिम तिथि": "देय",
+    "अंतिम तारीख": "देय",
+    "आखिरी तारीख": "देय",
+}
+
 # Each line: words of which one is asked where another is written.
 RELATED_GROUPS = (
     # money
     "cost price fee charge rate tariff",
     "pay payment settle transfer",
+    "get receive collect pay payable payment",
     "rent lease tenancy fee",
     "landlord landlady owner licensor lessor",
     "tenant renter licensee lessee",

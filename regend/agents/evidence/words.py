@@ -14,7 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from regend.agents.evidence.vocabulary import RELATED_GROUPS, SPELLINGS, STOP_WORDS, WEAK_WORDS
+from regend.agents.evidence.vocabulary import (
+    PHRASES,
+    RELATED_GROUPS,
+    SPELLINGS,
+    STOP_WORDS,
+    WEAK_WORDS,
+    WRITTEN_PHRASES,
+)
 from regend.library.stems import english_stem, indian_stem
 from regend.library.stopwords import QUESTION_STOP_WORDS
 from regend.library.words import WORD_CHARACTERS, fold
@@ -24,6 +31,7 @@ _WORD = re.compile(rf"[vV]?\d+(?:[.,]\d+)+(?![^\W\d_])|(?:(?!_)[{WORD_CHARACTERS
 _VERSION_PREFIX = re.compile(r"^v(?=\d)")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _JOINERS = frozenset("-_./")
+_PHRASE_ENDS = frozenset(phrase.split()[1] for phrase in WRITTEN_PHRASES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,8 @@ def is_weak(word: str) -> bool:
 def terms(text: str) -> Iterator[tuple[str, int]]:
     """Yield each term of a text with the place (count of words before it) where it stands.
 
-    Identifiers yield their parts, and what their parts spell when written together.
+    Identifiers yield their parts, and what their parts spell when written together; two words that
+    are written for one yield that one too.
     """
     found = words(text)
     for place, word in enumerate(found):
@@ -75,6 +84,10 @@ def terms(text: str) -> Iterator[tuple[str, int]]:
         if len(humps) > 1:
             for hump in humps:
                 yield stem(hump), place
+        if place and word.text.casefold() in _PHRASE_ENDS:
+            phrase = fold(f"{found[place - 1].text} {word.text}")
+            if phrase in WRITTEN_PHRASES:
+                yield stem(WRITTEN_PHRASES[phrase]), place
         if place and text[found[place - 1].end : word.start] in _JOINERS:
             yield stem(found[place - 1].text + word.text), place
 
@@ -141,3 +154,14 @@ def _group_terms() -> dict[str, frozenset[str]]:
 
 RELATED: dict[str, frozenset[str]] = _group_terms()
 """Terms that often say the same thing as a term, without it."""
+
+_WHOLE_WORDS = {
+    stem(word): word
+    for text in reversed((*RELATED_GROUPS, *PHRASES, *PHRASES.values()))
+    for word in reversed(text.split())
+}
+
+
+def whole_word(term: str) -> str:
+    """Return a word for a term that the vocabulary brought in, as people write it."""
+    return _WHOLE_WORDS.get(term, term)
