@@ -23,6 +23,7 @@ DEFAULT_PORT = 7867
 # What a number must lie between, where it is not simply from 0 on.
 _BOUNDS: dict[str, tuple[float, float]] = {
     "server.port": (0, 65_535),
+    "mesh.port": (0, 65_535),
     "jobs.concurrency": (1, 1000),
     "jobs.heartbeat_timeout_s": (2 * HEARTBEAT_INTERVAL_S, 86_400),
     "jobs.max_attempts": (1, MAX_ATTEMPTS),
@@ -105,9 +106,18 @@ class LimitsConfig:
 
 @dataclass(frozen=True)
 class EventsConfig:
-    """How long finished jobs keep their streamed text as single events."""
+    """How long completed jobs keep their streamed text as single events."""
 
     keep_chunks_days: float = 7.0
+
+
+@dataclass(frozen=True)
+class MeshConfig:
+    """How this device meets the person's others, once it has any."""
+
+    name: str = ""  # empty: the machine's
+    port: int = 7868
+    loopback: bool = False  # look on this machine instead of the network
 
 
 @dataclass(frozen=True)
@@ -129,6 +139,7 @@ class Config:
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     events: EventsConfig = field(default_factory=EventsConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    mesh: MeshConfig = field(default_factory=MeshConfig)
 
 
 def load_config(path: Path) -> Config:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from regend import __version__
@@ -22,6 +23,7 @@ from regend.agents import AGENTS
 from regend.api.access import Access
 from regend.api.access_calls import AccessCalls
 from regend.api.approvals import ApprovalCalls
+from regend.api.devices import DeviceCalls
 from regend.api.guard import Guard
 from regend.api.hub import Hub
 from regend.api.jobs import JobCalls
@@ -35,16 +37,18 @@ from regend.api.submission import Submissions
 from regend.api.websocket import Streams
 from regend.clock import Clock, SystemClock, new_id, rfc3339
 from regend.config import Config, load_config
+from regend.errors import Busy
 from regend.home import Home
 from regend.jobs.inputs import INPUT_TYPES, InputType
 from regend.jobs.service import Jobs
 from regend.jobs.supervisor import Supervisor
 from regend.logs import start_logging
 from regend.maintenance import Maintenance
+from regend.mesh import founding
+from regend.mesh.service import Mesh
 from regend.services import Services
 from regend.store import Store, files
-from regend.store.settings import device_id
-from regend.store.writer import Probe, no_probe
+from regend.store.writer import FULL_DISK, Probe, no_probe
 
 log = logging.getLogger("regend")
 
@@ -83,33 +87,38 @@ class Daemon:
         Raises:
             RegendError: the home or the address cannot be used; nothing is left running.
         """
-        async with AsyncExitStack() as ends:
-            self._make(ends)
-            await self._access.ensure_owner_token()
-            self.url = await self._server.start(self._config.server.port)
-            self._supervisor.start()
-            self._services.start()
-            self._maintenance.start(self._streams.drop_revoked)
-            self._tell()
-            self._ends = ends.pop_all()
+        try:
+            async with AsyncExitStack() as ends:
+                await self._make(ends)
+                await self._access.ensure_owner_token()
+                self.url = await self._server.start(self._config.server.port)
+                self._supervisor.start()
+                self._services.start()
+                await self._mesh.start()
+                self._maintenance.start(self._streams.drop_revoked)
+                self._tell()
+                self._ends = ends.pop_all()
+        except OSError as error:
+            if error.errno not in FULL_DISK:
+                raise
+            raise _no_room(self._home, error) from error
         return self.url
 
     async def stop(self) -> None:
         """End everything, losing nothing; a part that fails to end keeps no other from it."""
         await self._ends.aclose()
 
-    def _make(self, ends: AsyncExitStack) -> None:
+    async def _make(self, ends: AsyncExitStack) -> None:
         """Make every part and note how it ends: the last first."""
         home, config, clock = self._home, self._config, self._clock
         self._store = Store(home, self._probe)
         ends.callback(self._store.close)
-        with self._store.reading() as connection:
-            device = device_id(connection)
+        standing = await founding.look(self._store, home)
         self._metrics = Metrics()
         self._access = Access(self._store, home, clock)
         self._maintenance = Maintenance(self._store, clock, config.events)
         ends.push_async_callback(self._maintenance.stop)
-        self._services = Services(self._store, home, config, clock, self._metrics)
+        self._services = Services(self._store, home, config, clock)
         ends.push_async_callback(self._services.stop)
         self._supervisor = Supervisor(
             self._store,
@@ -123,7 +132,13 @@ class Daemon:
             probe=self._probe,
         )
         ends.push_async_callback(self._supervisor.stop)
-        self._jobs = Jobs(self._store, clock, config, self._supervisor, device, self._types)
+        self._jobs = Jobs(
+            self._store, clock, config, self._supervisor, standing.identity.id.hex(), self._types
+        )
+        self._mesh = Mesh(
+            self._store, home, config, clock, self._supervisor, self._services.importer, standing
+        )
+        ends.push_async_callback(self._mesh.stop)
         self._hub = Hub(self._store, clock, self._metrics)
         self._server = self._make_server()
         ends.push_async_callback(self._server.stop)
@@ -143,6 +158,7 @@ class Daemon:
         calls = (
             JobCalls(self._jobs, EventStream(store, self._jobs, self._access), submissions),
             ApprovalCalls(self._jobs, submissions),
+            DeviceCalls(self._mesh),
             AccessCalls(
                 store, self._access, self._streams, secure=bool(config.server.tls_certificate)
             ),
@@ -175,6 +191,17 @@ class Daemon:
             "version": __version__,
         }
         files.replace(self._home.daemon_file, json.dumps(told).encode())
+
+
+def _no_room(home: Home, error: OSError) -> Busy:
+    """Return the error for a start on a disk that is full."""
+    file = Path(error.filename) if error.filename else home.data_dir
+    return Busy(
+        "disk_full",
+        f"{file} cannot be written: the disk is full.",
+        hint=f"Free some space where {file.parent} lies, then start again. Nothing was lost.",
+        retry_after_s=5.0,
+    )
 
 
 def main(

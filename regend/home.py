@@ -105,6 +105,11 @@ class Home:
         return self.data_dir / "slots"
 
     @property
+    def incoming_dir(self) -> Path:
+        """Payloads that other devices are sending; same file system as blobs."""
+        return self.data_dir / "incoming"
+
+    @property
     def daemon_file(self) -> Path:
         """`url`, `pid`, `started_at`, `version` of the running daemon."""
         return self.runtime_dir / "daemon.json"
@@ -123,6 +128,7 @@ class Home:
             self.blobs_dir,
             self.models_dir,
             self.slots_dir,
+            self.incoming_dir,
         ):
             try:
                 folder.mkdir(parents=True, exist_ok=True)

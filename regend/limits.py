@@ -17,6 +17,7 @@ VOLATILE_FLUSH_S = 0.03  # streamed tokens wait this long at most for a COMMIT o
 SCHEMA_BYTES = 64 * KIB  # of a JSON Schema that a model is to follow
 SCHEMA_NODES = 1000
 SCHEMA_REPETITIONS = 2000  # each is a rule of a grammar in the model host's memory
+SCHEMA_SKIPS = 64  # parts in a row that may be left out: 60 take a second, 200 take minutes
 MAX_JSON_DEPTH = 100  # deeper input is refused before a recursive parser meets it
 MAX_INTEGER = 2**63 - 1  # SQLite's and most clients' largest
 
@@ -33,6 +34,7 @@ COMMAND_KEYS_DAYS = 7.0  # a browser's tab may sleep for so long and then send i
 THREADED_BODY_BYTES = 256 * KIB  # parsing a larger body would hold up everybody else
 HEAD_TIMEOUT_S = 15.0  # from connecting to the end of the first request's head
 MAX_LINE_BYTES = 64 * KIB  # of a request: 4000 characters of Hindi in a query are 36 KB
+MULTIPART_HEADS_BYTES = 16 * KIB  # of an upload: what is around its parts, names among it
 BODY_TIMEOUT_S = 60.0  # for a JSON body, and between two pieces of an upload
 KEEP_ALIVE_S = 75.0  # for the next whole head on a connection that served one
 ANSWER_STALL_S = 30.0  # a connection that takes nothing for so long is cut
@@ -98,7 +100,9 @@ PROVIDER_CACHE_S = 30.0
 PROVIDER_ANSWER_BYTES = 4 * MIB
 PROVIDER_MODELS = 1000  # of one connected server
 SLOT_STOP_S = 1.0  # a slot whose stream was closed stops at the end of its batch
+HOST_SILENT_S = 30.0  # of a host with users, after a lease was given back; a batch takes less
 HOST_ANSWER_BYTES = 64 * KIB
+ALTERNATIVES_TO_A_TOKEN = 20  # as in OpenAI's own; a vocabulary of them is 5 MB to each token
 SERVER_LINE_BYTES = 8 * MIB  # of a streamed answer; servers send a few tokens to a line
 ANSWER_CHARACTERS = 4 * MIB  # of a server that keeps to no bound; the longest contexts hold less
 HOST_MEMORY_LOOK_S = 2.0  # between two looks at what a model host holds; a look takes microseconds
@@ -108,6 +112,42 @@ HOST_MEMORY_MOST = 3.0  # times its plan: it ends at once, before the machine sw
 HOST_CONNECT_TIMEOUT_S = 5.0  # a model host on loopback that does not accept is dead
 DOWNLOAD_CHUNK_BYTES = 1 * MIB
 PART_KEEP_S = 7 * 24 * 3600.0  # of a download that broke off; nobody who waits so long goes on
+
+# Mesh
+MAX_CHANGE_BYTES = 512 * KIB  # the largest event, or a row with its inline payloads, and more
+FRAME_CHANGES = 256  # to one signature: verifying bounds how fast a new device catches up
+SYNC_FRAME_BYTES = 1 * MIB  # of changes in one frame, before compression
+PARKED_FRAMES_BYTES = 8 * MIB  # of one log, that came before one which is missing
+SYNC_MESSAGE_BYTES = 512 * KIB  # of frames in one message, about: what follows waits for little
+EXCHANGE_WINDOW_BYTES = 8 * MIB  # sent to a device and not yet durable there
+INVITER_LOOK_S = 10.0  # for a device that shows a code to be found on the network
+BASE_WAIT_S = 8.0  # a job that moved waits so long for its model's saved state, then does without
+OWED_TO_DEVICE = 64  # pieces, and calls, that another device asked for and has not got yet
+CALL_TIMEOUT_S = 20.0  # for another device to do what it is asked; a worker stops within seconds
+PIECES_AHEAD = 4  # of a payload, asked for before the first has come: the line is kept full
+BLOB_CHUNK_BYTES = 256 * KIB  # of a payload between devices: small beside a live event's wait
+MAX_MESH_LOGS = 4096  # devices and their incarnations, a lifetime of them
+
+# Mesh: links and discovery
+LINK_MESSAGE_BYTES = 2 * MIB  # a frame of changes and its envelope, or several pieces of a payload
+LINK_PIECE_BYTES = 64 * KIB  # each that arrives shows that the other side lives, on slow links too
+LINK_WINDOW_BYTES = 2 * LINK_MESSAGE_BYTES  # sent and not taken there: one more always fits
+LINK_SILENCE_S = 10.0  # nothing was heard for so long: the other side is gone
+LINK_CONNECT_S = 5.0
+LINK_CLOSE_S = 2.0  # for what was accepted to leave, and again for the other side's goodbye
+LINKS = 64  # at a time: a person's devices, and some that come back before they are missed
+STRANGERS = 64  # connections that have not shown yet who they are
+STRANGERS_PER_ADDRESS = 8  # of them: one program alone must not keep everybody out
+STRANGER_S = 5.0  # from connecting to the end of the request's head
+PAIRING_MESSAGE_BYTES = 64 * KIB  # from who has proved nothing yet
+WELCOME_MESSAGE_BYTES = 2 * MIB + 64 * KIB  # to a newcomer: the whole roster
+ROSTER_ENTRIES = 10_000  # a lifetime of devices; evaluating as many takes about a second
+PAIRING_S = 30.0  # all of it; nobody types meanwhile
+PAIRINGS = 8
+SIGHTINGS = 256  # devices seen on the network; a network with more is forged
+SIGHTING_ADDRESSES = 16  # of one device
+INTERFACES_LOOK_S = 3.0  # between two looks at the network interfaces; a look takes microseconds
+INTERFACES_TRY_S = 60.0  # between two tries whether what works still does
 
 # Stream clients (regend.client and regend/web/client.js)
 STREAM_BACKOFF_FIRST_S = 0.25

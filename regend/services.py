@@ -17,7 +17,6 @@ from typing import Any
 from aiohttp import web
 
 from regend.api.library import LibraryCalls
-from regend.api.metrics import Metrics
 from regend.api.models import ModelCalls
 from regend.clock import Clock
 from regend.config import Config
@@ -43,16 +42,17 @@ _LIBRARY_WAITS_S = (1.0, 5.0, 20.0, 60.0)  # between two tries; the last again a
 
 
 class Services:
-    """What workers may call, joined to the parts that answer."""
+    """What workers may call, joined to the parts that answer.
 
-    def __init__(
-        self, store: Store, home: Home, config: Config, clock: Clock, metrics: Metrics
-    ) -> None:
+    Attributes:
+        importer: takes documents into the library.
+    """
+
+    def __init__(self, store: Store, home: Home, config: Config, clock: Clock) -> None:
         self._store = store
         self._home = home
         self._config = config
-        self._metrics = metrics
-        self._importer = Importer(store, clock, config.library)
+        self.importer = Importer(store, clock, config.library)
         self._pool = ModelPool(home, config, clock)
         self._leases: dict[Attempt, list[Lease]] = {}
         self._starting: asyncio.Task[None] | None = None
@@ -65,13 +65,14 @@ class Services:
             "library.fetch": self._fetch,
             "library.unreadable": self._unreadable,
             "model.acquire": self._acquire,
+            "model.lost": self._lost,
             "models.pull": self._pull,
         }
 
     def calls(self, jobs: Jobs) -> tuple[LibraryCalls, ModelCalls]:
         """Return the groups of endpoints of these parts."""
         return (
-            LibraryCalls(self._store, self._importer, self._config.library.max_upload_mb),
+            LibraryCalls(self._store, self.importer, self._config.library.max_upload_mb),
             ModelCalls(self._home, self._pool, jobs),
         )
 
@@ -105,15 +106,13 @@ class Services:
 
     def _free_models(self, attempt: Attempt) -> None:
         for lease in self._leases.pop(attempt, []):
-            if attempt.cancelled:
-                self._pool.interrupt(lease)
             self._pool.release(lease)
 
     async def _prepare_library(self) -> None:
         """Make the library ready, however often the store refuses meanwhile."""
         for wait_s in chain(_LIBRARY_WAITS_S, repeat(_LIBRARY_WAITS_S[-1])):
             try:
-                await self._importer.start()
+                await self.importer.start()
                 return
             except (RegendError, sqlite3.Error, OSError) as error:
                 log.warning("the library waits %.0f s: %s", wait_s, error)
@@ -140,7 +139,7 @@ class Services:
         )
 
     async def _fetch(self, attempt: Attempt, arguments: dict[str, Any]) -> dict[str, Any]:
-        added = await self._importer.import_url(str(arguments["url"]), attempt.claim.user)
+        added = await self.importer.import_url(str(arguments["url"]), attempt.claim.user)
         document = added.document.to_dict()
         return {**document, "document_id": document["id"]}
 
@@ -157,6 +156,11 @@ class Services:
         )
         self._leases.setdefault(attempt, []).append(lease)
         return lease.to_dict()
+
+    async def _lost(self, attempt: Attempt, arguments: dict[str, Any]) -> bool:
+        """Tell whether a job's own request is the likely cause of its model host's end."""
+        leases = self._leases.get(attempt)
+        return await self._pool.is_to_blame(leases[-1]) if leases else True
 
     async def _pull(self, attempt: Attempt, arguments: dict[str, Any]) -> dict[str, Any]:
         shown_s = 0.0

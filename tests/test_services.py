@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import pytest
 
-from regend.api.metrics import Metrics
 from regend.clock import SystemClock
 from regend.config import Config, ModelsConfig
 from regend.home import Home
@@ -42,7 +41,7 @@ async def is_ready(store: Store) -> bool:
 
 
 def services_of(store: Store, tmp_path: Path) -> Services:
-    return Services(store, Home.at(tmp_path / "home"), Config(), SystemClock(), Metrics())
+    return Services(store, Home.at(tmp_path / "home"), Config(), SystemClock())
 
 
 async def test_the_library_is_made_ready_once_the_store_no_longer_refuses(
@@ -76,7 +75,7 @@ async def test_what_goes_wrong_in_making_the_library_ready_is_in_the_log(
     async def broken() -> None:
         raise ZeroDivisionError("a fault of the program")
 
-    services._importer.start = broken  # type: ignore[method-assign]
+    services.importer.start = broken  # type: ignore[method-assign]
     services.start()
     try:
         while "a fault of the program" not in caplog.text:
@@ -111,7 +110,7 @@ async def test_an_attempt_that_asks_for_its_model_again_does_not_wait_for_itself
     model_home: Home, store: Store
 ) -> None:
     config = Config(models=ModelsConfig(slots=1, threads=1, discover=False))
-    services = Services(store, model_home, config, SystemClock(), Metrics())
+    services = Services(store, model_home, config, SystemClock())
     attempt = cast(Attempt, _Attempt())
     acquire = services.table()["model.acquire"]
     try:

@@ -181,7 +181,7 @@ class JobCalls:
         step = body.get("step")
         if step is not None and (type(step) is not int or not 0 <= step <= MAX_STEPS):
             raise BadInput("invalid_field", "“step” must be the number of a step.", field="step")
-        return await self._jobs.fork(call.user, await self._startable(call), step, call.key())
+        return await self._submissions.fork(call.grant, call.path("job_id"), step, call.key())
 
     async def _startable(self, call: Call) -> str:
         """Return the id of the job that is named, if the caller may start jobs of its type."""

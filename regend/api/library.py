@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
-from aiohttp import BodyPartReader, web
+from aiohttp import BodyPartReader, StreamReader, web
 from aiohttp.multipart import MultipartReader
 
 from regend.api.call import BROKEN_BODY, Call, answer
@@ -24,12 +24,14 @@ from regend.limits import (
     MAX_BODY_BYTES,
     MAX_PAGE_LENGTH,
     MIB,
+    MULTIPART_HEADS_BYTES,
     QUESTION_CHARACTERS,
 )
 from regend.store import Store
 
 _LIMIT = ("limit", whole(1, MAX_PAGE_LENGTH))
 _NAME_CHARACTERS = 4096
+_LINES_AT_ONCE = 64
 _CAPTURE_FIELDS = ("url", "title", "html", "text", "source")
 
 
@@ -121,8 +123,9 @@ class LibraryCalls:
                 "DELETE",
                 path + "/{document_id}",
                 self.remove,
-                "Remove a document",
+                "Remove a document, or take it away from one of its places",
                 "library:write",
+                query=(("place", text()),),
                 status=204,
             ),
         ]
@@ -166,8 +169,12 @@ class LibraryCalls:
         return {"document_id": document_id, "start": start, "text": found}
 
     async def remove(self, call: Call) -> None:
-        """Remove a document."""
-        await self._importer.remove(call.user, call.path("document_id"))
+        """Remove a document, or take it away from one of its places."""
+        place, document_id = call.text("place"), call.path("document_id")
+        if place is None:
+            await self._importer.remove(call.user, document_id)
+        else:
+            await self._importer.leave(call.user, document_id, place)
 
     async def forget(self, call: Call) -> None:
         """Strike a source off the record of what could not be read."""
@@ -200,8 +207,8 @@ class LibraryCalls:
     async def _add_file(self, call: Call) -> index.Added:
         """Import the part `file` of a multipart body."""
         try:
-            reader = await call.request.multipart()
-            part = await _find_file(reader)
+            lines = cast(StreamReader, _Measured(call.request.content))
+            part = await _find_file(MultipartReader(call.request.headers, lines))
             content = await self._read(part)
         except TimeoutError as error:
             raise BadInput("body_slow", "The file took too long to arrive.") from error
@@ -268,9 +275,43 @@ async def _next_chunk(part: BodyPartReader) -> bytes:
         return await part.read_chunk(256 * KIB)
 
 
+class _Measured:
+    """A body whose lines are bounded; others have their turn between some of them.
+
+    By itself aiohttp looks for the first boundary through as many lines as come, and never rests
+    while some are there. What is in the parts is read in pieces, not in lines.
+    """
+
+    def __init__(self, content: StreamReader) -> None:
+        self._content = content
+        self._read_bytes = 0
+        self._lines = 0
+
+    async def readline(self, *, max_line_length: int | None = None) -> bytes:
+        """Return the next line.
+
+        Raises:
+            ValueError: there are too many.
+        """
+        self._lines += 1
+        if self._lines % _LINES_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        line = await self._content.readline(max_line_length=max_line_length)
+        self._read_bytes += len(line)
+        if self._read_bytes > MULTIPART_HEADS_BYTES:
+            raise ValueError("too many lines outside of the parts")
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+
 async def _find_file(reader: MultipartReader) -> BodyPartReader:
     async with asyncio.timeout(BODY_TIMEOUT_S):
         async for part in reader:
-            if isinstance(part, BodyPartReader) and part.name == "file":
+            if not isinstance(part, BodyPartReader):
+                raise ValueError("a part that is made of parts")
+            if part.name == "file":
                 return part
+            await asyncio.sleep(0)
     raise BadInput("file_missing", "The multipart body has no part named “file”.", field="file")

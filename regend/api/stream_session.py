@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from regend.api.access import Access
-from regend.api.hub import Connection, Hub
+from regend.api.hub import CLOSE_FAILED, Connection, Hub
 from regend.api.limiter import RateLimiter
 from regend.api.submission import Submissions
 from regend.api.tail import Filter
@@ -83,8 +83,11 @@ class StreamSession:
             return
         try:
             await self._greet(hello)
-        except RegendError as error:
+        except BadInput as error:
             self.end(CLOSE_BAD_HELLO, error.message)
+            return
+        except RegendError as error:
+            self.end(CLOSE_FAILED, error.message)  # no fault of the client's: it may come again
             return
         while (command := await self._receive()) is not None:
             if not self._parts.access.holds(self.grant):

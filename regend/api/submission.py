@@ -93,6 +93,24 @@ class Submissions:
                     await self._require_model(model)
             return await self._jobs.submit(grant.user, body, key)
 
+    async def fork(self, grant: Grant, job_id: str, step: int | None, key: Any) -> dict[str, Any]:
+        """Return a new job that begins as another did; of research, it counts as a start.
+
+        To let a job go on, or try again, counts for nothing: it was counted when it was started.
+
+        Raises:
+            NotAllowed: the token lacks the scope that jobs of this type need.
+            RateLimited: too much research was started.
+            RegendError: what `Jobs.fork` raises.
+        """
+        key = keys.checked(key)
+        type_name = await self._jobs.type_of(grant.user, job_id)
+        self.require(grant, type_name)
+        with contextlib.ExitStack() as checks:
+            if type_name == _PACED and not await self._jobs.was_submitted(grant.user, key):
+                checks.enter_context(self._at_pace(grant))
+            return await self._jobs.fork(grant.user, job_id, step, key)
+
     @contextlib.contextmanager
     def _at_pace(self, grant: Grant) -> Iterator[None]:
         """Count one start of research, unless what is done here fails."""

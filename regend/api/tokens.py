@@ -20,6 +20,8 @@ SCOPES = (
     "library:write",
     "models:read",
     "models:write",
+    "devices:read",
+    "devices:write",
     "metrics:read",
     "admin",
 )

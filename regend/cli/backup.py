@@ -10,7 +10,7 @@ import click
 
 from regend.cli.command import Command, as_json
 from regend.cli.progress import LiveLine
-from regend.cli.terminal import out, out_json, say
+from regend.cli.terminal import out, out_json, out_prose, say
 from regend.cli.text import count, size
 from regend.cli.view import moment_of, since
 from regend.home import Home
@@ -86,7 +86,7 @@ def restore(path: Path, json_output: bool) -> None:
         return
     saved = f"{moment_of(done.created_at)} ({since(done.created_at)})"
     word = "it was" if done.files == 1 else "they were"
-    out(f"Restored {count(done.files, 'file')}, {size(done.size_bytes)}, as {word} {saved}.")
+    out_prose(f"Restored {count(done.files, 'file')}, {size(done.size_bytes)}, as {word} {saved}.")
     if done.set_aside is not None:
         say(f"What was here before lies in {done.set_aside}")
     say("Start the daemon: regend serve --background")

@@ -77,13 +77,13 @@ class Daemon:
             return self._once("POST", path, content, {})
         return self._repeated("POST", path, content, {"Idempotency-Key": key})
 
-    def delete(self, path: str) -> None:
-        """Delete what is at a path.
+    def delete(self, path: str) -> Any:
+        """Delete what is at a path; return the JSON of the answer, None where there is none.
 
         Raises:
             RegendError: what the daemon answered, or that none is running.
         """
-        self._once("DELETE", path, None, {})
+        return self._once("DELETE", path, None, {})
 
     def upload(self, path: str, file: BinaryIO, name: str, sent: Callable[[int], None]) -> Any:
         """Send a file as the multipart field `file` and return the JSON of the answer.

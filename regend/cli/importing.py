@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from regend.cli.daemon import Daemon, quote
 from regend.cli.gone import gone_from
 from regend.cli.progress import LiveLine
 from regend.cli.removal import strike_off, unreadable_sources
-from regend.cli.terminal import out, paint, say
+from regend.cli.terminal import out_prose, paint, say, say_row
 from regend.cli.text import count, line
 from regend.cli.unreadable import say_refused
 from regend.errors import (
@@ -54,7 +56,7 @@ class Import:
         """Add everything that the places name, files in folders too.
 
         Args:
-            prune: remove the documents whose files are gone.
+            prune: remove the documents all of whose files are gone.
 
         Raises:
             RegendError: the daemon is not there, or may not be asked; what was added stays.
@@ -90,12 +92,12 @@ class Import:
         new = [one for one in self.added if one.get("created", True)]
         passages = sum(int(document.get("passages") or 0) for document in new)
         if new:
-            out(f"Added {count(len(new), 'document')}, {count(passages, 'passage')}.")
+            out_prose(f"Added {count(len(new), 'document')}, {count(passages, 'passage')}.")
         if len(new) < len(self.added):
-            out(f"{count(len(self.added) - len(new), 'document')} there already.")
+            out_prose(f"{count(len(self.added) - len(new), 'document')} there already.")
         if self._hidden:
             entries = count(self._hidden, "hidden entry", "hidden entries")
-            say(paint(f"{entries} passed over.", "dim"))
+            say(paint(f"{entries} passed over.", "dim", sys.stderr))
         if self.unreadable:
             say(f"{count(len(self.unreadable), 'document')} could not be added:")
             say_refused(self.to_dict()["unreadable"], _REFUSED_LINES)
@@ -105,14 +107,23 @@ class Import:
 
     def _look_for_gone(self, folders: list[Path], *, prune: bool) -> None:
         """Find the documents whose files the folders have no more, and remove them if told to."""
-        if folders:
-            self.gone = gone_from(folders, self._daemon.every("/library", "documents"))
         self._pruned = prune
-        if folders and prune:
-            strike_off(self._daemon, gone_from(folders, unreadable_sources(self._daemon)))
-        for document in self.gone if prune else ():
+        if not folders:
+            return
+        listed = self._daemon.every("/library", "documents")
+        left = gone_from(
+            folders, [{**one, "source": place} for one in listed for place in one["places"]]
+        )
+        # A document that is still at another place has lost nothing that can be quoted.
+        lost = Counter(one["id"] for one in left)
+        self.gone = [one for one in listed if lost[one["id"]] == len(one["places"])]
+        if not prune:
+            return
+        strike_off(self._daemon, gone_from(folders, unreadable_sources(self._daemon)))
+        for one in left:
             with suppress(NotFound):  # removed meanwhile by another
-                self._daemon.delete(f"/library/{quote(document['id'])}")
+                place = quote(one["source"])
+                self._daemon.delete(f"/library/{quote(one['id'])}?place={place}")
 
     def _summarise_gone(self) -> None:
         """Say which documents have lost their files, and what removes them."""
@@ -120,11 +131,11 @@ class Import:
         if not self.gone:
             return
         if self._pruned:
-            out(f"Removed {documents} whose files are gone.")
+            out_prose(f"Removed {documents} whose files are gone.")
             return
         say(f"{documents} came from files that are gone, and can still be quoted:")
         for document in self.gone[:_GONE_LINES]:
-            say(f"  {line(document['source'])}")
+            say_row(f"  {line(document['source'])}")
         if len(self.gone) > _GONE_LINES:
             say(f"  … and {len(self.gone) - _GONE_LINES} more: --json lists all")
         say("Remove them by adding the folder with --prune.")

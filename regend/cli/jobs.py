@@ -10,8 +10,10 @@ import click
 
 from regend.cli.command import Group, as_json, job_id
 from regend.cli.daemon import Daemon, quote
+from regend.cli.facts import print_facts
+from regend.cli.names import DeviceNames
 from regend.cli.table import Cell, Column, print_table, say_more
-from regend.cli.terminal import out, out_json, paint, say
+from regend.cli.terminal import out, out_json, out_prose, paint, say
 from regend.cli.text import duration, escaped, line
 from regend.cli.view import (
     STATES,
@@ -41,6 +43,7 @@ _PAGE = 200
         "retry": "steering:retry",
         "fork": "steering:fork",
         "approve": "approvals:approve",
+        "takeover": "devices:takeover",
     },
 )
 def jobs() -> None:
@@ -71,7 +74,8 @@ def list_jobs(
 ) -> None:
     """List jobs, newest first."""
     asked = {"state": state, "type": job_type, "q": query, "limit": limit, "cursor": cursor}
-    page = Daemon().get("/jobs", asked)
+    daemon = Daemon()
+    page = daemon.get("/jobs", asked)
     if json_output:
         out_json(page)
         return
@@ -79,7 +83,7 @@ def list_jobs(
         narrowed = any((state, job_type, query, cursor))
         say("No job fits." if narrowed else _FIRST_STEP)
         return
-    print_jobs(page["jobs"], wide=wide)
+    print_jobs(page["jobs"], DeviceNames(daemon), wide=wide)
     if page["next_cursor"]:
         say_more(page["next_cursor"])
 
@@ -102,8 +106,9 @@ _COLUMNS = (
 )
 
 
-def print_jobs(found: list[dict[str, Any]], *, wide: bool) -> None:
+def print_jobs(found: list[dict[str, Any]], devices: DeviceNames, *, wide: bool) -> None:
     """Print the table; the device is a column where it tells jobs apart, or is asked for."""
+    told = wide or len({job["device"] for job in found}) > 1
     names = short_ids([job["id"] for job in found])
     rows: list[list[Cell | str]] = [
         [
@@ -112,12 +117,11 @@ def print_jobs(found: list[dict[str, Any]], *, wide: bool) -> None:
             f"{job['progress']:.0f}%",
             job["type"],
             job["title"],
-            Cell((job["device"] or "")[:8], "dim"),
+            Cell(devices[job["device"]] if told else "", "dim"),
             Cell(age_of(job["created_at"]), "dim"),
         ]
         for name, job in zip(names, found, strict=True)
     ]
-    told = wide or len({job["device"] for job in found}) > 1
     kept = [at for at, column in enumerate(_COLUMNS) if told or column.title != "device"]
     print_table([_COLUMNS[at] for at in kept], [[row[at] for at in kept] for row in rows])
 
@@ -127,20 +131,21 @@ def print_jobs(found: list[dict[str, Any]], *, wide: bool) -> None:
 @as_json
 def show(job: str, json_output: bool) -> None:
     """Show a job: where it stands, what came out, what it needs."""
-    shown = Daemon().get(f"/jobs/{quote(job)}")
+    daemon = Daemon()
+    shown = daemon.get(f"/jobs/{quote(job)}")
     if json_output:
         out_json(shown)
         return
-    _print_head(shown)
+    _print_head(shown, DeviceNames(daemon))
     if shown.get("waiting"):
-        out("\n" + paint(line(str(shown["waiting"].get("message", ""))), "amber"))
-        out(f"Decide: {decision(shown['id'], shown['waiting'])}")
+        out_prose("\n" + paint(line(str(shown["waiting"].get("message", ""))), "amber"))
+        out_prose(f"Decide: {decision(shown['id'], shown['waiting'])}")
     if shown["error"]:
-        out("\n" + paint(line(str(shown["error"].get("message", ""))), "red"))
+        out_prose("\n" + paint(line(str(shown["error"].get("message", ""))), "red"))
         if shown["error"].get("hint"):
-            out(line(str(shown["error"]["hint"])))
+            out_prose(line(str(shown["error"]["hint"])))
     if shown["state"] in _NEXT:
-        out(f"\n{_NEXT[shown['state']]} {short_id(shown['id'])}")
+        out_prose(f"\n{_NEXT[shown['state']]} {short_id(shown['id'])}")
     if shown["result"] is not None:
         from regend.cli.results import print_result
 
@@ -148,8 +153,8 @@ def show(job: str, json_output: bool) -> None:
         print_result(shown)
 
 
-def _print_head(job: dict[str, Any]) -> None:
-    out(paint(line(job["title"]), "bold"))
+def _print_head(job: dict[str, Any], devices: DeviceNames) -> None:
+    out_prose(paint(line(job["title"]), "bold"))
     cell = state_cell(job)
     progress = "" if job["finished_at"] else f" {job['progress']:.0f}%"
     rows = [
@@ -157,7 +162,7 @@ def _print_head(job: dict[str, Any]) -> None:
         ("state", paint(cell.text, cell.style) + progress),
         ("type", job["type"]),
         ("model", line(job["model"]) or "–"),
-        ("device", job["device"] or "–"),
+        ("device", devices[job["device"]]),
         ("created", f"{since(job['created_at'])}, {moment_of(job['created_at'])}"),
         ("took" if job["finished_at"] else "for", duration(lasted_s(job))),
     ]
@@ -167,8 +172,7 @@ def _print_head(job: dict[str, Any]) -> None:
         rows.insert(2, ("step", line(job["step"])))
     if job["parent_id"]:
         rows.append(("forked from", job["parent_id"]))
-    for name, value in rows:
-        out(paint(f"{name:<12}", "dim") + value)
+    print_facts(rows)
 
 
 @jobs.command("steps", examples=["regend jobs steps 019ab3f2"])
@@ -186,7 +190,7 @@ def steps(job: str, json_output: bool) -> None:
             Column("step", right=True),
             Column("name", flexible=True),
             Column("took", right=True),
-            Column("started"),
+            Column("started", optional=True),
         )
         rows = [
             [

@@ -8,7 +8,8 @@ import click
 
 from regend.cli.command import Command, as_json, job_id, job_ids
 from regend.cli.daemon import Daemon, new_key, quote
-from regend.cli.terminal import out, out_json, say
+from regend.cli.names import DeviceNames
+from regend.cli.terminal import out, out_json, out_prose, say
 from regend.cli.text import count, line
 from regend.cli.view import short_id
 from regend.errors import RegendError
@@ -67,11 +68,11 @@ def resume(job: str, choice: str | None, follow: bool, json_output: bool) -> int
     if json_output:
         out_json(resumed)
     else:
-        out(_resumption(resumed, places))
+        out_prose(resumption(resumed, places, DeviceNames(daemon)))
     return _watch(daemon, resumed, before["last_seq"]) if follow else 0
 
 
-def _resumption(job: dict[str, Any], places: list[dict[str, Any]]) -> str:
+def resumption(job: dict[str, Any], places: list[dict[str, Any]], devices: DeviceNames) -> str:
     """Return the sentence that says from where a job goes on."""
     done = [place for place in places if place["kind"] == "step"]
     inside = next((place for place in places if place["kind"] == "generation"), None)
@@ -82,8 +83,8 @@ def _resumption(job: dict[str, Any], places: list[dict[str, Any]]) -> str:
     else:
         start = "its beginning"
     kept = "no step was finished yet" if not done else f"{count(len(done), 'step')} kept"
-    where = (job["device"] or "this device")[:8]
-    return f"{short_id(job['id'])} goes on from {start}; {kept}; on device {where}."
+    where = devices[job["device"]]
+    return f"{short_id(job['id'])} goes on from {start}; {kept}; on {where}."
 
 
 @click.command(
@@ -135,7 +136,7 @@ def _each(jobs: tuple[str, ...], verb: str, said: dict[str, str], json_output: b
         changed.append(answer)
         if not json_output:
             word = said.get(answer["state"], f"is {answer['state']}")
-            out(f"{short_id(answer['id'])} {word}: {line(answer['title'])}")
+            out_prose(f"{short_id(answer['id'])} {word}: {line(answer['title'])}")
     if json_output:
         out_json({"jobs": changed})
     return code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import quote
@@ -13,6 +14,7 @@ import aiohttp
 from regend.client.items import StreamEvent
 from regend.client.records import EventPage, Job, JobPage, Json
 from regend.errors import BadInput, Failed
+from regend.library.folder import printable
 from regend.limits import MAX_PAGE_LENGTH
 
 _API = "/api/v1"
@@ -29,7 +31,7 @@ class Request(Protocol):
         *,
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
-        form: aiohttp.FormData | None = None,
+        form: aiohttp.MultipartWriter | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         """Return the JSON of the answer."""
@@ -193,17 +195,24 @@ class Library:
     async def add_file(self, path: Path) -> Json:
         """Import one file and return its document.
 
+        Where it lies is told with it: a file that changed since takes the place of its old self.
+
         Raises:
             BadInput: the file cannot be read.
         """
         try:
             content = await asyncio.to_thread(path.read_bytes)
+            place = printable(await asyncio.to_thread(path.resolve))
         except OSError as error:
             raise BadInput(
                 "file_unreadable", f"{path} cannot be read: {error.strerror or error}."
             ) from error
-        form = aiohttp.FormData()
-        form.add_field("file", content, filename=path.name)
+        form = aiohttp.MultipartWriter("form-data")
+        part = form.append(BytesIO(content))
+        # The extended form (RFC 5987), because of the plain one servers cut the leading slash off.
+        part.headers["Content-Disposition"] = (
+            f"form-data; name=\"file\"; filename*=UTF-8''{quote(place, safe='')}"
+        )
         return await self._add(form=form)
 
     async def add_url(self, url: str) -> Json:
@@ -239,7 +248,7 @@ class Library:
         await self._request("DELETE", _path("library", document_id))
 
     async def _add(
-        self, *, body: Mapping[str, Any] | None = None, form: aiohttp.FormData | None = None
+        self, *, body: Mapping[str, Any] | None = None, form: aiohttp.MultipartWriter | None = None
     ) -> Json:
         document: Json = await self._request("POST", f"{_API}/library", body=body, form=form)
         return document

@@ -38,7 +38,6 @@ class Command:
     """
 
     id: str
-    op: str
     frame: str
     sent: bool = False
     ever_sent: bool = False
@@ -86,7 +85,7 @@ class CommandQueue:
                 hint="Send it by POST /api/v1/jobs instead.",
             )
         self._given += 1
-        command = Command(command_id, op, frame)
+        command = Command(command_id, frame)
         self._commands[command_id] = command
         return command
 

@@ -115,7 +115,7 @@ class Client:
         *,
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
-        form: aiohttp.FormData | None = None,
+        form: aiohttp.FormData | aiohttp.MultipartWriter | None = None,
         headers: Mapping[str, str] | None = None,
         authenticated: bool = True,
     ) -> Any:

@@ -157,9 +157,9 @@ class Stream:
         """Ask a job to stop at its next checkpoint and return it; errors as for `start`."""
         return _job(await self._command("pause", {"job_id": job_id}))
 
-    async def resume(self, job_id: str) -> Job:
-        """Let a paused job go on and return it; errors as for `start`."""
-        return _job(await self._command("resume", {"job_id": job_id}))
+    async def resume(self, job_id: str, choice: str | None = None) -> Job:
+        """Let a job go on, by a choice of its `waiting` if it has any; errors as for `start`."""
+        return _job(await self._command("resume", {"job_id": job_id, "choice": choice}))
 
     async def subscribe(self, jobs: Sequence[str]) -> None:
         """Follow more jobs from the present position on; errors as for `start`."""

@@ -23,10 +23,15 @@ _TEXT_INDENT = "    "
 
 
 class Screen:
-    """Writes to a terminal, or plainly to a file."""
+    """Writes to a terminal, or plainly to a file.
 
-    def __init__(self, target: TextIO) -> None:
+    Args:
+        draft_note: said before a text that streams; empty where it needs no word.
+    """
+
+    def __init__(self, target: TextIO, draft_note: str = DRAFT_NOTE) -> None:
         self._console = Console(file=target, highlight=False, soft_wrap=False)
+        self._draft_note = draft_note
         self._blows: list[str] = []
         self._flow: Flow | None = None  # sets the text that streams now
 
@@ -53,6 +58,13 @@ class Screen:
         """Tell of a kill, once all that was written before it is shown."""
         self._blows.append(text)
 
+    def strike(self, text: str) -> None:
+        """Tell of a kill now."""
+        self._end_text()
+        first, *more = wrap(text, self._wide() - 4) or [""]
+        for row in (f"✕ {first}", *(f"  {row}" for row in more)):
+            self._console.print(f"  [bold red]{escape(row)}[/bold red]")
+
     def fault(self, message: str, hint: str = "") -> None:
         """Tell what went wrong, and the remedy."""
         self._end_text()
@@ -75,7 +87,7 @@ class Screen:
     def event(self, item: StreamEvent) -> None:
         """Show an event of the job that is followed."""
         if item.type != events.MODEL_CHUNK:
-            self._strike()
+            self._tell_blows()
         match item.type:
             case events.JOB_STEP:
                 took = duration(item.data["duration_ms"] / 1000)
@@ -83,8 +95,8 @@ class Screen:
                 self._end_text()
                 self._console.print(f"  [green]●[/green] {name}")
             case events.MODEL_CHUNK:
-                if item.data["offset"] == 0:
-                    self.line(DRAFT_NOTE)
+                if item.data["offset"] == 0 and self._draft_note:
+                    self.line(self._draft_note)
                 self._text(str(item.data["text"]))
             case events.JOB_RESUMED:
                 self.line(resumption(item.data), "↻")
@@ -113,11 +125,10 @@ class Screen:
         for line in lines:
             self._console.print(f"  {line}", markup=False, soft_wrap=True)
 
-    def _strike(self) -> None:
+    def _tell_blows(self) -> None:
         """Tell of the kills since the last event that is no text."""
         for text in self._blows:
-            self._end_text()
-            self._console.print(f"  [bold red]✕ {escape(text)}[/bold red]")
+            self.strike(text)
         self._blows.clear()
 
     def _text(self, text: str) -> None:

@@ -11,9 +11,8 @@ from typing import Any
 
 import aiohttp
 
-from regend import events
-from regend.cli.text import size
-from regend.client import Client, StreamEvent
+from regend.client import Client
+from regend.demo.model import MODEL, bring_model
 from regend.demo.processes import DaemonProcess, find_workers, start_daemon
 from regend.demo.readmes import Readme, readmes
 from regend.demo.run import Run, follow
@@ -22,7 +21,6 @@ from regend.errors import Failed
 from regend.home import Home
 from regend.processes import kill
 
-MODEL = "smollm2-135m"
 QUESTION = "What is justext good for?"
 SOURCE = "jusText"
 FACTS = ("boilerplate", "html")
@@ -73,7 +71,7 @@ class _Stage:
             f"the daemon is ready after {self._daemon.started_in_s:.1f} s; "
             f"its home is {self._home.data_dir}"
         )
-        await self._pull()
+        await bring_model(self._client, self._screen)
         await self._import()
 
     async def ask(self, heading: str, disturb: Any) -> Run:
@@ -115,31 +113,6 @@ class _Stage:
         await self._client.close()
         if self._daemon is not None:
             await self._daemon.stop()
-
-    async def _pull(self) -> None:
-        known = next(one for one in await self._client.models.list() if one["name"] == MODEL)
-        job = await self._client.models.pull(MODEL)
-        with self._screen.bar() as bar:
-            task = bar.add_task(f"the model {MODEL}", total=known["size_bytes"])
-            async with self._client.stream(jobs=[job["id"]], after_seq=0) as stream:
-                async for item in stream:
-                    if not isinstance(item, StreamEvent):
-                        continue
-                    if item.type == events.JOB_PROGRESS:
-                        done = known["size_bytes"] * item.data["progress"] / 100
-                        bar.update(task, completed=done)
-                    if item.type in events.JOB_ENDINGS:
-                        break
-        ended = await self._client.jobs.get(job["id"])
-        if ended["state"] != "completed":
-            error = ended["error"] or {}
-            raise Failed(
-                "demo_pull",
-                f"The model could not be brought here. {error.get('message', '')}",
-                hint=str(error.get("hint", "")),
-            )
-        said = f"the model {MODEL}, {size(known['size_bytes'])}, is verified by its SHA-256"
-        self._screen.line(said)
 
     async def _import(self) -> None:
         began = time.monotonic()

@@ -15,7 +15,7 @@ from regend import events
 from regend.errors import Conflict, NotFound
 from regend.jobs.history import Draft, append, insert
 from regend.jobs.lifecycle import TERMINAL
-from regend.jobs.repository import touch
+from regend.jobs.repository import by_number, touch
 from regend.jsontext import dumps
 
 
@@ -97,6 +97,31 @@ def type_that_asks(connection: sqlite3.Connection, user: str, approval_id: str) 
     if row is None:
         raise _no_question()
     return str(row[0])
+
+
+def asker(connection: sqlite3.Connection, user: str, approval_id: str) -> sqlite3.Row:
+    """Return the row of the job that asked a question.
+
+    Raises:
+        NotFound: there is no such question, or it is another's.
+    """
+    row = connection.execute(
+        "SELECT a.job FROM approvals a JOIN jobs j ON j.number = a.job "
+        "WHERE a.id = ? AND j.user = ?",
+        (approval_id, user),
+    ).fetchone()
+    if row is None:
+        raise _no_question()
+    return by_number(connection, row[0])
+
+
+def is_decided(connection: sqlite3.Connection, job: int, approval_id: str | None) -> bool:
+    """Tell whether a question of a job was answered."""
+    row = connection.execute(
+        "SELECT 1 FROM approvals WHERE id = ? AND job = ? AND state <> 'pending'",
+        (approval_id, job),
+    ).fetchone()
+    return row is not None
 
 
 def decide(

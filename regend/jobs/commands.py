@@ -12,24 +12,31 @@ import sqlite3
 
 from regend import events
 from regend.errors import BadInput, Conflict
+from regend.jobs.approvals import is_decided
 from regend.jobs.history import Draft
-from regend.jobs.journal import copy_steps, drop_steps_from, finished_steps
+from regend.jobs.journal import copy_steps, drop_place, drop_steps_from, finished_steps
 from regend.jobs.lifecycle import COMMANDS, State
+from regend.jobs.mirror import tell_effect
 from regend.jobs.repository import NewJob, create, move, wish
 from regend.jsontext import dumps
 
 
-def cancel(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> None:
-    """Wish the job cancelled; one that no worker holds is cancelled at once."""
+def cancel(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> str | None:
+    """Wish the job cancelled; one that no worker holds is cancelled at once.
+
+    Returns:
+        The digest of a saved model state that nothing needs any more, if there was one.
+    """
     if row["state"] == "cancelled":
-        return
+        return None
     _require("cancel", row)
     if row["state"] == "running":
         if row["desired"] != "cancel":
             wish(connection, row["number"], "cancel", at_ms)
-        return
+        return None
     draft = Draft(events.JOB_CANCELLED, "{}")
     move(connection, row["number"], row["state"], "cancelled", draft, at_ms, "cancel")
+    return drop_place(connection, row["number"])
 
 
 def pause(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> None:
@@ -46,33 +53,39 @@ def pause(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> None:
 
 def resume(
     connection: sqlite3.Connection, row: sqlite3.Row, choice: str | None, at_ms: int
-) -> None:
+) -> str | None:
     """Let a paused job, or one that waits for a choice, go on.
 
     Args:
         choice: for a job whose program changed: `go_on` keeps the steps before the change,
             `restart` keeps none. For one with an effect of unknown fate: `done` or `again`.
+
+    Returns:
+        The digest of a saved model state that nothing needs any more, if there was one.
     """
     if row["state"] == "running" and row["desired"] == "pause":
         wish(connection, row["number"], "run", at_ms)
-        return
-    if row["state"] in ("created", "running") and row["desired"] == "run":
-        return
+        return None
+    if _goes_on(row):
+        return None
     _require("resume", row)
-    if row["state"] == "waiting":
-        _choose(connection, row, choice)
+    slot = _choose(connection, row, choice, at_ms) if row["state"] == "waiting" else None
     _move(connection, row, "created", at_ms)
+    return slot
 
 
 def go_on(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> None:
     """Queue a job whose approval was decided; one that waits for something else stays."""
     waiting = json.loads(row["waiting"]) if row["waiting"] else {}
-    if row["state"] == "waiting" and waiting.get("reason") == "approval":
+    asked = waiting.get("approval_id") if waiting.get("reason") == "approval" else None
+    if row["state"] == "waiting" and is_decided(connection, row["number"], asked):
         _move(connection, row, "created", at_ms)
 
 
 def retry(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> None:
     """Let a failed job try again; its finished steps are kept."""
+    if _goes_on(row):
+        return
     _require("retry", row)
     connection.execute(
         "UPDATE jobs SET failures = 0, deaths = 0, error = NULL WHERE number = ?", (row["number"],)
@@ -113,8 +126,15 @@ def _move(connection: sqlite3.Connection, row: sqlite3.Row, after: State, at_ms:
     move(connection, row["number"], row["state"], after, draft, at_ms)
 
 
-def _choose(connection: sqlite3.Connection, row: sqlite3.Row, choice: str | None) -> None:
-    """Apply the person's choice to a waiting job."""
+def _goes_on(row: sqlite3.Row) -> bool:
+    """Tell whether a job is queued or runs, and nobody wished it stopped."""
+    return row["state"] in ("created", "running") and row["desired"] == "run"
+
+
+def _choose(
+    connection: sqlite3.Connection, row: sqlite3.Row, choice: str | None, at_ms: int
+) -> str | None:
+    """Apply the person's choice to a waiting job; return as `resume` does."""
     waiting = json.loads(row["waiting"]) if row["waiting"] else {}
     reason = waiting.get("reason")
     if reason == "approval":
@@ -133,15 +153,17 @@ def _choose(connection: sqlite3.Connection, row: sqlite3.Row, choice: str | None
         )
     ordinal = int(waiting.get("ordinal", 0))
     if choice == "restart":
-        drop_steps_from(connection, row["number"], 0)
-    elif choice == "go_on":
-        drop_steps_from(connection, row["number"], ordinal)
-    elif choice in ("done", "again"):
+        return drop_steps_from(connection, row["number"], 0)
+    if choice == "go_on":
+        return drop_steps_from(connection, row["number"], ordinal)
+    if choice in ("done", "again"):
         state = "confirmed" if choice == "done" else "repeat"
         connection.execute(
             "UPDATE effects SET state = ? WHERE job = ? AND ordinal = ?",
             (state, row["number"], ordinal),
         )
+        tell_effect(connection, row["number"], ordinal, at_ms)
+    return None
 
 
 def _require(command: str, row: sqlite3.Row) -> None:

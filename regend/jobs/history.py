@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from regend.clock import rfc3339
@@ -56,6 +56,18 @@ def newest_seq(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
 
 
+def leave_out(connection: sqlite3.Connection, seq: int) -> None:
+    """Let no event ever have this `seq`, which was the newest and was taken back.
+
+    A row id above all others is given again once its row is gone, and a reader whose cursor stands
+    there would miss what has it next. So a row stays that is of no job.
+    """
+    connection.execute(
+        "INSERT INTO events (seq, job, job_seq, type, at, data) VALUES (?1, 0, ?1, '', 0, '{}')",
+        (seq,),
+    )
+
+
 def after(
     connection: sqlite3.Connection, seq: int, limit: int, size_bytes: int | None = None
 ) -> list[StoredEvent]:
@@ -69,14 +81,10 @@ def after(
         "JOIN jobs j ON j.number = e.job WHERE e.seq > ? ORDER BY e.seq LIMIT ?",
         (seq, limit),
     )
-    page: list[StoredEvent] = []
-    size = 0
-    for r in rows:
-        page.append(StoredEvent(r[2], Event(r[0], r[1], r[3], r[4], rfc3339(r[5]), r[6])))
-        size += len(r[6])
-        if size_bytes is not None and size >= size_bytes:
-            break
-    return page
+    return [
+        StoredEvent(r[2], Event(r[0], r[1], r[3], r[4], rfc3339(r[5]), r[6]))
+        for r in _within(rows, size_bytes)
+    ]
 
 
 def of_job(
@@ -90,14 +98,17 @@ def of_job(
         "(SELECT job_seq FROM events WHERE seq = ? AND job = ?), 0) ORDER BY e.job_seq LIMIT ?",
         (job, seq, seq, job, limit),
     )
-    page: list[Event] = []
+    return [Event(r[0], r[1], r[2], r[3], rfc3339(r[4]), r[5]) for r in _within(rows, size_bytes)]
+
+
+def _within(rows: Iterable[tuple[Any, ...]], size_bytes: int | None) -> Iterator[tuple[Any, ...]]:
+    """Yield rows up to the one with which their payloads, the last column, reach a size."""
     size = 0
-    for r in rows:
-        page.append(Event(r[0], r[1], r[2], r[3], rfc3339(r[4]), r[5]))
-        size += len(r[5])
+    for row in rows:
+        yield row
+        size += len(row[-1])
         if size_bytes is not None and size >= size_bytes:
-            break
-    return page
+            return
 
 
 def compactable(
@@ -106,12 +117,13 @@ def compactable(
     """Return the next `seq`s after `after_seq` of streamed chunks whose job ended before a time.
 
     What the chunks said is in the job's result. Such a job never goes on, so what is found here may
-    be removed later. The events that tell what happened to a job stay for ever.
+    be removed later. The events that tell what happened to a job stay for ever, and so do the
+    chunks of one that failed or was cancelled: what it wrote stands nowhere else.
     """
     rows = connection.execute(
         "SELECT e.seq FROM events e JOIN jobs j ON j.number = e.job "
         "WHERE e.seq > ? AND e.type = ? AND j.finished_at < ? "
-        "AND j.state IN ('completed', 'cancelled') ORDER BY e.seq LIMIT ?",
+        "AND j.state = 'completed' ORDER BY e.seq LIMIT ?",
         (after_seq, MODEL_CHUNK, before_ms, limit),
     )
     return [row[0] for row in rows]

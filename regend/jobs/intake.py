@@ -21,7 +21,7 @@ from regend.limits import (
     MODEL_NAME_CHARACTERS,
     SEED_BITS,
 )
-from regend.store.blobs import Blobs
+from regend.store import Store
 
 _FIELDS = ("type", "input", "title", "model", "priority", "max_attempts")
 
@@ -30,26 +30,26 @@ class Intake:
     """Makes new jobs of one device.
 
     Args:
-        blobs: where large inputs go.
+        store: where large inputs go.
         device: where the jobs begin.
         types: what each job type takes.
     """
 
     def __init__(
         self,
-        blobs: Blobs,
+        store: Store,
         clock: Clock,
         config: Config,
         device: str,
         types: Mapping[str, InputType],
     ) -> None:
-        self._blobs = blobs
+        self._store = store
         self._clock = clock
         self._config = config
         self._device = device
         self._types = types
 
-    def new_job(self, user: str, body: Any, key: str | None) -> NewJob:
+    async def new_job(self, user: str, body: Any, key: str | None) -> NewJob:
         """Return the job that a request asks for.
 
         Args:
@@ -83,7 +83,7 @@ class Intake:
             user=user,
             type=str(type_name),
             title=" ".join(title.split())[:MAX_TITLE_CHARACTERS],
-            input=self._blobs.pack(text),
+            input=await self._store.pack(text),
             model=_model(body) or self._config.models.default,
             priority=_whole(body, "priority", 0, -MAX_PRIORITY, MAX_PRIORITY),
             max_attempts=_whole(

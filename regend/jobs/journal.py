@@ -17,9 +17,11 @@ from typing import Any, NamedTuple
 from regend import events
 from regend.errors import Conflict, NotFound
 from regend.jobs.history import Draft, insert
+from regend.jobs.mirror import tell_effect
 from regend.jobs.repository import touch
 from regend.jsontext import dumps
 from regend.limits import MAX_SHOWN_BYTES
+from regend.store.blobs import REFERENCE_MARK
 
 
 class Step(NamedTuple):
@@ -75,7 +77,7 @@ class Replay(NamedTuple):
 def replays(connection: sqlite3.Connection, job: int, characters: int) -> list[Replay]:
     """Return a job's finished steps in order, with the first results of so much text together."""
     rows = connection.execute(
-        "SELECT ordinal, name, input_hash, CASE WHEN substr(result, 1, 1) <> '@' "
+        f"SELECT ordinal, name, input_hash, CASE WHEN substr(result, 1, 1) <> '{REFERENCE_MARK}' "
         "AND sum(length(result)) OVER (ORDER BY ordinal) <= ? THEN result END "
         "FROM steps WHERE job = ? ORDER BY ordinal",
         (characters, job),
@@ -126,11 +128,7 @@ def record_step(
         raise Conflict("step_exists", f"Step {step.ordinal} was recorded already.") from error
     shown = {"ordinal": step.ordinal, "name": step.name, "duration_ms": step.duration_ms}
     insert(connection, job, job_seq, Draft(events.JOB_STEP, dumps(shown)), at_ms)
-    place = connection.execute("SELECT slot FROM checkpoints WHERE job = ?", (job,)).fetchone()
-    if place is None:
-        return None
-    connection.execute("DELETE FROM checkpoints WHERE job = ?", (job,))
-    return unneeded_slot(connection, place[0])
+    return drop_place(connection, job)
 
 
 def checkpoint(connection: sqlite3.Connection, job: int) -> Checkpoint | None:
@@ -200,6 +198,22 @@ def record_checkpoint(
     return unneeded_slot(connection, earlier[0] if earlier else None)
 
 
+def drop_place(connection: sqlite3.Connection, job: int, ordinal: int = 0) -> str | None:
+    """Drop the saved place of a step from `ordinal` on.
+
+    Returns:
+        The digest of its saved model state, where nothing needs it any more.
+    """
+    # Two statements: a step that no model wrote has no place, and a look costs less than RETURNING.
+    place = connection.execute(
+        "SELECT slot FROM checkpoints WHERE job = ? AND ordinal >= ?", (job, ordinal)
+    ).fetchone()
+    if place is None:
+        return None
+    connection.execute("DELETE FROM checkpoints WHERE job = ?", (job,))
+    return unneeded_slot(connection, place[0])
+
+
 def unneeded_slot(connection: sqlite3.Connection, slot: str | None) -> str | None:
     """Return the digest if no checkpoint refers to it."""
     if slot is None:
@@ -210,7 +224,10 @@ def unneeded_slot(connection: sqlite3.Connection, slot: str | None) -> str | Non
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """An effect on the outside world. `receipt` is JSON text once it is known to have happened."""
+    """An effect on the outside world.
+
+    `receipt` is a payload column once it is known to have happened.
+    """
 
     ordinal: int
     name: str
@@ -241,17 +258,18 @@ def intend(
         (job, effect.ordinal),
     ).fetchone()
     if known is not None:
-        return _known_effect(connection, job, Effect(*known), effect)
+        return _known_effect(connection, job, Effect(*known), effect, at_ms)
     connection.execute(
         "INSERT INTO effects (job, ordinal, name, key, input_hash, state, intended_at) "
         "VALUES (?, ?, ?, ?, ?, 'intended', ?)",
         (job, effect.ordinal, effect.name, effect.key, effect.input_hash, at_ms),
     )
+    tell_effect(connection, job, effect.ordinal, at_ms)
     return effect, True
 
 
 def _known_effect(
-    connection: sqlite3.Connection, job: int, known: Effect, wanted: Effect
+    connection: sqlite3.Connection, job: int, known: Effect, wanted: Effect, at_ms: int
 ) -> tuple[Effect, bool]:
     """Judge an effect that an earlier attempt intended."""
     if known.input_hash != wanted.input_hash:
@@ -267,6 +285,7 @@ def _known_effect(
         "UPDATE effects SET state = 'intended', receipt = NULL WHERE job = ? AND ordinal = ?",
         (job, known.ordinal),
     )
+    tell_effect(connection, job, known.ordinal, at_ms)
     return replace(known, state="intended", receipt=None), True
 
 
@@ -281,23 +300,33 @@ def settle_effect(
 ) -> None:
     """Record what became of an intended effect: `done` with its receipt, or `unknown`.
 
+    Args:
+        receipt: payload column, for `done`.
+
     Raises:
         Fenced: the attempt holds the job no more.
+        NotFound: no effect was intended there.
     """
     touch(connection, job, fence, 0, at_ms)
-    connection.execute(
+    changed = connection.execute(
         "UPDATE effects SET state = ?, receipt = ?, settled_at = ? WHERE job = ? AND ordinal = ?",
         (state, receipt, at_ms, job, ordinal),
-    )
+    ).rowcount
+    if changed != 1:
+        raise NotFound("effect_not_found", f"No effect was intended at step {ordinal}.")
+    tell_effect(connection, job, ordinal, at_ms)
 
 
-def drop_steps_from(connection: sqlite3.Connection, job: int, ordinal: int) -> None:
+def drop_steps_from(connection: sqlite3.Connection, job: int, ordinal: int) -> str | None:
     """Drop the steps from `ordinal` on, for a person who chose to run them again.
 
     Effects are not forgotten: what was done outside stays done.
+
+    Returns:
+        The digest of a saved model state that nothing needs any more, if there was one.
     """
     connection.execute("DELETE FROM steps WHERE job = ? AND ordinal >= ?", (job, ordinal))
-    connection.execute("DELETE FROM checkpoints WHERE job = ? AND ordinal >= ?", (job, ordinal))
+    return drop_place(connection, job, ordinal)
 
 
 def copy_steps(connection: sqlite3.Connection, source: int, target: int, upto: int) -> int:

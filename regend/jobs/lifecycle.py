@@ -47,7 +47,6 @@ COMMANDS: Final[dict[str, frozenset[State]]] = {
     "pause": frozenset({"created", "running", "waiting"}),
     "resume": frozenset({"paused", "waiting"}),
     "retry": frozenset({"failed"}),
-    "fork": frozenset(STATES),
 }
 
 

@@ -137,13 +137,18 @@ async def _intend(talk: Conversation, frame: Frame) -> None:
 
     async def intend() -> dict[str, Any]:
         known, fresh = await talk.record(journal.intend, effect)
-        return {"fresh": fresh, "key": known.key, "state": known.state, "receipt": known.receipt}
+        receipt = known.receipt
+        if receipt is not None:
+            receipt = await asyncio.to_thread(talk.store.blobs.unpack, receipt)
+        return {"fresh": fresh, "key": known.key, "state": known.state, "receipt": receipt}
 
     await talk.answer(frame, intend())
 
 
 async def _receipt(talk: Conversation, frame: Frame) -> None:
-    await talk.record(journal.settle_effect, frame["ordinal"], frame["state"], frame["receipt"])
+    state, receipt = reports.effect_fate(frame)
+    packed = None if receipt is None else await talk.outbox.pack(receipt)
+    await talk.record(journal.settle_effect, frame["ordinal"], state, packed)
     await talk.acknowledge(frame)
 
 

@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from regend.clock import Clock
-from regend.errors import Busy, Failed, RegendError
+from regend.errors import Failed, RegendError
 from regend.jobs.history import Draft, merge_chunks
 from regend.jobs.repository import Claim, set_progress, show
-from regend.limits import INLINE_PAYLOAD_BYTES, MIB, VOLATILE_FLUSH_S
+from regend.limits import MIB, VOLATILE_FLUSH_S
 from regend.store import Store
+from regend.store.patience import patiently
 
 T = TypeVar("T")
 
 _BUFFER_BYTES = 1 * MIB
-_RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
-_SURELY_INLINE_CHARACTERS = INLINE_PAYLOAD_BYTES // 4  # UTF-8 takes four bytes at most
 
 
 class Outbox:
@@ -59,7 +58,8 @@ class Outbox:
 
     def set_progress(self, progress: float, step: str) -> None:
         """Record how far the job is with the next write."""
-        self._progress = (progress, step)
+        before = 0.0 if self._progress is None else self._progress[0]
+        self._progress = (max(progress, before), step)
 
     async def room(self) -> None:
         """Return when the buffer has room again."""
@@ -69,7 +69,8 @@ class Outbox:
     async def commit(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """Write what is buffered and then `operation`, in one transaction; wait for COMMIT.
 
-        A full disk is waited out.
+        A storage that refuses is waited out. What is cancelled meanwhile loses nothing: what was
+        buffered stays so, unless the writer has it in hand, who writes it whoever waits.
 
         Raises:
             Fenced: the attempt holds its job no more.
@@ -89,20 +90,29 @@ class Outbox:
                     set_progress(connection, claim.job, claim.fence, *progress)
                 return operation(connection)
 
+            in_hand = False
+
+            async def hand_over() -> T:
+                nonlocal in_hand
+                in_hand = True
+                try:
+                    return await self._store.write(write)
+                except Exception:
+                    in_hand = False  # it was refused, and with it what was to be written before it
+                    raise
+
             try:
-                return await self._patiently(lambda: self._store.write(write))
-            except (RegendError, sqlite3.Error, OverflowError):
-                # The operation was refused and took what was to be written before it along.
-                self._drafts = drafts + self._drafts
-                self._bytes += sum(len(draft.data) for draft in drafts)
-                self._progress = self._progress or progress
+                return await self._patiently(hand_over)
+            except BaseException:
+                if not in_hand:
+                    self._drafts = drafts + self._drafts
+                    self._bytes += sum(len(draft.data) for draft in drafts)
+                    self._progress = self._progress or progress
                 raise
 
     async def pack(self, text: str) -> str:
-        """Return the payload column for a JSON text; a large one goes to disk off the loop."""
-        if len(text) <= _SURELY_INLINE_CHARACTERS:
-            return text
-        return await self._patiently(lambda: asyncio.to_thread(self._store.blobs.pack, text))
+        """Return the payload column for a JSON text."""
+        return await self._patiently(lambda: self._store.pack(text))
 
     async def adopt(self, file: Path) -> str | None:
         """Take over a model's saved state; None where it is gone: its step goes on less exactly."""
@@ -122,18 +132,14 @@ class Outbox:
             self._timer = None
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Await `attempt()` again and again while the disk refuses."""
-        tries = 0
+        """Await `attempt()` again and again while the storage refuses; it counts as stalled."""
         try:
-            while True:
-                try:
-                    return await attempt()
-                except Busy:
-                    self.stalled = True
-                    await asyncio.sleep(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
-                    tries += 1
+            return await patiently(attempt, self._stall)
         finally:
             self.stalled = False
+
+    def _stall(self) -> None:
+        self.stalled = True
 
     def _flush_soon(self) -> None:
         self._timer = None

@@ -48,6 +48,20 @@ def payload(frame: Frame, name: str) -> str:
     return text
 
 
+def effect_fate(frame: Frame) -> tuple[str, str | None]:
+    """Return what became of an effect, `done` or `unknown`, and the receipt of one that is done.
+
+    Raises:
+        Failed: it is neither, or the receipt is none.
+    """
+    state = frame["state"]
+    if state == "done":
+        return state, payload(frame, "receipt")
+    if state != "unknown":
+        raise Failed("frame_invalid", "The worker did not say what became of its effect.")
+    return state, None
+
+
 def step_name(frame: Frame) -> str:
     """Return the name of a step.
 

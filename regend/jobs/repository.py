@@ -83,7 +83,6 @@ class Claim:
     id: str
     user: str
     type: str
-    title: str
     input: str
     model: str
     seed: int
@@ -95,7 +94,7 @@ class Claim:
 JOB_COLUMNS = (
     "number, id, user, type, title, state, desired, held, priority, attempt, failures, deaths, "
     "max_attempts, fence, seed, model, input, result, error, waiting, progress, step, parent_id, "
-    "owner_device, device, created_at, updated_at, finished_at, "
+    "owner_device, device, remote, created_at, updated_at, finished_at, "
     "coalesce((SELECT seq FROM events WHERE job = number ORDER BY job_seq DESC LIMIT 1), 0) "
     "AS last_seq"
 )
@@ -154,7 +153,7 @@ def create(connection: sqlite3.Connection, job: NewJob, at_ms: int) -> tuple[int
 def any_ready(connection: sqlite3.Connection) -> bool:
     """Tell whether a job may run."""
     row = connection.execute(
-        "SELECT 1 FROM jobs WHERE state = 'created' AND held = 0 LIMIT 1"
+        "SELECT 1 FROM jobs WHERE state = 'created' AND held = 0 AND remote = 0 LIMIT 1"
     ).fetchone()
     return row is not None
 
@@ -172,16 +171,24 @@ def claim(connection: sqlite3.Connection, boot: str, at_ms: int) -> Claim | None
     row = connection.execute(
         "UPDATE jobs SET state = 'running', fence = fence + 1, attempt = attempt + 1, boot = ?, "
         "waiting = NULL, updated_at = ?, job_seq = job_seq + 1 WHERE number = (SELECT number "
-        "FROM jobs WHERE state = 'created' AND held = 0 ORDER BY priority DESC, number LIMIT 1) "
-        "RETURNING number, id, user, type, title, input, model, seed, attempt, fence, priority, "
-        "job_seq",
+        "FROM jobs WHERE state = 'created' AND held = 0 AND remote = 0 "
+        "ORDER BY priority DESC, number LIMIT 1) "
+        "RETURNING number, id, user, type, input, model, seed, attempt, fence, priority, job_seq",
         (boot, at_ms),
     ).fetchone()
     if row is None:
         return None
-    data = f'{{"from":"created","to":"running","attempt":{row[8]}}}'
-    insert(connection, row[0], row[11], Draft(events.JOB_STATE, data), at_ms)
-    return Claim(*row[:11])
+    data = f'{{"from":"created","to":"running","attempt":{row[7]}}}'
+    insert(connection, row[0], row[10], Draft(events.JOB_STATE, data), at_ms)
+    return Claim(*row[:10])
+
+
+def is_held(connection: sqlite3.Connection, job: int, fence: int) -> bool:
+    """Tell whether an attempt still holds its job."""
+    row = connection.execute(
+        "SELECT 1 FROM jobs WHERE number = ? AND fence = ? AND state = 'running'", (job, fence)
+    ).fetchone()
+    return row is not None
 
 
 def touch(connection: sqlite3.Connection, job: int, fence: int, events_: int, at_ms: int) -> int:
@@ -195,8 +202,8 @@ def touch(connection: sqlite3.Connection, job: int, fence: int, events_: int, at
     """
     # Two statements: RETURNING costs more than a look at the row that was just changed.
     changed = connection.execute(
-        "UPDATE jobs SET job_seq = job_seq + ?, updated_at = ? "
-        "WHERE number = ? AND fence = ? AND state = 'running'",
+        "UPDATE jobs SET job_seq = job_seq + ?1, updated_at = iif(?1, ?2, updated_at) "
+        "WHERE number = ?3 AND fence = ?4 AND state = 'running'",
         (events_, at_ms, job, fence),
     ).rowcount
     if changed != 1:
@@ -235,12 +242,20 @@ def set_progress(
         raise Fenced(job, fence)
 
 
-def release_held(connection: sqlite3.Connection, job: int | None = None) -> None:
-    """Let a job that waited out its backoff run again; None means all, as at a start."""
-    if job is None:
-        connection.execute("UPDATE jobs SET held = 0 WHERE state = 'created' AND held = 1")
-    else:
-        connection.execute("UPDATE jobs SET held = 0 WHERE number = ?", (job,))
+def release_held(connection: sqlite3.Connection, job: int) -> None:
+    """Let a job that waited out its backoff run again."""
+    connection.execute("UPDATE jobs SET held = 0 WHERE number = ?", (job,))
+
+
+def release_all_held(connection: sqlite3.Connection) -> None:
+    """Let every job run again that waited out a backoff when the daemon ended.
+
+    One that came from another device waits on where payloads of it are still to come.
+    """
+    connection.execute(
+        "UPDATE jobs SET held = 0 WHERE state = 'created' AND held = 1 "
+        "AND NOT EXISTS (SELECT 1 FROM wanted_blobs WHERE job = number)"
+    )
 
 
 def move(

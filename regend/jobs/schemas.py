@@ -2,21 +2,26 @@
 
 A model host unrolls repetitions: an array of a hundred million entries is a grammar of gigabytes,
 and so is one of at least five and at most two. It follows references without looking where it has
-been. Here a schema is measured, not understood: whether it is a valid one is for its user to say.
+been. It follows all alternatives at once, and what may be left out in each of them (`patterns`);
+arrays within arrays cost it no more than each by itself. Here a schema is measured, not understood:
+whether it is a valid one is for its user to say.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
 from regend.errors import BadInput
+from regend.jobs.patterns import cost_of
 from regend.jsontext import dumps
-from regend.limits import SCHEMA_BYTES, SCHEMA_NODES, SCHEMA_REPETITIONS
+from regend.limits import SCHEMA_BYTES, SCHEMA_NODES, SCHEMA_REPETITIONS, SCHEMA_SKIPS
 
 _COUNTS = frozenset(
     {"maxItems", "minItems", "maxLength", "minLength", "maxProperties", "minProperties"}
 )
+_CHOICES = frozenset({"anyOf", "oneOf"})
 _BOUNDS = tuple((f"min{what}", f"max{what}") for what in ("Items", "Length", "Properties"))
 _REPETITION = re.compile(r"\{([0-9]*)(?:,([0-9]*))?\}", re.ASCII)
 _PLACE_CHARACTERS = 80
@@ -36,13 +41,11 @@ def check_schema(schema: Any, field: str) -> None:
     """
     if len(dumps(schema).encode()) > SCHEMA_BYTES:
         raise _too_large(field, f"has more than {SCHEMA_BYTES} bytes")
-    nodes = 0
-    pending: list[tuple[Any, str]] = [(schema, field)]
+    nodes, choices = 0, _Choices()
+    pending: list[tuple[Any, str, str]] = [(schema, field, "")]
     while pending:
-        node, place = pending.pop()
+        node, place, choice = pending.pop()
         nodes += 1
-        if nodes > SCHEMA_NODES:
-            raise _too_large(field, f"has more than {SCHEMA_NODES} parts")
         if isinstance(node, dict):
             if (name := _impossible(node, schema)) is not None:
                 raise _no_answer(f"{place}.{name}"[:_PLACE_CHARACTERS])
@@ -50,10 +53,53 @@ def check_schema(schema: Any, field: str) -> None:
                 inner = f"{place}.{name}"[:_PLACE_CHARACTERS]
                 if _repeats_too_often(name, value):
                     raise _too_large(inner, f"asks for more than {SCHEMA_REPETITIONS} repetitions")
-                pending.append((value, inner))
+                nodes += choices.add(name, value, inner, choice)
+                begins = name in _CHOICES and not choice
+                pending.append((value, inner, inner if begins else choice))
         elif isinstance(node, list):
             for index, value in enumerate(node):
-                pending.append((value, f"{place}[{index}]"[:_PLACE_CHARACTERS]))
+                pending.append((value, f"{place}[{index}]"[:_PLACE_CHARACTERS], choice))
+        if nodes > SCHEMA_NODES:
+            raise _too_large(field, f"has more than {SCHEMA_NODES} parts")
+    choices.check()
+
+
+class _Choices:
+    """How much of a schema may come next at one place: what each choice adds up to."""
+
+    def __init__(self) -> None:
+        self._skips: Counter[str] = Counter()  # by the place of the outermost choice
+        self._references: Counter[str] = Counter()
+        self._most = 0  # of one pattern
+
+    def add(self, name: str, value: Any, place: str, choice: str) -> int:
+        """Count what stands under a name; return how many parts it has by itself.
+
+        Args:
+            place: of the value.
+            choice: place of the outermost choice that it is in, empty where it is in none.
+        """
+        if name == "$ref" and choice:
+            self._references[choice] += 1
+        if name != "pattern" or not isinstance(value, str):
+            return 0
+        cost = cost_of(value)
+        self._skips[choice or place] += cost.skips
+        self._most = max(self._most, cost.skips)
+        return cost.branches
+
+    def check(self) -> None:
+        """Refuse what leaves too much open.
+
+        Raises:
+            BadInput: `schema_too_large`.
+        """
+        for place in self._skips | self._references:
+            # A reference may lead to any of the patterns.
+            if self._skips[place] + self._references[place] * self._most > SCHEMA_SKIPS:
+                raise _too_large(
+                    place, f"has more than {SCHEMA_SKIPS} parts in a row that may be left out"
+                )
 
 
 def _repeats_too_often(name: str, value: Any) -> bool:
@@ -61,7 +107,7 @@ def _repeats_too_often(name: str, value: Any) -> bool:
         return value > SCHEMA_REPETITIONS
     if name == "pattern" and isinstance(value, str):
         numbers = (number for pair in _REPETITION.findall(value) for number in pair)
-        return any(_is_over(number) for number in numbers)
+        return any(map(_is_over, numbers)) or cost_of(value).turns > SCHEMA_REPETITIONS
     return False
 
 

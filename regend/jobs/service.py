@@ -6,6 +6,7 @@ it. A user meets only their own jobs; another's id does not exist for them.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -15,17 +16,27 @@ from regend.clock import Clock, rfc3339
 from regend.config import Config
 from regend.errors import BadInput
 from regend.events import Event
-from regend.jobs import approvals, commands, history, journal, keys, repository
+from regend.jobs import (
+    approvals,
+    commands,
+    history,
+    journal,
+    keys,
+    repository,
+    wishes,
+)
 from regend.jobs.inputs import INPUT_TYPES, InputType
 from regend.jobs.intake import Intake
 from regend.jobs.lifecycle import PENDING, STATES
 from regend.jobs.supervisor import Supervisor
-from regend.jobs.view import job_object
+from regend.jobs.view import is_inline, job_object
 from regend.jsontext import digest
 from regend.limits import DEFAULT_PAGE_LENGTH, MAX_PAGE_LENGTH, MAX_TITLE_CHARACTERS, MIB
 from regend.store import Store
+from regend.store.blobs import Blobs, reference
 
-Command = Callable[[sqlite3.Connection, sqlite3.Row, int], None]
+# Returns the digest of a saved model state that nothing needs any more, if there was one.
+Command = Callable[[sqlite3.Connection, sqlite3.Row, int], str | None]
 
 _EVENTS_BYTES = 16 * MIB  # in one page of events
 
@@ -45,7 +56,7 @@ class Jobs:
         self._store = store
         self._clock = clock
         self._supervisor = supervisor
-        self._intake = Intake(store.blobs, clock, config, device, types)
+        self._intake = Intake(store, clock, config, device, types)
         self.types = types
 
     async def submit(self, user: str, body: Any, key: Any) -> dict[str, Any]:
@@ -60,14 +71,13 @@ class Jobs:
             Conflict: the key was used for another request.
             TooLarge: the input is over its bound.
         """
-        new = self._intake.new_job(user, body, keys.checked(key))
+        new = await self._intake.new_job(user, body, keys.checked(key))
 
         def write(connection: sqlite3.Connection) -> sqlite3.Row:
             number, _fresh = repository.create(connection, new, self._clock.wall_ms())
             return repository.by_number(connection, number)
 
-        row = await self._store.write(write)
-        return job_object(row, self._store.blobs)
+        return await self._shown(await self._store.write(write))
 
     async def was_submitted(self, user: str, key: str | None) -> bool:
         """Tell whether a job was handed in under this idempotency key."""
@@ -77,8 +87,9 @@ class Jobs:
 
     async def show(self, user: str, job_id: str) -> dict[str, Any]:
         """Return one job by its id or an unambiguous prefix."""
-        row = await self._store.query(lambda c: repository.find(c, user, job_id))
-        return job_object(row, self._store.blobs)
+        return await self._shown(
+            await self._store.query(lambda c: repository.find(c, user, job_id))
+        )
 
     async def page(
         self,
@@ -130,11 +141,11 @@ class Jobs:
 
     async def cancel(self, user: str, job_id: str, key: Any = None) -> dict[str, Any]:
         """Wish a job cancelled."""
-        return await self._command(user, job_id, ["cancel"], key, commands.cancel)
+        return await self._command(user, job_id, ("cancel", None), key, commands.cancel)
 
     async def pause(self, user: str, job_id: str, key: Any = None) -> dict[str, Any]:
         """Wish a job paused."""
-        return await self._command(user, job_id, ["pause"], key, commands.pause)
+        return await self._command(user, job_id, ("pause", None), key, commands.pause)
 
     async def resume(
         self, user: str, job_id: str, choice: Any = None, key: Any = None
@@ -147,14 +158,14 @@ class Jobs:
         if choice is not None and not isinstance(choice, str):
             raise BadInput("invalid_field", "“choice” must be a text.", field="choice")
 
-        def resume(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> None:
-            commands.resume(connection, row, choice, at_ms)
+        def resume(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> str | None:
+            return commands.resume(connection, row, choice, at_ms)
 
-        return await self._command(user, job_id, ["resume", choice], key, resume)
+        return await self._command(user, job_id, ("resume", choice), key, resume)
 
     async def retry(self, user: str, job_id: str, key: Any = None) -> dict[str, Any]:
         """Let a failed job try again."""
-        return await self._command(user, job_id, ["retry"], key, commands.retry)
+        return await self._command(user, job_id, ("retry", None), key, commands.retry)
 
     async def fork(
         self, user: str, job_id: str, step: int | None, key: Any = None
@@ -168,26 +179,16 @@ class Jobs:
             number = commands.fork(connection, row, new, step, self._clock.wall_ms())
             return repository.by_number(connection, number)
 
-        row = await self._store.write(write)
-        return job_object(row, self._store.blobs)
+        return await self._shown(await self._store.write(write))
 
     async def steps(self, user: str, job_id: str) -> list[dict[str, Any]]:
-        """Return what ran, when, and how long."""
+        """Return what ran, when, and how long; large results are named in `omitted`."""
 
-        def read(connection: sqlite3.Connection) -> list[journal.Step]:
-            return journal.steps(connection, repository.find(connection, user, job_id)["number"])
+        def read(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+            number = repository.find(connection, user, job_id)["number"]
+            return [_step_object(step) for step in journal.steps(connection, number)]
 
-        return [
-            {
-                "ordinal": step.ordinal,
-                "name": step.name,
-                "input_hash": step.input_hash,
-                "started_at": rfc3339(step.started_at),
-                "duration_ms": step.duration_ms,
-                "result": step.result if step.result.startswith("@") else json.loads(step.result),
-            }
-            for step in await self._store.query(read)
-        ]
+        return await self._store.query(read)
 
     async def checkpoints(self, user: str, job_id: str) -> list[dict[str, Any]]:
         """Return the places from which the job can go on or be forked, oldest first."""
@@ -226,15 +227,7 @@ class Jobs:
     async def approvals(self, user: str) -> list[dict[str, Any]]:
         """Return what waits for the user's word."""
         rows = await self._store.query(lambda c: approvals.pending(c, user))
-        unpack = self._store.blobs.unpack
-        return [
-            {
-                **row,
-                "preview": json.loads(unpack(row["preview"])),
-                "requested_at": rfc3339(row["requested_at"]),
-            }
-            for row in rows
-        ]
+        return await asyncio.to_thread(_previewed, rows, self._store.blobs)
 
     async def decide(self, user: str, approval_id: str, body: Any) -> dict[str, Any]:
         """Record an answer and let the job go on.
@@ -246,19 +239,26 @@ class Jobs:
 
         def write(connection: sqlite3.Connection) -> sqlite3.Row:
             at_ms = self._clock.wall_ms()
+            row = approvals.asker(connection, user, approval_id)
+            if row["remote"]:
+                said = [user, decision, action_hash]
+                wishes.answer(connection, row["id"], approval_id, said, at_ms)
+                return row
             number = approvals.decide(connection, user, approval_id, decision, action_hash, at_ms)
             commands.go_on(connection, repository.by_number(connection, number), at_ms)
             return repository.by_number(connection, number)
 
-        return job_object(await self._store.write(write), self._store.blobs)
+        return await self._shown(await self._store.write(write))
 
     async def _command(
-        self, user: str, job_id: str, request: list[str | None], key: Any, command: Command
+        self, user: str, job_id: str, request: tuple[str, str | None], key: Any, command: Command
     ) -> dict[str, Any]:
         """Carry a command out, once under a key, and return the job as it is then.
 
+        Where another device runs the job, it is told, and does it when it learns of it.
+
         Args:
-            request: what tells this command from another on the same job.
+            request: name of the command, and what was chosen with it.
             key: idempotency key, as it was sent.
 
         Raises:
@@ -266,18 +266,55 @@ class Jobs:
             Conflict: the job's state forbids it, or the key was used for another command.
         """
         key = keys.checked(key)
+        name, choice = request
 
-        def write(connection: sqlite3.Connection) -> sqlite3.Row:
+        def write(connection: sqlite3.Connection) -> tuple[sqlite3.Row, str | None]:
             row = repository.find(connection, user, job_id)
             at_ms = self._clock.wall_ms()
-            asked = digest([*request, row["id"]])
-            if key is None or keys.is_first(connection, user, key, asked, at_ms):
-                command(connection, row, at_ms)
-            return repository.by_number(connection, row["number"])
+            asked = digest([name, choice, row["id"]])
+            if key is not None and not keys.is_first(connection, user, key, asked, at_ms):
+                return row, None
+            if row["remote"]:
+                wishes.wish(connection, row, name, choice, at_ms)
+                return row, None
+            slot = command(connection, row, at_ms)
+            return repository.by_number(connection, row["number"]), slot
 
-        row = await self._store.write(write)
+        row, slot = await self._store.write(write)
         self._supervisor.tell(row["number"], row["desired"])
-        return job_object(row, self._store.blobs)
+        if slot is not None:
+            await asyncio.to_thread(self._store.blobs.discard, [slot])
+        return await self._shown(row)
+
+    async def _shown(self, row: sqlite3.Row) -> dict[str, Any]:
+        """Return the whole job as clients see it; what lies in files is read off the loop."""
+        if is_inline(row):
+            return job_object(row, self._store.blobs)
+        return await asyncio.to_thread(job_object, row, self._store.blobs)
+
+
+def _previewed(rows: list[dict[str, Any]], blobs: Blobs) -> list[dict[str, Any]]:
+    return [
+        {
+            **row,
+            "preview": json.loads(blobs.unpack(row["preview"])),
+            "requested_at": rfc3339(row["requested_at"]),
+        }
+        for row in rows
+    ]
+
+
+def _step_object(step: journal.Step) -> dict[str, Any]:
+    is_large = reference(step.result) is not None
+    shown = {
+        "ordinal": step.ordinal,
+        "name": step.name,
+        "input_hash": step.input_hash,
+        "started_at": rfc3339(step.started_at),
+        "duration_ms": step.duration_ms,
+        "result": None if is_large else json.loads(step.result),
+    }
+    return {**shown, "omitted": ["result"]} if is_large else shown
 
 
 def _states(state: str | None) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from regend import events
+from regend.jobs import approvals, handover, journal
 from regend.jobs.history import Draft, append
 from regend.jobs.lifecycle import (
     TERMINAL,
@@ -22,6 +23,7 @@ from regend.jobs.lifecycle import (
 from regend.jobs.repository import Fenced
 from regend.jsontext import dumps
 from regend.limits import INLINE_PAYLOAD_BYTES
+from regend.store.blobs import reference
 
 
 def settle_attempt(
@@ -32,38 +34,33 @@ def settle_attempt(
     max_deaths: int,
     packed_result: str | None,
     at_ms: int,
-) -> Settlement:
+) -> tuple[Settlement, str | None]:
     """End an attempt: decide by `lifecycle.settle` what becomes of the job, and record it.
 
     Args:
         packed_result: the outcome's result as a payload column, for `completed`.
 
+    Returns:
+        What was decided, and the digest of a saved model state that nothing needs any more.
+
     Raises:
         Fenced: the attempt holds the job no more.
     """
     row = connection.execute(
-        "SELECT desired, failures, deaths, max_attempts FROM jobs "
+        "SELECT desired, failures, deaths, max_attempts, leaving FROM jobs "
         "WHERE number = ? AND fence = ? AND state = 'running'",
         (job, fence),
     ).fetchone()
     if row is None:
         raise Fenced(job, fence)
     decided = settle(row[0], outcome, Counts(row[1], row[2], row[3], max_deaths))
-    if decided.state == "waiting" and _answered(connection, job, decided):
+    asked = (decided.waiting or {}).get("approval_id")
+    if decided.state == "waiting" and approvals.is_decided(connection, job, asked):
         decided = replace(decided, state="created", waiting=None)
-    _record(connection, job, decided, packed_result, at_ms)
-    return decided
-
-
-def _answered(connection: sqlite3.Connection, job: int, decided: Settlement) -> bool:
-    """Tell whether the approval that the job is about to wait for was given meanwhile."""
-    approval = (decided.waiting or {}).get("approval_id")
-    return bool(
-        connection.execute(
-            "SELECT 1 FROM approvals WHERE id = ? AND job = ? AND state <> 'pending'",
-            (approval, job),
-        ).fetchone()
-    )
+    slot = _record(connection, job, decided, packed_result, at_ms)
+    if row[4] is not None:
+        handover.give(connection, job, at_ms)
+    return decided, slot
 
 
 def _record(
@@ -72,7 +69,7 @@ def _record(
     decided: Settlement,
     packed_result: str | None,
     at_ms: int,
-) -> None:
+) -> str | None:
     assert is_valid_transition("running", decided.state)
     finished = decided.state in TERMINAL
     result = packed_result if decided.state == "completed" else None
@@ -96,16 +93,15 @@ def _record(
         ),
     )
     append(connection, job, _ending(decided, result), at_ms)
-    if finished:
-        connection.execute("DELETE FROM checkpoints WHERE job = ?", (job,))
+    return journal.drop_place(connection, job) if finished else None
 
 
 def _ending(decided: Settlement, packed_result: str | None) -> Draft:
     """Return the event of a settlement; a result beyond the inline bound is left to the job."""
     match decided.state:
         case "completed":
-            inline = packed_result if packed_result and packed_result[:1] != "@" else "null"
-            if len(inline.encode()) > INLINE_PAYLOAD_BYTES:
+            inline = packed_result or "null"
+            if reference(inline) is not None or len(inline.encode()) > INLINE_PAYLOAD_BYTES:
                 inline = "null"
             return Draft(events.JOB_COMPLETED, f'{{"result":{inline}}}')
         case "failed":
@@ -127,10 +123,11 @@ def requeue_orphans(
     """Settle up to `limit` running jobs of earlier daemon runs, by priority; return how many.
 
     Their fence grows with the next claim, so a worker of the earlier run can write nothing more.
+    Saved model states that nothing needs any more are left to the sweep.
     """
     rows = connection.execute(
         "SELECT number, desired, failures, deaths, max_attempts FROM jobs WHERE state = 'running' "
-        "AND (boot IS NULL OR boot <> ?) ORDER BY priority DESC, number LIMIT ?",
+        "AND remote = 0 AND (boot IS NULL OR boot <> ?) ORDER BY priority DESC, number LIMIT ?",
         (boot, limit),
     ).fetchall()
     for number, desired, failures, deaths, max_attempts in rows:

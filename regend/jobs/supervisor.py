@@ -23,13 +23,15 @@ from typing import Any, TypeVar
 from regend.clock import Clock
 from regend.config import JobsConfig
 from regend.errors import RegendError
-from regend.jobs import repository, settlement
+from regend.jobs import handover, repository, settlement
 from regend.jobs.attempt import Attempt, Service
-from regend.jobs.lifecycle import Outcome, Settlement
+from regend.jobs.ending import about, broken, conclude
+from regend.jobs.lifecycle import Outcome
 from regend.jobs.process import WarmWorkers, WorkerProcess, end
 from regend.jobs.repository import Claim, Fenced
 from regend.jobs.retry import delay_s
 from regend.store import Store
+from regend.store.patience import patiently
 from regend.store.writer import Operation, Probe, no_probe
 
 T = TypeVar("T")
@@ -127,6 +129,19 @@ class Supervisor:
         if attempt is not None and desired in ("pause", "cancel"):
             attempt.stop(desired)
 
+    def release(self, job: int) -> None:
+        """Let a job's attempt stop at its next checkpoint: the job goes to another device."""
+        attempt = self._attempts.get(job)
+        if attempt is not None:
+            attempt.stop("shutdown")
+
+    def end_lost(self) -> None:
+        """End the attempts whose jobs went on elsewhere; their writes are refused already."""
+        with self._store.reading() as connection:
+            for job, attempt in list(self._attempts.items()):
+                if not repository.is_held(connection, job, attempt.claim.fence):
+                    attempt.give_up("The job went on on another device.")
+
     def _prepare(self) -> None:
         if not self._stopping:
             self._warm.prepare()
@@ -148,15 +163,16 @@ class Supervisor:
     async def _recover(self) -> None:
         """Requeue, in pages, what an earlier run of the daemon left running."""
         total = 0
-        while moved := await self._patiently(self._requeue):
+        while moved := await self._write(self._requeue):
             total += moved
-        await self._patiently(repository.release_held)
+        await self._write(repository.release_all_held)
         if total:
             log.info("requeued %d jobs of the last run", total)
         self.recovered.set()
 
     def _requeue(self, connection: sqlite3.Connection) -> int:
         deaths, at_ms = self._config.max_worker_deaths, self._clock.wall_ms()
+        handover.stay(connection)
         return settlement.requeue_orphans(connection, self._boot, _RECOVERY_PAGE, deaths, at_ms)
 
     async def _claim(self) -> Claim | None:
@@ -195,12 +211,12 @@ class Supervisor:
             asyncio.get_running_loop().call_later(_WARM_AFTER_S, self._prepare)
             outcome = Outcome("released") if worker is None else await attempt.run(worker)
         except Fenced:
-            log.warning("the job went on elsewhere; its attempt was ended", extra=_of(claim))
+            log.warning("the job went on elsewhere; its attempt was ended", extra=about(claim))
             return
         except Exception as error:
             # The outermost loop of a job: whatever broke, the job must not stay without an owner.
-            log.exception("the attempt broke", extra=_of(claim))
-            outcome = Outcome("died", error=_broken(error))
+            log.exception("the attempt broke", extra=about(claim))
+            outcome = Outcome("died", error=broken(error))
         finally:
             self._ended(attempt)
             self._prepare()
@@ -234,52 +250,19 @@ class Supervisor:
         return None
 
     async def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
-        """Record what becomes of the job; where its own words cannot be stored, that it broke."""
-        claim = attempt.claim
-        try:
-            try:
-                decided = await self._record(attempt, outcome)
-            except Fenced:
-                raise
-            except (RegendError, sqlite3.Error) as error:
-                log.error("what the job did cannot be stored: %s", error, extra=_of(claim))
-                attempt.outbox.abandon()
-                decided = await self._record(attempt, Outcome("failed", error=_broken(error)))
-        except Fenced:
-            log.warning("the job went on elsewhere; its outcome was not taken", extra=_of(claim))
-            return
-        log.info("attempt %d: %s", claim.attempt, decided.state, extra=_of(claim))
-        if decided.backoff and decided.state == "created":
+        """Record what becomes of the job, and when it may be tried again."""
+        job, deaths = attempt.claim.job, self._config.max_worker_deaths
+        decided = await conclude(self._store, attempt, outcome, deaths, self._clock.wall_ms())
+        if decided is not None and decided.backoff and decided.state == "created":
             tries = decided.failures + decided.deaths
-            self._spawn(self._release_later(claim.job, delay_s(tries, random.random())), "backoff")
-
-    async def _record(self, attempt: Attempt, outcome: Outcome) -> Settlement:
-        claim, at_ms, result = attempt.claim, self._clock.wall_ms(), outcome.result
-        packed = None if result is None else await attempt.outbox.pack(result)
-        return await attempt.outbox.commit(
-            lambda connection: settlement.settle_attempt(
-                connection,
-                claim.job,
-                claim.fence,
-                outcome,
-                self._config.max_worker_deaths,
-                packed,
-                at_ms,
-            )
-        )
+            self._spawn(self._release_later(job, delay_s(tries, random.random())), "backoff")
 
     async def _release_later(self, job: int, wait_s: float) -> None:
         await asyncio.sleep(wait_s)
-        await self._patiently(lambda connection: repository.release_held(connection, job))
+        await self._write(lambda connection: repository.release_held(connection, job))
 
-    async def _patiently(self, operation: Operation[T]) -> T:
-        """Write, again and again while the storage refuses."""
-        while True:
-            try:
-                return await self._store.write(operation)
-            except RegendError as error:
-                log.warning("the store refuses, trying again: %s", error.message)
-                await asyncio.sleep(_STORE_RETRY_S)
+    async def _write(self, operation: Operation[T]) -> T:
+        return await patiently(lambda: self._store.write(operation))
 
     async def _watch_loop(self) -> None:
         """Kill workers of which nothing is heard any more."""
@@ -287,24 +270,10 @@ class Supervisor:
             await asyncio.sleep(_WATCH_INTERVAL_S)
             for attempt in list(self._attempts.values()):
                 if attempt.is_hung(self._config.heartbeat_timeout_s):
-                    log.warning("the worker is silent; it is ended", extra=_of(attempt.claim))
+                    log.warning("the worker is silent; it is ended", extra=about(attempt.claim))
                     attempt.give_up("it was silent for too long")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _of(claim: Claim) -> dict[str, str]:
-    """Return what a line of the log is about, as `logs` shows it."""
-    return {"job_id": claim.id}
-
-
-def _broken(error: Exception) -> dict[str, Any]:
-    return {
-        "code": "attempt_broken",
-        "message": f"The daemon could not run the job: {error}",
-        "hint": "The daemon's log has the details.",
-        "retryable": True,
-    }

@@ -11,13 +11,21 @@ from regend.store.blobs import Blobs, reference
 
 SCHEMA = 1
 
+_PAYLOADS = ("input", "result", "error", "waiting")
+
+
+def is_inline(row: sqlite3.Row) -> bool:
+    """Tell whether all payloads of a job stand in its row, so that no file is read to show it."""
+    return all(reference(row[name]) is None for name in _PAYLOADS)
+
 
 def job_object(row: sqlite3.Row, blobs: Blobs, *, whole: bool = True) -> dict[str, Any]:
     """Return the REST object of a job.
 
     Args:
         row: with the columns of `repository.JOB_COLUMNS`.
-        whole: also read payloads that lie in blobs; otherwise they are named in `omitted`.
+        whole: also read payloads that lie in blobs; otherwise, and where another device has not
+            sent them yet, they are named in `omitted`.
     """
     shown: dict[str, Any] = {
         "id": row["id"],
@@ -40,11 +48,12 @@ def job_object(row: sqlite3.Row, blobs: Blobs, *, whole: bool = True) -> dict[st
         "parent_id": row["parent_id"],
     }
     omitted = []
-    for name in ("input", "result", "error", "waiting"):
+    coming = row["remote"] or row["held"]  # what it needs may still be on another device
+    for name in _PAYLOADS:
         column = row[name]
         if column is None:
             shown[name] = None
-        elif whole or reference(column) is None:
+        elif reference(column) is None or (whole and (not coming or blobs.has(column))):
             shown[name] = json.loads(blobs.unpack(column))
         else:
             shown[name] = None

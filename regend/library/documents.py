@@ -70,7 +70,12 @@ class PreparedDocument:
 
 @dataclass(frozen=True, slots=True)
 class DocumentRow:
-    """A stored document; `number` is its row, which clients never see."""
+    """A stored document; `number` is its row, which clients never see.
+
+    Attributes:
+        source: where it was seen last.
+        places: all that it is at or was brought from, `source` the first.
+    """
 
     number: int
     id: str
@@ -85,6 +90,7 @@ class DocumentRow:
     passages: int
     added_at_ms: int
     untrusted: bool
+    places: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document as clients see it."""
@@ -92,6 +98,7 @@ class DocumentRow:
             "id": self.id,
             "title": self.title,
             "source": self.source,
+            "places": list(self.places),
             "media_type": self.media_type,
             "digest": self.digest,
             "language": self.language,

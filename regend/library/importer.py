@@ -5,7 +5,7 @@ thread) → the store, in writes short enough that a job's step waits for none o
 seen when all of it is durable; the rest of an interrupted import is cleared by `start`.
 
 A file or address that was imported before and has changed since takes the place of its old self;
-the same bytes at another place are the same document, which is then said to be there.
+the same bytes at several places are one document, which goes with the last of them (`places`).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from typing import Protocol, TypeVar
 
 from regend.clock import Clock, new_id
 from regend.config import LibraryConfig
-from regend.errors import BadInput, NotFound, RegendError, TooLarge
-from regend.library import index, rebuild, unreadable
-from regend.library.documents import NewDocument, PreparedDocument, prepare
+from regend.errors import BadInput, RegendError, TooLarge
+from regend.library import index, places, rebuild, unreadable
+from regend.library.documents import DocumentRow, NewDocument, PreparedDocument, prepare
 from regend.library.extract import HTML, PLAIN, extract, one_line
 from regend.library.fetch import fetch
 from regend.limits import MAX_TITLE_CHARACTERS, MIB
@@ -167,6 +167,12 @@ class Importer:
         incoming = _Incoming(data, title or source, source, kind, is_place=False, title=title)
         return await self._import(incoming, user)
 
+    async def import_extracted(self, document: NewDocument, user: str, id: str) -> index.Added:
+        """Import a document whose text another device extracted, under the id that it has there."""
+        prepared = await asyncio.to_thread(prepare, document)
+        origin = places.Origin(document.source, False, id)
+        return await self._store_in_turns(prepared, user, origin)
+
     async def remove(self, user: str, id: str) -> None:
         """Remove a document; it is out of every listing and search at once.
 
@@ -175,6 +181,17 @@ class Importer:
         """
         with self._at_work_on(id):
             await self._purge(await self._store.write(lambda c: index.hide_document(c, user, id)))
+
+    async def leave(self, user: str, id: str, place: str) -> None:
+        """Note that a document is at one of its places no more; it goes with the last of them.
+
+        Raises:
+            NotFound: the user has no such document, or it is not there.
+        """
+        with self._at_work_on(id):
+            hidden = await self._store.write(lambda c: places.leave(c, user, id, place))
+            if hidden is not None:
+                await self._purge(hidden)
 
     def _check_size(self, data: bytes) -> None:
         if len(data) > self._config.max_upload_mb * MIB:
@@ -186,60 +203,79 @@ class Importer:
 
     async def _import(self, incoming: _Incoming, user: str) -> index.Added:
         """Store a document, unless the same bytes are there already."""
-        id = new_id(self._clock)
+        origin = places.Origin(incoming.place, incoming.is_place, new_id(self._clock))
         digest = await asyncio.to_thread(_digest, incoming.data)
-        present = await self._store.query(lambda c: index.find_by_digest(c, user, digest))
-        if present is None:
-            document = await incoming.extracted(digest)
-            prepared = await asyncio.to_thread(prepare, document)
-            added = await self._store_in_turns(prepared, user, id)
-        else:
-            added = index.Added(present, False)
-        return await self._placed(added, user, incoming.place, id) if incoming.is_place else added
+        present = await self._found_present(digest, user, origin)
+        if present is not None:
+            return present
+        document = await incoming.extracted(digest)
+        prepared = await asyncio.to_thread(prepare, document)
+        return await self._store_in_turns(prepared, user, origin)
 
-    async def _placed(self, added: index.Added, user: str, place: str, id: str) -> index.Added:
-        """Let a document stand at its place, instead of those that came there before this import.
+    async def _found_present(
+        self, digest: str, user: str, origin: places.Origin
+    ) -> index.Added | None:
+        """Return the document of these bytes, said to be here too; None if there is none."""
 
-        A copy of a file elsewhere, or the same file moved, is said to be where it was seen last.
-        """
-        for old in await self._store.query(lambda c: index.find_by_source(c, user, place)):
-            if old.id < id and old.id != added.document.id:
-                with suppress(NotFound):  # another import of this place was faster
-                    await self.remove(user, old.id)
-        last = added.document.source
-        if last == place or not (Path(last).is_absolute() and Path(place).is_absolute()):
-            return added
-        moved = await self._store.write(
-            lambda c: index.move_document(c, user, added.document.id, place)
-        )
-        return index.Added(moved, added.is_new)
+        def look(connection: sqlite3.Connection) -> tuple[DocumentRow | None, bool]:
+            found = index.find_by_digest(connection, user, digest)
+            return found, found is None or places.knows(connection, found, origin)
 
-    async def _store_in_turns(self, prepared: PreparedDocument, user: str, id: str) -> index.Added:
+        def settle(connection: sqlite3.Connection) -> places.Settled | None:
+            found = index.find_by_digest(connection, user, digest)
+            if found is None:  # it was removed meanwhile
+                return None
+            return places.settle(connection, user, index.Added(found, False), origin)
+
+        found, is_known = await self._store.query(look)
+        if is_known:
+            return None if found is None else index.Added(found, False)
+        settled = await self._store.write(settle)
+        return None if settled is None else await self._cleared(settled)
+
+    async def _cleared(self, settled: places.Settled) -> index.Added:
+        """Return what was added, once what it took the place of is gone."""
+        if settled.hidden is not None:
+            await self._purge(settled.hidden)
+        return settled.added
+
+    async def _store_in_turns(
+        self, prepared: PreparedDocument, user: str, origin: places.Origin
+    ) -> index.Added:
         """Store a document, a long one in several writes that let others in between."""
         at_ms = self._clock.wall_ms()
-        if len(prepared.passages) <= index.PASSAGES_PER_WRITE:
-            return await self._store.write(
-                lambda c: index.add_document(c, user=user, prepared=prepared, id=id, at_ms=at_ms)
+
+        def add(connection: sqlite3.Connection) -> places.Settled:
+            added = index.add_document(
+                connection, user=user, prepared=prepared, id=origin.id, at_ms=at_ms
             )
-        with self._at_work_on(id):
-            return await self._store_long(prepared, user, id, at_ms)
+            return places.settle(connection, user, added, origin)
+
+        if len(prepared.passages) <= index.PASSAGES_PER_WRITE:
+            return await self._cleared(await self._store.write(add))
+        with self._at_work_on(origin.id):
+            return await self._cleared(await self._store_long(prepared, user, origin, at_ms))
 
     async def _store_long(
-        self, prepared: PreparedDocument, user: str, id: str, at_ms: int
-    ) -> index.Added:
-        number = await self._store.write(
-            lambda c: index.begin_document(c, user=user, prepared=prepared, id=id, at_ms=at_ms)
-        )
+        self, prepared: PreparedDocument, user: str, origin: places.Origin, at_ms: int
+    ) -> places.Settled:
+        id = origin.id
         try:
+            number = await self._store.write(
+                lambda c: index.begin_document(c, user=user, prepared=prepared, id=id, at_ms=at_ms)
+            )
             for first, stop in _turns(len(prepared.passages)):
                 await self._store.write(
                     lambda c, low=first, high=stop: index.append_passages(  # type: ignore[misc]
                         c, user, number, prepared, low, high
                     )
                 )
-            return await self._store.write(lambda c: index.complete_document(c, user, number))
-        except RegendError:
-            await self._purge(number)
+            return await self._store.write(
+                lambda c: places.settle(c, user, index.complete_document(c, user, number), origin)
+            )
+        except BaseException:
+            with suppress(RegendError, sqlite3.Error):  # then `start` clears it
+                await self._clear(id)
             raise
 
     @asynccontextmanager
@@ -264,6 +300,15 @@ class Importer:
             yield
         finally:
             self._under_way.discard(id)
+
+    async def _clear(self, id: str) -> None:
+        """Purge what there is of a document that is not complete.
+
+        It is looked for by the writer, who may still have some of it in hand.
+        """
+        for number, one in await self._store.write(index.unfinished):
+            if one == id:
+                await self._purge(number)
 
     async def _purge(self, number: int) -> None:
         limit = index.PASSAGES_PER_WRITE

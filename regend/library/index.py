@@ -25,7 +25,9 @@ PASSAGES_PER_WRITE = 400  # about 50 ms of the writer's time
 
 _COLUMNS = (
     "number, id, user, title, source, media_type, digest, language, size_bytes, characters,"
-    " passages, added_at, untrusted"
+    " passages, added_at, untrusted,"
+    " (SELECT json_group_array(place) FROM (SELECT place FROM document_places"
+    " WHERE document = documents.number ORDER BY is_place DESC, seen DESC))"
 )
 
 
@@ -144,8 +146,7 @@ def complete_document(connection: sqlite3.Connection, user: str, number: int) ->
             pass
         return Added(present, False)
     connection.execute("UPDATE documents SET complete = 1 WHERE number = ?", (number,))
-    row = connection.execute(f"SELECT {_COLUMNS} FROM documents WHERE number = ?", (number,))
-    return Added(_document(row.fetchone()), True)
+    return Added(document_of(connection, number), True)
 
 
 def hide_document(connection: sqlite3.Connection, user: str, id: str) -> int:
@@ -156,6 +157,7 @@ def hide_document(connection: sqlite3.Connection, user: str, id: str) -> int:
     """
     document = get_document(connection, user, id)
     connection.execute("UPDATE documents SET complete = 0 WHERE number = ?", (document.number,))
+    connection.execute("DELETE FROM document_places WHERE document = ?", (document.number,))
     return document.number
 
 
@@ -185,20 +187,9 @@ def purge(connection: sqlite3.Connection, number: int, limit: int) -> bool:
     if len(rows) == limit:
         return True
     connection.execute("DELETE FROM document_texts WHERE document = ?", (number,))
+    connection.execute("DELETE FROM document_places WHERE document = ?", (number,))
     connection.execute("DELETE FROM documents WHERE number = ?", (number,))
     return False
-
-
-def move_document(connection: sqlite3.Connection, user: str, id: str, source: str) -> DocumentRow:
-    """Note that a document was found at another place; return it.
-
-    Raises:
-        NotFound: the user has no such document.
-    """
-    connection.execute(
-        "UPDATE documents SET source = ? WHERE user = ? AND id = ?", (source, user, id)
-    )
-    return get_document(connection, user, id)
 
 
 def unfinished(connection: sqlite3.Connection) -> list[tuple[int, str]]:
@@ -237,13 +228,10 @@ def find_by_digest(connection: sqlite3.Connection, user: str, digest: str) -> Do
     return None if row is None else _document(row)
 
 
-def find_by_source(connection: sqlite3.Connection, user: str, source: str) -> list[DocumentRow]:
-    """Return the user's documents that came from one place, oldest first."""
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM documents WHERE user = ? AND source = ? AND complete ORDER BY id",
-        (user, source),
-    )
-    return [_document(row) for row in rows]
+def document_of(connection: sqlite3.Connection, number: int) -> DocumentRow:
+    """Return the document of a number, which there is."""
+    row = connection.execute(f"SELECT {_COLUMNS} FROM documents WHERE number = ?", (number,))
+    return _document(row.fetchone())
 
 
 def list_documents(
@@ -291,5 +279,7 @@ def _next_passage_id(connection: sqlite3.Connection, user: str) -> int:
 
 
 def _document(row: tuple[Any, ...]) -> DocumentRow:
-    columns: list[Any] = [*row[:-1], bool(row[-1])]
+    source = row[4]
+    places = tuple(dict.fromkeys(json.loads(row[-1]))) or (source,)
+    columns: list[Any] = [*row[:-2], bool(row[-2]), places]
     return DocumentRow(*columns)

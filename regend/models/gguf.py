@@ -56,7 +56,6 @@ class GgufHeader:
     """What a GGUF file says about itself.
 
     Attributes:
-        architecture: llama.cpp's name of the architecture, such as `llama`.
         title: the model's own name, may be empty.
         licence: the licence it states, may be empty.
         context_tokens: what it was trained for; 0 where it does not say.
@@ -65,7 +64,6 @@ class GgufHeader:
         has_chat_template: whether it can lay out a conversation.
     """
 
-    architecture: str
     title: str
     licence: str
     context_tokens: int
@@ -203,7 +201,6 @@ def _interpret(values: dict[str, Any], path: Path) -> GgufHeader:
     per_head = (of("attention.key_length") or width) + (of("attention.value_length") or width)
     cache_heads = of("attention.head_count_kv") or heads
     return GgufHeader(
-        architecture=architecture,
         title=str(values.get("general.name") or ""),
         licence=str(values.get("general.license") or ""),
         context_tokens=of("context_length"),

@@ -217,11 +217,11 @@ class HostProcess:
         health = await self._exchange("GET /health HTTP/1.0\r\n\r\n")
         return b" 200 " in health[:15]
 
-    async def is_idle(self) -> bool:
-        """Return whether no slot computes; a host deep in a batch does not even answer."""
+    async def computes(self) -> bool | None:
+        """Return whether a slot computes; None where it does not say, as deep in a batch."""
         request = f"GET /slots HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self.api_key}"
         answer = await self._exchange(request + "\r\nConnection: close\r\n\r\n")
-        return b" 200 " in answer[:15] and b'"is_processing":true' not in answer
+        return b'"is_processing":true' in answer if b" 200 " in answer[:15] else None
 
     async def _exchange(self, request: str) -> bytes:
         """Send a request and return the beginning of its answer; empty where none comes."""

@@ -5,6 +5,11 @@ Invariants:
 2. A host that nobody uses ends after a while, and at once where somebody else needs its memory.
 3. A host that holds far more memory than was planned for it is lent no more, and ends with its last
    lease; one that holds beyond all measure ends at once. Its jobs go on in the next.
+4. After each lease that is given back the host is looked at: one that goes on computing for nobody,
+   or gives no sign of itself while others wait, ends.
+5. A lease is to blame for its host's death only if nobody else was on it, and nobody ended it for
+   another reason. Where several were, the next host of that model is lent to one at a time, until
+   a lease of it is given back.
 """
 
 from __future__ import annotations
@@ -36,6 +41,9 @@ class Host:
         leases: by slot.
         owners: of the leases, by their ids.
         swollen: it holds far more memory than was planned for it.
+        one_at_a_time: its slots are lent to one user alone.
+        excuse: whoever is on it is not to blame for its end.
+        look: at it, after a lease was given back.
     """
 
     process: HostProcess
@@ -45,6 +53,9 @@ class Host:
     idle_since_s: float = 0.0
     idle_timer: asyncio.TimerHandle | None = None
     swollen: bool = False
+    one_at_a_time: bool = False
+    excuse: bool = False
+    look: asyncio.TimerHandle | None = None
 
     @property
     def name(self) -> str:
@@ -58,7 +69,7 @@ class Host:
 
     def free_slot(self) -> int | None:
         """Return the lowest slot that may be lent; None where there is none."""
-        if self.swollen or not self.process.ready:
+        if self.swollen or not self.process.ready or (self.one_at_a_time and self.leases):
             return None
         free = (slot for slot in range(self.process.plan.slots) if slot not in self.leases)
         return next(free, None)
@@ -95,6 +106,12 @@ class Host:
         del self.leases[lease.slot]
         del self.owners[lease.id]
         return True
+
+    def end(self, *, excuse: bool = True) -> None:
+        """End it; `excuse`: for a reason that is not its present users'."""
+        if not self.process.ending:
+            self.excuse = excuse
+        self.process.kill()
 
     def stop_idling(self) -> None:
         """Let it live, or be dead, without a timer."""
@@ -139,6 +156,8 @@ class Hosts:
         self._changed = changed
         self._failed = failed
         self._hosts: dict[str, Host] = {}
+        self._fatal: set[str] = set()  # ids of leases that are to blame, until they are given back
+        self._shared_deaths: set[str] = set()  # models whose last host died under several
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -159,23 +178,40 @@ class Hosts:
         """Start a host; `changed` or `failed` tells what became of it."""
         process = HostProcess(plan, self._on_death)
         host = Host(process, rfc3339(self._clock.wall_ms()))
+        host.one_at_a_time = plan.model.name in self._shared_deaths
         self._hosts[host.name] = host
         self._spawn(self._live(host), f"host of {host.name}")
 
     def release(self, lease: Lease) -> None:
         """Take a lease back; safe to repeat, and after its host died."""
+        self._fatal.discard(lease.id)
         host = self.of(lease)
-        if host is not None and host.take_back(lease):
-            if not host.leases:
-                self._start_idling(host)
-            self._changed()
-
-    def interrupt(self, lease: Lease) -> None:
-        """Kill the host of a lease if it is still busy in a while, with nobody on it."""
-        host = self.of(lease)
-        if host is not None:
+        if host is None or not host.take_back(lease):
+            return
+        if host.process.ready:
+            self._shared_deaths.discard(host.name)
+            host.one_at_a_time = False
+        if not host.leases:
+            self._start_idling(host)
+        if host.look is None:
             loop = asyncio.get_running_loop()
-            loop.call_later(limits.SLOT_STOP_S, self._look_after, host)
+            host.look = loop.call_later(limits.SLOT_STOP_S, self._look_after, host)
+        self._changed()
+
+    async def is_to_blame(self, lease: Lease) -> bool:
+        """Tell whether a lease that broke off is the likely cause of it.
+
+        True also where its host lives on: then it was this answer alone that broke off.
+        """
+        host = self.of(lease)
+        if not lease.host_id:
+            return True
+        if host is not None:
+            if await host.process.answers():
+                return True
+            host.end(excuse=False)
+            await host.process.wait()
+        return lease.id in self._fatal
 
     def make_room(self, missing_bytes: int) -> None:
         """End idle hosts, longest idle first, until so much memory comes free or none is left.
@@ -187,14 +223,14 @@ class Hosts:
         for host in sorted(idle, key=lambda host: host.idle_since_s):
             if missing_bytes <= 0:
                 break
-            host.process.kill()  # `changed` tells when it is gone
+            host.end()  # `changed` tells when it is gone
             missing_bytes -= host.process.plan.memory_bytes
 
     async def end(self, model_name: str) -> None:
         """End the host of a model whoever uses it, and wait until it is gone."""
         host = self.get(model_name)
         if host is not None:
-            host.process.kill()
+            host.end()
             await host.process.wait()
 
     async def close(self) -> None:
@@ -233,7 +269,7 @@ class Hosts:
         planned, held = host.process.plan.memory_bytes, host.process.held_bytes()
         if held > planned * limits.HOST_MEMORY_MOST:
             self._say_swollen(host, held, "it ends at once")
-            host.process.kill()
+            host.end(excuse=False)
         elif held > planned * limits.HOST_MEMORY_MUCH + limits.HOST_MEMORY_MARGIN_BYTES:
             if not host.swollen:
                 self._say_swollen(host, held, "it ends when nobody uses it")
@@ -255,19 +291,38 @@ class Hosts:
             host.process.kill()
 
     def _look_after(self, host: Host) -> None:
+        host.look = None
         if host.process.ready and not self._closed:
-            self._spawn(self._kill_if_stuck(host), f"look after {host.name}")
+            self._spawn(self._end_if_stuck(host), f"look after {host.name}")
 
-    async def _kill_if_stuck(self, host: Host) -> None:
-        stuck = not host.leases and not await host.process.is_idle()
-        if stuck and not host.leases:  # nobody came while we asked
-            host.process.kill()
+    async def _end_if_stuck(self, host: Host) -> None:
+        """End a host whose work for one who left holds it, so that others can go on.
+
+        Alone, it may finish a batch and no more. Where others use it, it may be in a long batch of
+        theirs; but between two batches it answers.
+        """
+        deadline_s = self._clock.monotonic_s() + limits.HOST_SILENT_S
+        while host.process.ready and (computes := await host.process.computes()) is not False:
+            if not host.leases:  # nobody came while we asked
+                log.warning("model host of %s computes for nobody: it ends", host.name)
+                host.end()
+            elif computes:
+                return
+            elif self._clock.monotonic_s() > deadline_s:
+                log.warning("model host of %s gives no sign of itself: it ends", host.name)
+                host.end()
+            else:
+                await asyncio.sleep(limits.SLOT_STOP_S)
 
     def _on_death(self, process: HostProcess) -> None:
         host = self._hosts.get(process.plan.model.name)
         if host is None or host.process is not process or not process.served:
             return  # one that never served is `_live`'s to settle
         self._forget(host)
+        if len(host.leases) == 1 and not host.excuse:
+            self._fatal |= {lease.id for lease in host.leases.values()}
+        elif len(host.leases) > 1 and not host.excuse:
+            self._shared_deaths.add(host.name)
         if host.leases:
             log.warning(
                 "model host of %s died with %d leases. %s",
@@ -279,6 +334,8 @@ class Hosts:
 
     def _forget(self, host: Host) -> None:
         host.stop_idling()
+        if host.look is not None:
+            host.look.cancel()
         if self._hosts.get(host.name) is host:
             del self._hosts[host.name]
 

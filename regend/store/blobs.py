@@ -6,11 +6,12 @@ cannot happen. Text payloads up to 32 KiB stay in their row: see `pack` and `unp
 
 Two writers may bring the same content while a third removes it. So what is found in place is
 marked as new under the lock under which files are removed, and an adopted file goes only with the
-last of those who adopted it.
+last of those who adopted it, or is swept when nobody has referred to it for long.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -36,8 +37,9 @@ _PAYLOAD_COLUMNS: Final = (
     ("steps", "result"),
     ("checkpoints", "data"),
     ("approvals", "preview"),
+    ("effects", "receipt"),
 )
-_REFERENCE_MARK = "@"  # no JSON text begins with it
+REFERENCE_MARK = "@"  # no JSON text begins with it
 _SWEEP_AGE_S = 3600.0  # a younger file may belong to a reference that is not committed yet
 
 
@@ -101,11 +103,16 @@ class Blobs:
             file.chmod(0o600)
             with self._lock:
                 self._adopted[digest] += 1
-            target = self.path(digest)
-            if self._renewed(target, size_bytes):
-                file.unlink()
-            else:
-                self._place(file, target)
+            try:
+                target = self.path(digest)
+                if self._renewed(target, size_bytes):
+                    file.unlink()
+                else:
+                    self._place(file, target)
+            except OSError:
+                with self._lock:
+                    self._let_go(digest)
+                raise
         except OSError as error:
             raise disk_refusal(error) from error
         return digest
@@ -135,10 +142,9 @@ class Blobs:
         """
         for digest in digests:
             with self._lock:
-                self._adopted[digest] -= 1
-                if self._adopted[digest] <= 0:
-                    del self._adopted[digest]
-                    self.path(digest).unlink(missing_ok=True)
+                if self._let_go(digest):
+                    with contextlib.suppress(OSError):  # what is held open is swept later
+                        self.path(digest).unlink(missing_ok=True)
 
     def sweep(self, referenced: set[str], now_s: float | None = None) -> int:
         """Remove old files that nothing refers to, and return how many."""
@@ -148,6 +154,7 @@ class Blobs:
             with self._lock:
                 if file.name not in referenced and now - _changed_s(file, now) > _SWEEP_AGE_S:
                     file.unlink(missing_ok=True)
+                    self._adopted.pop(file.name, None)
                     removed += 1
         return removed
 
@@ -156,7 +163,12 @@ class Blobs:
         content = text.encode()
         if len(content) <= INLINE_PAYLOAD_BYTES:
             return text
-        return _REFERENCE_MARK + self.put(content)
+        return REFERENCE_MARK + self.put(content)
+
+    def has(self, column: str) -> bool:
+        """Tell whether what a payload column refers to lies here."""
+        digest = reference(column)
+        return digest is None or self.path(digest).exists()
 
     def unpack(self, column: str) -> str:
         """Return the JSON text that `pack` stored."""
@@ -170,6 +182,14 @@ class Blobs:
                 yield from entry.iterdir()
             else:
                 yield entry
+
+    def _let_go(self, digest: str) -> bool:
+        """Count one fewer who adopted a file; True with the last of them."""
+        self._adopted[digest] -= 1
+        if self._adopted[digest] > 0:
+            return False
+        del self._adopted[digest]
+        return True
 
     def _temporary(self) -> Path:
         # Not named by the process: in a container its id is the same after every start.
@@ -197,7 +217,7 @@ class Blobs:
 
 def reference(column: str | None) -> str | None:
     """Return the digest that a payload column refers to, or None where the payload is inline."""
-    if column is not None and column.startswith(_REFERENCE_MARK):
+    if column is not None and column.startswith(REFERENCE_MARK):
         return column[1:]
     return None
 
@@ -208,7 +228,7 @@ def references(connection: sqlite3.Connection) -> set[str]:
     found = {str(row[0]) for row in rows}
     for table, column in _PAYLOAD_COLUMNS:
         rows = connection.execute(
-            f"SELECT {column} FROM {table} WHERE substr({column}, 1, 1) = '{_REFERENCE_MARK}'"
+            f"SELECT {column} FROM {table} WHERE substr({column}, 1, 1) = '{REFERENCE_MARK}'"
         )
         found |= {digest for row in rows if (digest := reference(row[0]))}
     return found

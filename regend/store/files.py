@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -12,20 +13,39 @@ def private(path: str, flags: int) -> int:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a private file durably."""
+    """Write a private file durably.
+
+    Raises:
+        OSError: it cannot be written; it names the file.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(path, "wb", opener=private) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(path, "wb", opener=private) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        # Only what opens a file names it by itself, and a full disk is found out later.
+        error.filename = error.filename or str(path)
+        raise
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write a private file durably and in one piece: it is the old one or the new at any moment."""
+    """Write a private file durably and in one piece: it is the old one or the new at any moment.
+
+    Raises:
+        OSError: it cannot be written; it names the file, and nothing is left of it.
+    """
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)  # left by a power cut, perhaps not private
-    write(draft, content)
-    os.replace(draft, path)
+    try:
+        write(draft, content)
+        os.replace(draft, path)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        error.filename, error.filename2 = str(path), None
+        raise
     sync_folder(path.parent)
 
 

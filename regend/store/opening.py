@@ -23,7 +23,7 @@ from regend.limits import MIB
 from regend.store.connection import open_reader, open_writer
 from regend.store.migrations import migrate, refuse_newer
 from regend.store.wal import Break, find_break, frames_taken
-from regend.store.writer import disk_refusal
+from regend.store.writer import FULL_DISK
 
 log = logging.getLogger("regend.store")
 
@@ -151,11 +151,11 @@ def _damaged_log(path: Path, wal: Path, broken: Break) -> Failed:
 def _refusal(path: Path, error: sqlite3.Error | OSError) -> RegendError:
     """Turn a refusal of SQLite or of the system into advice."""
     text = str(error)
-    if isinstance(error, OSError) and not isinstance(error, PermissionError):
-        return disk_refusal(error)
-    if "disk is full" in text or "disk I/O" in text:
+    of_disk = isinstance(error, OSError) and not isinstance(error, PermissionError)
+    if of_disk or "disk is full" in text or "disk I/O" in text:
+        full = "full" in text or getattr(error, "errno", None) in FULL_DISK
         return Busy(
-            "disk_full" if "full" in text else "disk_error",
+            "disk_full" if full else "disk_error",
             f"The disk that holds {path} is full or fails ({text}).",
             hint="Free some space and start again.",
         )

@@ -1,7 +1,8 @@
 """Restore: a backup in the place of a home's database, the present one put aside.
 
 Invariants
-1. Everything is verified before anything of the home is touched.
+1. Everything is verified before anything of the home is touched, and the names and the manifest
+   before even a folder is made.
 2. At every moment the home's database is either the whole present one or the whole restored one:
    the change is one rename. What was there stays in `before-restore-…`, blobs too.
 3. A restored home counts its events in a new epoch, so that no client takes them for those that it
@@ -96,7 +97,7 @@ def _verified(source: Path, work: Path, progress: Progress) -> dict[str, Any]:
         if not (folder / name).is_file():  # nor what never ends: a device, a pipe
             raise _damaged(name, "is missing")
         copied = copy_file(folder / name, work / "whole" / name)
-        if copied["sha256"] != entry["sha256"]:
+        if copied != {"sha256": entry["sha256"], "size_bytes": entry["size_bytes"]}:
             raise _damaged(name, "was changed since")
         progress(done, len(files))
     return manifest

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from regend.home import Home
+from regend.limits import INLINE_PAYLOAD_BYTES
 from regend.store.bell import Bell
 from regend.store.blobs import Blobs
 from regend.store.connection import open_reader
@@ -32,13 +33,14 @@ from regend.store.writer import (
 T = TypeVar("T")
 
 _READERS = 4  # SQLite reads of this size are processor-bound; more threads only wait
+_SURELY_INLINE_CHARACTERS = INLINE_PAYLOAD_BYTES // 4  # UTF-8 takes four bytes at most
 
 
 class Store:
     """An open home.
 
     Attributes:
-        bell: rings after every commit.
+        bell: rings after every commit that changed something.
         blobs: payloads as files.
         closed: whether nothing can be read or written any more.
     """
@@ -84,6 +86,10 @@ class Store:
         """
         return await self._writer.submit(operation)
 
+    def before_commit(self, operation: Operation[object]) -> None:
+        """Run `operation(connection)` in every transaction before its COMMIT from now on."""
+        self._writer.closing = operation
+
     async def query(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """Run `operation(connection)` in a reader thread, on one consistent view.
 
@@ -97,6 +103,16 @@ class Store:
             if is_of_storage(error):
                 raise refusal(error) from error
             raise
+
+    async def pack(self, text: str) -> str:
+        """Return the payload column for a JSON text; a large one goes to disk off the loop.
+
+        Raises:
+            Busy: the disk is full or failing.
+        """
+        if len(text) <= _SURELY_INLINE_CHARACTERS:
+            return text
+        return await asyncio.to_thread(self.blobs.pack, text)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import os
 import queue
 import sqlite3
@@ -27,9 +28,17 @@ from typing import Any, NamedTuple, TypeVar
 from regend.errors import Busy, Failed, RegendError
 from regend.limits import WRITE_BATCH_LENGTH, WRITE_QUEUE_LENGTH
 
+log = logging.getLogger("regend.store")
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
 Probe = Callable[[str], None]
+
+
+class StorageFault(Failed):
+    """The storage refused, and it takes more than room or time to mend it."""
 
 
 class _Item(NamedTuple):
@@ -55,6 +64,9 @@ class Writer:
         path: of its database.
         committed: called in the loop's thread after each commit that changed something.
         probe: called with the name of each point at which a crash is worth testing.
+
+    Attributes:
+        closing: called in each transaction before its COMMIT, to add what belongs to it, if set.
     """
 
     def __init__(
@@ -64,6 +76,7 @@ class Writer:
         committed: Callable[[], None],
         probe: Probe = no_probe,
     ) -> None:
+        self.closing: Operation[object] | None = None
         self._connection = connection
         self._path = path
         self._file = path.stat()
@@ -133,6 +146,8 @@ class Writer:
             connection.execute("BEGIN IMMEDIATE")
             for item in batch:
                 outcomes.append(self._apply(item))
+            if self.closing is not None:
+                self._close_batch(self.closing)
             self._require_file()
             self._probe("commit:before")
             connection.execute("COMMIT")
@@ -145,6 +160,22 @@ class Writer:
             told = error if isinstance(error, Busy) else refusal(error)
             return [_Outcome(item.future, None, told) for item in batch]
         return outcomes
+
+    def _close_batch(self, closing: Operation[object]) -> None:
+        """Add what belongs to the batch; where that fails, all is kept but what would be added.
+
+        It works by a cursor of its own, and so finds later what it could not do now.
+        """
+        connection = self._connection
+        connection.execute("SAVEPOINT closing")
+        try:
+            closing(connection)
+        except sqlite3.Error:
+            raise
+        except Exception:  # whatever it is, jobs must go on
+            log.exception("a commit went without what should have been added to it")
+            connection.execute("ROLLBACK TO closing")
+        connection.execute("RELEASE closing")
 
     def _require_file(self) -> None:
         """Check that the database is still where the next start will look for it.
@@ -223,12 +254,14 @@ def refusal(error: BaseException) -> RegendError:
             retry_after_s=1.0,
         )
     if "malformed" in text or "not a database" in text:
-        return Failed(
+        return StorageFault(
             "database_damaged",
             f"The database is damaged ({text}). Nothing was changed.",
             hint="Stop the daemon, then restore: regend restore BACKUP",
         )
-    return Failed("database_refused", f"The database refused the write: {text}.")
+    of_statement = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    kind = Failed if of_statement else StorageFault
+    return kind("database_refused", f"The database refused the write: {text}.")
 
 
 def closed() -> Busy:
@@ -239,7 +272,7 @@ def closed() -> Busy:
 def disk_refusal(error: BaseException) -> Busy:
     """Return the error for a disk that is full or failing."""
     text = str(error)
-    full = "full" in text or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    full = "full" in text or getattr(error, "errno", None) in FULL_DISK
     return Busy(
         "disk_full" if full else "disk_error",
         f"The disk refused the write ({text}). Nothing was changed.",

@@ -132,9 +132,13 @@ class Stream {
     return jobOf(await this.command("pause", { job_id: jobId }));
   }
 
-  /** @param {string} jobId @returns {Promise<Record<string, any>>} the job */
-  async resume(jobId) {
-    return jobOf(await this.command("resume", { job_id: jobId }));
+  /**
+   * Let a paused or waiting job go on.
+   * @param {string} jobId @param {string} [choice] one of the `choices` in its `waiting`, where it waits for one
+   * @returns {Promise<Record<string, any>>} the job
+   */
+  async resume(jobId, choice) {
+    return jobOf(await this.command("resume", { job_id: jobId, choice }));
   }
 
   /** Follow more jobs from the present position on. @param {string[]} jobs @returns {Promise<void>} */

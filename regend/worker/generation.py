@@ -2,7 +2,7 @@
 
 While the model writes, text is shown as it comes and places to go on from are saved beside it. An
 attempt that takes the step up goes on from the last place; so does this one where the model host
-dies under it.
+dies under it. Such a death counts only where this job's own request is its likely cause.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from regend import events
 from regend.agents.context import Generated
@@ -33,7 +33,9 @@ from regend.models.lease import Lease
 from regend.worker.channel import Channel
 from regend.worker.runtime import Runtime, Stopped
 
-_HOST_DEATHS = 3  # of model hosts under one generation; a model that kills more is at fault
+_HOST_DEATHS = 3  # of model hosts, by one piece of work; what kills more is at fault
+
+T = TypeVar("T")
 
 
 class GeneratingRuntime(Runtime):
@@ -59,6 +61,8 @@ class GeneratingRuntime(Runtime):
     ) -> Generated:
         """Let the model answer, as the context's contract says."""
         identity = [messages, max_tokens, temperature, schema, list(stop)]
+        if repeat_penalty not in (None, 1.0):  # steps recorded with these do not name them
+            identity.append(repeat_penalty)
 
         def write(ordinal: int, _input_hash: str) -> dict[str, Any]:
             started = time.monotonic()
@@ -81,37 +85,51 @@ class GeneratingRuntime(Runtime):
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens the job's model sees in a text."""
-        return count_tokens(self._leased(), text)
+        return self._outlive_hosts(lambda: count_tokens(self._leased(), text))
 
     def _run(self, ordinal: int, request: GenerationRequest) -> GenerationResult:
         """Generate to the end, taking the work up again where a model host dies."""
         writer = _Writer(self.channel, ordinal, self._say_that_it_writes)
         shown = self._shown if self._shown_ordinal == ordinal else Shown()
         place = self._place if self._place and self._place["ordinal"] == ordinal else None
-        for deaths in range(_HOST_DEATHS):
-            try:
-                result = generate(
-                    self._leased(),
-                    request,
-                    on_chunk=writer.on_chunk,
-                    on_checkpoint=writer.on_checkpoint,
-                    on_resumed=writer.on_resumed,
-                    cancelled=lambda: self.channel.stop_reason is not None,
-                    resume=_checkpoint(place),
-                    slot_file=_slot(place),
-                    shown=shown,
-                )
-            except Retryable as error:
-                if error.code != "model_host_died" or deaths + 1 == _HOST_DEATHS:
-                    raise
-                self._lease = None
+        begun = False
+
+        def write() -> GenerationResult:
+            nonlocal place, shown, begun
+            if begun:
                 place = self.call("checkpoint.last")
                 shown = writer.shown(shown)
-                continue
-            if result.finish_reason == "cancelled":
-                raise Stopped
-            return result
-        raise AssertionError("the loop returns or raises")
+            begun = True
+            return generate(
+                self._leased(),
+                request,
+                on_chunk=writer.on_chunk,
+                on_checkpoint=writer.on_checkpoint,
+                on_resumed=writer.on_resumed,
+                cancelled=lambda: self.channel.stop_reason is not None,
+                resume=_checkpoint(place),
+                slot_file=_slot(place),
+                shown=shown,
+            )
+
+        result = self._outlive_hosts(write)
+        if result.finish_reason == "cancelled":
+            raise Stopped
+        return result
+
+    def _outlive_hosts(self, work: Callable[[], T]) -> T:
+        """Do work that needs a model, again where its host dies, by whatever others did to it."""
+        deaths = 0
+        while True:
+            try:
+                return work()
+            except Retryable as error:
+                if error.code != "model_host_died":
+                    raise
+                deaths += bool(self.call("model.lost"))
+                if deaths == _HOST_DEATHS:
+                    raise
+                self._lease = None
 
     def _say_that_it_writes(self) -> None:
         """Correct what people are told is being done, once the model has read its prompt."""

@@ -152,7 +152,9 @@ class Runtime:
                 receipt = perform(key)
             else:
                 receipt = self._inquire(ordinal, name, known, inquire)
-            self._settle_effect(ordinal, "done", dumps(receipt))
+            text = dumps(receipt)
+            loads(text)  # what clients cannot be shown is refused here, with its reason
+            self._settle_effect(ordinal, "done", text)
             return receipt
 
         return self.once(name, [arguments], settle)

@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 from io import BytesIO
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -215,6 +216,20 @@ async def test_who_has_proved_nothing_cannot_fill_the_memory(running: Running, l
         + b"x" * 8192,
     )
     assert reply.startswith(b"HTTP/1.1 413") and b"body_too_large" in reply
+
+
+async def test_a_file_of_the_client_takes_the_place_of_its_old_self(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, note = running.client().library, tmp_path / "मेरा; note.md"
+    monkeypatch.chdir(tmp_path)
+    note.write_text("The colour is red.", encoding="utf-8")
+    await library.add_file(note)
+    note.write_text("The colour is blue.", encoding="utf-8")
+    await library.add_file(Path(note.name))
+    (document,) = await library.list()
+    assert (document["source"], document["title"]) == (str(note.resolve()), "मेरा; note")
+    assert await library.search("red") == []
 
 
 async def test_a_file_comes_in_as_multipart_and_what_is_broken_is_told(running: Running) -> None:

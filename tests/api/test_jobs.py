@@ -320,6 +320,27 @@ async def test_research_is_paced_and_only_what_starts_counts(start: Start) -> No
     assert (await ask("why?", "k5")).status == 202
 
 
+async def test_a_fork_of_research_is_a_start_and_letting_it_go_on_is_none(start: Start) -> None:
+    running = await start(limits=LimitsConfig(research_per_minute=2, requests_per_minute=0))
+    body = {"type": "research", "input": {"question": "why?"}}
+    job = (await running.call("POST", JOBS, as_json=body)).json["id"]
+
+    async def fork(key: str, **said: Any) -> Any:
+        headers = {"Idempotency-Key": key}
+        return await running.call("POST", f"{JOBS}/{job}/fork", as_json=said, headers=headers)
+
+    assert (await fork("far", step=9999)).status == 400, "what is refused counts for nothing"
+    forked = await fork("k")
+    assert forked.status == 202
+    refused = await fork("k2")
+    assert (refused.status, refused.error["code"]) == (429, "rate_limited")
+    assert (await fork("k")).json["id"] == forked.json["id"], "a repeat starts nothing"
+    paused = (await running.call("POST", f"{JOBS}/{job}/pause")).status
+    assert (await running.call("POST", f"{JOBS}/{job}/resume")).status == paused
+    other = await running.submit("count", steps=0)
+    assert (await running.call("POST", f"{JOBS}/{other}/fork")).status == 202
+
+
 async def test_requests_are_paced_for_each_token(start: Start) -> None:
     running = await start(limits=LimitsConfig(research_per_minute=0, requests_per_minute=20))
     statuses = [(await running.call("GET", JOBS)).status for _ in range(25)]

@@ -38,6 +38,7 @@ from regend.library.search import search
 from regend.library.stopwords import QUESTION_STOP_WORDS
 from regend.store.connection import open_writer
 from regend.store.migrations.library import library_tables
+from regend.store.migrations.places import place_tables
 from regend.store.migrations.rebuild import rebuild_tables
 from regend.store.store import Store
 
@@ -86,6 +87,7 @@ def _database(folder: Path, name: str) -> sqlite3.Connection:
     connection = open_writer(folder / name)
     library_tables(Database(connection))
     rebuild_tables(Database(connection))
+    place_tables(Database(connection))
     return connection
 
 

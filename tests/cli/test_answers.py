@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def test_research_prints_the_answer_on_stdout_and_its_steps_on_stderr(
     done = desk.run("research", "Who opened the harbour of Vizhinjam?", "--depth", "quick")
     assert done.returncode == 0, done.stderr
     assert "blue committee" in done.stdout
-    assert "[1]" in done.stdout
+    assert re.search(r"- \[1\] Harbours · \S*harbour\.md · characters \d+–\d+$", done.stdout, re.M)
     for step in ("plan", "search", "read"):
         assert step in done.stderr
     assert "\x1b" not in done.stdout + done.stderr
@@ -171,6 +172,25 @@ def test_a_document_whose_file_is_gone_is_named_and_removed_where_that_is_asked_
     assert str(folder / "deep" / "b.md") not in sources()
     kept = {str(folder / "a.md"), str(folder / "moved.md"), str(beside / "d.md")}
     assert kept <= sources()
+
+
+def test_pruning_one_folder_leaves_a_document_whose_copy_stands_in_another(
+    desk: Desk, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one" / "q1.txt", tmp_path / "two" / "q2.txt"
+    for file in (one, two):
+        file.parent.mkdir()
+        file.write_text("Spare fuses lie in the blue tin of Ottapalam.", encoding="utf-8")
+        assert desk.run("library", "add", str(file.parent)).returncode == 0
+    assert str(two) in _sources(desk)
+    two.unlink()
+    pruned = desk.run("library", "add", "--prune", str(two.parent))
+    assert pruned.returncode == 0 and "Removed" not in pruned.stdout
+    assert str(one) in _sources(desk) and str(two) not in _sources(desk)
+    one.unlink()
+    pruned = desk.run("library", "add", "--prune", str(one.parent))
+    assert "Removed 1 document whose files are gone." in pruned.stdout
+    assert str(one) not in _sources(desk)
 
 
 def test_a_folder_without_a_file_is_answered_with_what_can_be_read(

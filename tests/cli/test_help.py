@@ -73,8 +73,46 @@ def test_help_and_version_are_answered_without_a_home_or_daemon(own_desk: Desk) 
     assert own_desk.run("--version").stdout == f"regend {__version__}\n"
 
 
-def test_the_overview_fits_a_terminal_of_80_columns() -> None:
-    assert max(map(len, overview().splitlines())) < 80
+@pytest.mark.parametrize("columns", [30, 40, 60, 79, 80, 200])
+def test_the_overview_fits_the_terminal(columns: int) -> None:
+    shown = overview(columns)
+    assert max(map(len, shown.splitlines())) <= min(columns, 79)
+    for name, _target, line in (row for _section, rows in SECTIONS for row in rows):
+        assert f"  {name:<13}{line.split()[0]}" in shown
+
+
+@pytest.mark.parametrize("path", _ALL, ids=" ".join)
+def test_the_help_of_each_command_fits_a_narrow_terminal(
+    path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    command = _ALL[path]
+    text = command.get_help(command.context_class(command, info_name=" ".join(("regend", *path))))
+    wide = [row for row in text.splitlines() if len(row) > 40 and " " in row.strip()]
+    assert [row for row in wide if "'" not in row] == []
+    assert "..." not in text.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        (("help", "research"), ("research", "--help")),
+        (("help", "jobs", "list"), ("jobs", "list", "--help")),
+        (("jobs", "help", "list"), ("jobs", "list", "--help")),
+        (("jobs", "help"), ("jobs", "--help")),
+    ],
+)
+def test_help_on_a_command_may_be_asked_for_by_the_word(
+    own_desk: Desk, asked: tuple[str, ...], meant: tuple[str, ...]
+) -> None:
+    done, same = own_desk.run(*asked), own_desk.run(*meant)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == same.stdout
+
+
+def test_help_on_what_is_no_command_says_so(own_desk: Desk) -> None:
+    done = own_desk.run("help", "reserch")
+    assert done.returncode == 2 and "regend research" in done.stderr
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -7,7 +7,10 @@ import signal
 
 import pytest
 
+from regend.cli.daemon import Daemon
 from regend.cli.jobs import print_jobs
+from regend.cli.names import DeviceNames
+from regend.home import Home
 from tests.cli.conftest import Desk, wait_until
 
 
@@ -118,8 +121,8 @@ def test_pause_and_resume_say_what_is_kept(desk: Desk) -> None:
     assert done.returncode == 0
     assert f"step {kept}" in done.stdout
     assert f"{kept} steps kept" in done.stdout
-    device = desk.json("jobs", "show", job)["device"]
-    assert f"device {device[:8]}" in done.stdout
+    device = desk.json("devices", "list")["devices"][0]["name"]
+    assert f"on {device}." in done.stdout
     assert desk.run("jobs", "cancel", job).returncode == 0
     desk.await_state(job, "cancelled")
 
@@ -227,9 +230,10 @@ def test_the_device_is_a_column_only_where_it_tells_jobs_apart(
     capsys: pytest.CaptureFixture[str], desk: Desk
 ) -> None:
     found = desk.json("jobs", "show", desk.job("nap"))
-    print_jobs([found, found], wide=False)
+    devices = DeviceNames(Daemon(Home.at(desk.home)))
+    print_jobs([found, found], devices, wide=False)
     assert "DEVICE" not in capsys.readouterr().out
-    print_jobs([found, found], wide=True)
+    print_jobs([found, found], devices, wide=True)
     assert "DEVICE" in capsys.readouterr().out
-    print_jobs([found, {**found, "device": "ffffffff-0000"}], wide=False)
+    print_jobs([found, {**found, "device": "ffffffff-0000"}], devices, wide=False)
     assert "ffffffff" in capsys.readouterr().out

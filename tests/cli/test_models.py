@@ -42,6 +42,8 @@ def test_a_file_is_taken_by_its_relative_path_listed_and_removed(desk: Desk, ggu
     assert "small-one" in here(desk)
     row = next(row for row in desk.run("models", "list").stdout.splitlines() if "small-one" in row)
     assert "● yes" in row and "2.0 MB" in row
+    known = next(row for row in desk.run("status").stdout.splitlines() if "models" in row)
+    assert "small-one" in known and "loaded when needed" in known
     removed = desk.run("models", "rm", "small-one")
     assert removed.returncode == 0 and "regend models pull" in removed.stdout
     assert "small-one" not in here(desk)

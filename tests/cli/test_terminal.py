@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import pty
 import re
@@ -67,7 +68,7 @@ def test_colours_can_be_switched_off(desk: Desk, name: str, value: str) -> None:
     assert not re.search(r"\x1b\[[0-9;]*m", seen)
 
 
-@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("columns", [40, 60, 80, 120])
 def test_a_listing_keeps_to_the_width_of_the_terminal(desk: Desk, columns: int) -> None:
     desk.job("nap", "title_is=wide " + "word " * 50)
     seen, _code = _seen(desk, "jobs", "list", "-q", "wide word", columns=columns)
@@ -95,8 +96,42 @@ def test_columns_after_a_hindi_title_stand_where_those_of_others_do(desk: Desk) 
     hindi = next(row for row in seen.splitlines() if "यूपीआई" in row)
     english = next(row for row in seen.splitlines() if "English" in row)
     column = int(re.findall(r"\x1b\[(\d+)G", hindi)[-1])
-    device = desk.json("jobs", "list", "-n", "1")["jobs"][0]["device"][:8]
+    device = desk.json("devices", "list")["devices"][0]["name"]
     assert _STYLE.sub("", english).index(device) == column - 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("jobs", "list", "--help"),
+        ("status",),
+        ("tokens", "list"),
+        ("models", "list"),
+        ("models", "ps"),
+        ("jobs", "logs", "{job}"),
+        ("jobs", "steps", "{job}"),
+        ("jobs", "pause", "{job}"),
+        ("tokens", "create"),
+    ],
+    ids=" ".join,
+)
+def test_nothing_is_broken_in_mid_word_on_a_narrow_terminal(
+    desk: Desk, arguments: tuple[str, ...]
+) -> None:
+    job = desk.job("nap", "steps=2", "title_is=यूपीआई लाइट 日本語 🙂 " + "word " * 20)
+    desk.await_state(job, "completed")
+    seen, _code = _seen(desk, *(part.format(job=job) for part in arguments), columns=40)
+    rows = _STYLE.sub("", seen).splitlines()
+    assert len(rows) > 1
+    paths = ("/", "  /", "http")  # whole, so that they can be copied
+    assert [row for row in rows if width(row) > 40 and not row.startswith(paths)] == []
+
+
+def test_an_error_for_a_program_is_one_line_even_on_a_terminal(desk: Desk) -> None:
+    seen, code = _seen(desk, "jobs", "show", "nonsense", "--json", columns=40)
+    assert code == 4
+    assert json.loads(seen)["error"]["code"] == "job_not_found"
 
 
 def test_an_answer_streams_to_the_terminal_once(desk: Desk) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from regend.cli import text
 from regend.cli.markdown import render
 from regend.cli.results import say_dropped
-from regend.cli.view import short_ids
+from regend.cli.view import place_rows, short_ids
 from regend.cli.watching import resumption
 
 
@@ -24,6 +26,8 @@ from regend.cli.watching import resumption
         ("नमस्ते", 4),
         ("ट्रेन", 3),
         ("😀", 2),
+        ("❤️", 2),
+        ("🇮🇳", 2),
     ],
 )
 def test_width_counts_columns_and_not_characters(shown: str, columns: int) -> None:
@@ -54,7 +58,27 @@ def test_a_line_commands_no_terminal(given_text: str) -> None:
 
 @given(st.text(), st.integers(10, 80))
 def test_wrapping_loses_no_word(given_text: str, columns: int) -> None:
-    assert " ".join(text.wrap(given_text, columns)).split() == given_text.split()
+    rows = text.wrap(given_text, columns)
+    assert "".join("".join(rows).split()) == "".join(given_text.split())
+
+
+@given(st.text(alphabet="ab नि日本。🙂", max_size=60), st.integers(8, 40))
+def test_a_wrapped_line_ends_at_a_word_or_beside_a_letter_that_is_one(
+    given_text: str, columns: int
+) -> None:
+    words = [word for word in given_text.split() if text.width(word) > columns]
+    if not words or all(re.fullmatch("[日本。]+", word) for word in words):
+        assert all(text.width(row) <= columns + 2 for row in text.wrap(given_text, columns))
+    if not re.search("[日本]", given_text):
+        assert " ".join(text.wrap(given_text, columns)).split() == given_text.split()
+
+
+@given(st.text(), st.integers(0, 40))
+def test_what_is_cut_at_its_front_fits_and_keeps_its_end(given_text: str, columns: int) -> None:
+    safe = text.line(given_text)
+    fitted = text.fit_end(safe, columns)
+    assert text.width(fitted) <= columns
+    assert fitted == safe or safe.endswith(fitted.removeprefix("…"))
 
 
 @pytest.mark.parametrize(
@@ -77,6 +101,27 @@ def test_sizes_are_as_people_read_them(count: int, shown: str) -> None:
 )
 def test_durations_show_their_leading_units(seconds: float, shown: str) -> None:
     assert text.duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (30 * 86_400 - 1, "30d"),
+        (86_400 - 1, "1d"),
+        (12 * 3600 - 5, "12h"),
+        (3600 - 1, "1h"),
+        (89, "1m"),
+        (1, "1m"),
+    ],
+)
+def test_what_is_left_of_a_time_is_told_to_the_nearest_unit(seconds: float, shown: str) -> None:
+    assert text.left(seconds) == shown
+
+
+def test_where_a_passage_stands_is_told_to_the_character_however_narrow_it_is() -> None:
+    source, span = "/home/asha/Documents/contracts/rent.md", (120, 1480)
+    assert place_rows(source, span, 80) == [f"{source} · characters 120–1480"]
+    assert place_rows(source, span, 20) == ["…s/contracts/rent.md", "characters 120–1480"]
 
 
 def test_short_ids_grow_until_they_differ() -> None:

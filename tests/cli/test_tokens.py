@@ -35,6 +35,30 @@ def test_a_length_of_time_becomes_the_end_of_the_token(desk: Desk) -> None:
     assert token["scope"] == ["jobs:read", "jobs:write"]
 
 
+def test_how_long_a_token_is_still_valid_is_told_as_it_was_asked_for(desk: Desk) -> None:
+    given = ("--user", "asha", "--scope", "jobs:read", "--name", "the month")
+    assert desk.run("tokens", "create", *given, "--expires", "30d").returncode == 0
+    shown = desk.run("tokens", "list").stdout
+    assert "● 30d left" in next(row for row in shown.splitlines() if "the month" in row)
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ((), ["--user", "--scope", "--expires"]),
+        (("--scope", "jobs:read"), ["--user", "--expires"]),
+        (("--user", "a", "--scope", "jobs:read"), ["--expires"]),
+    ],
+)
+def test_what_is_missing_is_told_at_once(
+    desk: Desk, given: tuple[str, ...], missing: list[str]
+) -> None:
+    done = desk.run("tokens", "create", *given)
+    assert done.returncode == 2
+    for option in ("--user", "--scope", "--expires"):
+        assert (option in done.stderr) == (option in missing)
+
+
 def test_a_revoked_token_is_shown_as_such(desk: Desk) -> None:
     _create(desk, "--name", "to be revoked")
     listed = desk.json("tokens", "list")["tokens"]

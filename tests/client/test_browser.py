@@ -187,3 +187,13 @@ async def test_closing_rejects_what_waits(server: HostileServer, page: Page) -> 
             return waiting.catch((error) => error.code); }"""
     )
     assert code == "stream_closed"
+
+
+async def test_a_job_that_waits_for_a_choice_is_resumed_with_it(
+    server: HostileServer, page: Page
+) -> None:
+    await page.evaluate(FOLLOW, {})
+    await page.evaluate("async () => { await stream.resume('j1', 'restart'); }")
+    await page.evaluate("async () => { await stream.resume('j2'); }")
+    given = [(one["job_id"], one.get("choice")) for one in server.commands.values()]
+    assert given == [("j1", "restart"), ("j2", None)]

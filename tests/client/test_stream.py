@@ -297,3 +297,13 @@ async def test_the_daemon_is_found_anew_when_it_comes_back_on_another_port(tmp_p
         assert (await anext(stream)).seq == second.history.seq
     await second.stop()
     lock.release()
+
+
+async def test_a_job_that_waits_for_a_choice_is_resumed_with_it(
+    server: HostileServer, client: Client
+) -> None:
+    async with client.stream(backoff=QUICK) as stream:
+        await stream.resume("j1", "restart")
+        await stream.resume("j2")
+    given = [(one["job_id"], one["choice"]) for one in server.commands.values()]
+    assert given == [("j1", "restart"), ("j2", None)]

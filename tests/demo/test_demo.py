@@ -129,15 +129,16 @@ def test_an_answer_without_its_fact_or_its_document_fails_the_demonstration(
     assert "does not hold the fact" in " ".join(shown.getvalue().split())
 
 
-def without_a_network() -> list[str]:
-    """Return what runs a program with nothing but loopback, where the system lends that."""
+def without_a_network(*arguments: str) -> list[str]:
+    """Return what runs it with nothing but loopback, where the system lends that."""
+    command = [sys.executable, "-m", "regend", "demo", *arguments]
     if not may_be_apart():
-        return [sys.executable, "-m", "regend", "demo"]
+        return command
     only_loopback = (
         "import os, sys; from tests.library.elsewhere import give_addresses; give_addresses(); "
-        "os.execv(sys.executable, [sys.executable, '-m', 'regend', 'demo'])"
+        "os.execv(sys.argv[1], sys.argv[1:])"
     )
-    return [*APART, sys.executable, "-c", only_loopback]
+    return [*APART, sys.executable, "-c", only_loopback, *command]
 
 
 @pytest.mark.timeout(400)

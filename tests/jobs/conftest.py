@@ -32,6 +32,7 @@ PROGRAMS = (
     "hostile",
     "fragile_effect",
     "hoard",
+    "lengthy",
 )
 USER = "owner"
 

@@ -11,14 +11,17 @@ from regend.worker.runtime import Runtime
 
 
 def fragile_effect(context: Runtime) -> dict[str, Any]:
-    """Have an effect without a receipt; die `before_receipt` or `after_receipt` times."""
+    """Have an effect, by default without a receipt; die `before_` or `after_receipt` times."""
     options = context.input
     ledger = Path(options["ledger"])
     settle = context._settle_effect
 
-    def perform(key: str) -> None:
+    def perform(key: str) -> Any:
         _note(ledger, key)
         _die_until(ledger.with_suffix(".before"), int(options.get("before_receipt", 0)))
+        if options.get("odd_receipt"):
+            return 2**64
+        return "x" * options["receipt_characters"] if "receipt_characters" in options else None
 
     def settle_and_die(ordinal: int, state: str, receipt: str | None) -> None:
         settle(ordinal, state, receipt)

@@ -15,7 +15,8 @@ from typing import Any
 
 import msgpack
 
-from regend.worker.runtime import Runtime
+from regend.errors import Failed
+from regend.worker.runtime import Parked, Runtime
 
 _STEP: dict[str, Any] = {
     "op": "step",
@@ -26,6 +27,13 @@ _STEP: dict[str, Any] = {
     "result": "1",
     "started_at": 0,
     "duration_ms": 0,
+}
+_RECEIPT: dict[str, Any] = {
+    "op": "receipt",
+    "id": 10_000,
+    "ordinal": 1,
+    "state": "done",
+    "receipt": "1",
 }
 _SLEEPER = "import time; time.sleep(20)"
 _STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
@@ -92,6 +100,7 @@ _FRAMES: dict[str, Any] = {
         "action_hash": "y",
         "preview": "{",
     },
+    "receipt_of_nothing": _RECEIPT,
     "big_integer": {**_STEP, "duration_ms": 2**64 - 1},
 }
 _BYTES: dict[str, bytes] = {
@@ -131,6 +140,28 @@ def _checkpoint(context: Runtime) -> dict[str, Any]:
     context.channel.send(frame)
     context.step("after", lambda: 1)
     return {}
+
+
+def _lie_about_effect(context: Runtime) -> None:
+    """Intend an effect, and say of it what no worker can."""
+    effect = {"ordinal": 1, "name": "pay", "key": "k", "input_hash": "h"}
+    context.channel.ask("intend", **effect)
+    context.channel.send({**_RECEIPT, **context.input["told"]})
+    time.sleep(30)
+
+
+def _leave_place(context: Runtime) -> None:
+    """Save a place with a model's state, and leave its step unfinished."""
+    frame = {"op": "checkpoint", "ordinal": 1, "position": 1, "data": "{}", "slot_file": "a.slot"}
+    context.channel.send(frame)
+    match context.input["then"]:
+        case "fail":
+            raise Failed("hopeless", "It fails every time.")
+        case "choose":
+            raise Parked({"reason": "code_changed", "ordinal": 1, "choices": ["go_on"]})
+    while context.channel.stop_reason is None:
+        time.sleep(0.01)
+    context.step("after", lambda: 1)
 
 
 def _call_flood(context: Runtime) -> dict[str, Any]:
@@ -185,6 +216,8 @@ _ACTIONS: dict[str, Callable[[Runtime], Any]] = {
     "nested": _nested,
     "odd_text": _odd_text,
     "checkpoint": _checkpoint,
+    "leave_place": _leave_place,
+    "lie_about_effect": _lie_about_effect,
     "call_flood": _call_flood,
     "call_broken": lambda context: context.call("broken"),
     "ask_ahead": lambda context: context.call("step.result", ordinal=7),

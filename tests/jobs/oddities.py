@@ -34,3 +34,10 @@ def returns(context: Runtime) -> dict[str, Any]:
     if context.input.get("tell"):
         context.emit("tool:result:v1", {"value": value})
     return {"value": context.step("make", lambda: value)}
+
+
+def lengthy(context: Runtime) -> dict[str, Any]:
+    """Return a short text from one step, and one of so many characters from the next."""
+    context.step("short", lambda: "short")
+    context.step("long", lambda: "x" * context.input["characters"])
+    return {}

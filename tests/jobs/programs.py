@@ -15,7 +15,7 @@ from regend.jsontext import digest
 from regend.worker.runtime import Runtime
 from tests.jobs.effects import fragile_effect
 from tests.jobs.hostile import run as hostile
-from tests.jobs.oddities import returns
+from tests.jobs.oddities import lengthy, returns
 
 __all__ = [
     "approve",
@@ -24,6 +24,7 @@ __all__ = [
     "fragile_effect",
     "hoard",
     "hostile",
+    "lengthy",
     "pay",
     "returns",
     "silent",

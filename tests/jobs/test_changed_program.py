@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from regend.errors import BadInput
+from regend.jsontext import digest, dumps
+from regend.worker.generation import GeneratingRuntime
+from regend.worker.runtime import Parked
 from tests.jobs.conftest import USER, Engine, Start
 
 
@@ -81,3 +86,25 @@ async def test_without_a_choice_it_goes_on_waiting_also_over_a_restart(
     await engine.close()
     again = await start()
     assert (await again.jobs.show(USER, job))["state"] == "waiting"
+
+
+@pytest.mark.parametrize(("penalty", "is_known"), [(None, True), (1.0, True), (1.3, False)])
+def test_a_reply_is_taken_from_the_record_only_if_it_is_asked_for_alike(
+    penalty: float | None, is_known: bool
+) -> None:
+    messages = [{"role": "user", "content": "What is a tide?"}]
+    recorded = digest(["reply", messages, 9, None, None, []])
+    reply = dumps({"text": "Water.", "finish_reason": "stop", "usage": {}})
+    begin = {
+        **{"input": "{}", "job_id": "j", "model": "", "seed": 1, "attempt": 2},
+        "steps": [[1, "reply", recorded, reply]],
+        "shown": {"ordinal": 2, "text": "", "tokens": 0},
+    }
+    unused: Any = SimpleNamespace(stop_reason=None)  # nothing is said before the step is known
+    context = GeneratingRuntime(unused, begin)
+    asked: dict[str, Any] = {"messages": messages, "max_tokens": 9, "repeat_penalty": penalty}
+    if is_known:
+        assert context.generate("reply", **asked).text == "Water."
+    else:
+        with pytest.raises(Parked):
+            context.generate("reply", **asked)

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from regend.clock import SystemClock
-from regend.errors import BadInput, Busy, Conflict
+from regend.errors import BadInput, Busy, Conflict, Failed
+from regend.jobs import repository
 from regend.jobs.supervisor import Supervisor
 from regend.store import Store
+from regend.store.blobs import reference, references
 from tests.jobs.conftest import USER, Engine, Start
 
 DAY_MS = 24 * 3600 * 1000
@@ -42,6 +44,33 @@ async def test_an_effect_whose_receipt_is_nothing_is_not_repeated_after_a_death(
     assert happened(ledger) == 1
 
 
+async def test_a_large_receipt_outlives_the_worker_and_the_sweep(
+    engine: Engine, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger"
+    job = await engine.submit(
+        "fragile_effect", ledger=str(ledger), after_receipt=1, receipt_characters=100_000
+    )
+    done = await engine.until(job, "completed")
+    assert (done["attempt"], happened(ledger)) == (2, 1)
+    assert done["result"] == {"receipt": "x" * 100_000}
+    (receipt,) = await engine.store.query(
+        lambda c: c.execute("SELECT receipt FROM effects").fetchone()
+    )
+    assert reference(receipt) in await engine.store.query(references)
+
+
+async def test_a_receipt_that_clients_cannot_be_shown_fails_the_job_and_leaves_a_question(
+    engine: Engine, tmp_path: Path
+) -> None:
+    job = await engine.submit("fragile_effect", ledger=str(tmp_path / "ledger"), odd_receipt=True)
+    failed = await engine.until(job, "failed")
+    assert (failed["attempt"], failed["error"]["code"]) == (1, "json_value")
+    await engine.jobs.retry(USER, job)
+    assert (await engine.until(job, "waiting"))["waiting"]["reason"] == "effect_unknown"
+    assert happened(tmp_path / "ledger") == 1
+
+
 async def test_the_word_to_repeat_an_effect_holds_once(engine: Engine, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     job = await engine.submit("fragile_effect", ledger=str(ledger), before_receipt=2)
@@ -67,6 +96,26 @@ async def test_a_job_that_is_paused_does_not_go_on_by_an_answer(start: Start) ->
     assert (await engine.jobs.decide(USER, asked["id"], answer))["state"] == "paused"
     await engine.jobs.resume(USER, job)
     assert (await engine.until(job, "completed"))["result"] == {"agreed": True}
+
+
+async def test_an_answer_to_another_question_does_not_wake_a_job(engine: Engine) -> None:
+    job = await engine.submit("approve", to="asha")
+    await engine.until(job, "waiting")
+    (asked,) = await engine.jobs.approvals(USER)
+
+    def ask_otherwise(connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "INSERT INTO approvals (id, job, ordinal, action, action_hash, preview, state, "
+            "requested_at) SELECT 'earlier', job, 99, action, 'hash', preview, state, 0 "
+            "FROM approvals"
+        )
+
+    await engine.store.write(ask_otherwise)
+    answer = {"decision": "approve", "action_hash": "hash"}
+    assert (await engine.jobs.decide(USER, "earlier", answer))["state"] == "waiting"
+    answer["action_hash"] = asked["action_hash"]
+    await engine.jobs.decide(USER, asked["id"], answer)
+    assert (await engine.until(job, "completed"))["attempt"] == 2
 
 
 async def test_there_is_nothing_to_decide_about_a_cancelled_job(engine: Engine) -> None:
@@ -169,6 +218,27 @@ async def test_a_store_that_refuses_for_a_while_costs_no_job(
     for job in jobs:
         done = await engine.until(job, "completed", timeout_s=60)
         assert done["result"] == {"total": 3}
+
+
+async def test_a_database_that_refuses_until_it_is_mended_leaves_no_job_without_an_owner(
+    engine: Engine, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    job = await engine.submit("count", steps=1, sleep_s=0.5, die_at=0, trace=str(trace))
+    while not trace.exists():
+        await asyncio.sleep(0.02)
+    database = engine.store._writer._connection
+    database.execute("PRAGMA query_only = 1")
+    while engine.supervisor.running:
+        await asyncio.sleep(0.02)
+    for _ in range(5):
+        with pytest.raises(Failed) as refused:
+            await engine.store.write(repository.release_all_held)
+        assert refused.value.code == "database_refused"
+        await asyncio.sleep(0.1)
+    assert (await engine.jobs.show(USER, job))["state"] == "running"
+    database.execute("PRAGMA query_only = 0")
+    assert (await engine.until(job, "completed"))["attempt"] == 2
 
 
 async def test_a_machine_that_can_start_no_worker_costs_no_job(

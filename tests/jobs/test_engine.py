@@ -55,6 +55,26 @@ async def test_a_retryable_failure_is_tried_again_and_a_final_one_is_not(
     assert failed["error"]["code"] == "hopeless"
 
 
+async def test_a_retry_of_a_job_that_goes_on_already_changes_nothing(
+    start: Start, tmp_path: Path
+) -> None:
+    engine = await start(concurrency=1)
+    running = await engine.submit("stubborn", pids=str(tmp_path / "pids"))
+    queued = await engine.submit("count", steps=1)
+    await engine.until(running, "running")
+    for job in (running, queued):
+        before = await engine.events(job)
+        state = (await engine.jobs.show(USER, job))["state"]
+        assert (await engine.jobs.retry(USER, job))["state"] == state
+        assert await engine.events(job) == before
+    await engine.jobs.cancel(USER, running)
+    with pytest.raises(Conflict):
+        await engine.jobs.retry(USER, running)
+    await engine.until(queued, "completed")
+    with pytest.raises(Conflict):
+        await engine.jobs.retry(USER, queued)
+
+
 async def test_a_job_that_kills_its_workers_fails_and_leaves_others_alone(
     engine: Engine, tmp_path: Path
 ) -> None:

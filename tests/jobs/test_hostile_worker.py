@@ -46,6 +46,7 @@ async def ended(engine: Engine, **options: Any) -> dict[str, Any]:
         "deep",
         "big_integer",
         "preview_no_json",
+        "receipt_of_nothing",
         "half_a_frame",
     ],
 )
@@ -71,6 +72,20 @@ async def test_what_an_agent_returns_that_json_cannot_carry_fails_its_job_once_a
     assert failed["state"] == "failed"
     assert failed["attempt"] == 1
     assert failed["error"]["code"] in ("json_value", "frame_invalid")
+
+
+@pytest.mark.parametrize(
+    "told", [{"state": "undone"}, {"receipt": "@" + "0" * 64}, {"receipt": None}, {"receipt": {}}]
+)
+async def test_what_cannot_have_become_of_an_effect_is_not_recorded(
+    engine: Engine, told: dict[str, Any]
+) -> None:
+    failed = await ended(engine, says="lie_about_effect", told=told)
+    assert (failed["state"], failed["error"]["code"]) == ("failed", "worker_killed")
+    rows = await engine.store.query(
+        lambda c: c.execute("SELECT state, receipt FROM effects").fetchall()
+    )
+    assert rows == [("intended", None)]
 
 
 async def test_an_error_with_unsayable_text_is_said_all_the_same(engine: Engine) -> None:

@@ -228,7 +228,7 @@ class JobLife(RuleBasedStateMachine):
     def command(self, job: int, name: str) -> None:
         model, row = self.models[job], self.row(job)
         before = model.state
-        run: dict[str, Callable[[], None]] = {
+        run: dict[str, Callable[[], object]] = {
             "cancel": lambda: commands.cancel(self.connection, row, self.at_ms),
             "pause": lambda: commands.pause(self.connection, row, self.at_ms),
             "resume": lambda: commands.resume(self.connection, row, "restart", self.at_ms),
@@ -274,7 +274,7 @@ class JobLife(RuleBasedStateMachine):
                 self.connection, f"boot-{self.boot}", 2, MAX_DEATHS, self.at_ms
             ):
                 pass
-            repository.release_held(self.connection)
+            repository.release_all_held(self.connection)
         for number, model in self.models.items():
             row = self.row(number)
             if model.state == "running":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -89,3 +90,35 @@ async def test_a_refused_write_brings_no_older_progress_back(buffered: Buffered)
         await buffered.outbox.commit(refuse_later)
     await buffered.outbox.commit(nothing)
     assert await buffered.progress() == (60.0, "writing")
+
+
+async def test_what_is_cancelled_while_a_full_disk_is_waited_for_loses_nothing(
+    buffered: Buffered,
+) -> None:
+    store, outbox = buffered.store, buffered.outbox
+    long = '{"text":"' + "x" * 20_000 + '"}'
+    await store.write(lambda c: c.execute("PRAGMA max_page_count = 1") and None)
+    outbox.add(Draft("search:result:v1", long))
+    outbox.set_progress(40.0, "reading")
+    waiting = asyncio.create_task(outbox.commit(nothing))
+    while not outbox.stalled:
+        await asyncio.sleep(0.01)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await store.write(lambda c: c.execute("PRAGMA max_page_count = 1073741823") and None)
+    outbox.add(Draft("search:result:v1", '{"n":2}'))
+    await outbox.commit(nothing)
+    assert await buffered.shown() == [long, '{"n":2}']
+    assert await buffered.progress() == (40.0, "reading")
+
+
+async def test_what_is_cancelled_in_the_writers_hands_is_written_once(buffered: Buffered) -> None:
+    buffered.outbox.add(Draft("search:result:v1", '{"n":1}'))
+    writing = asyncio.create_task(buffered.outbox.commit(nothing))
+    await asyncio.sleep(0)
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    await buffered.outbox.commit(nothing)
+    assert await buffered.shown() == ['{"n":1}']

@@ -35,6 +35,21 @@ def of(schema: Any) -> dict[str, Any]:
             ({"pattern": pattern}, "schema.properties.नाम.pattern")
             for pattern in ("a{" + "9" * 5000 + "}", "a{1," + "9" * 5000 + "}")
         ),
+        *(
+            ({"pattern": pattern}, "schema.properties.नाम.pattern")
+            for pattern in (
+                *("^((((a?){30}){30}){30})$", "^(((a{0,60}){0,60}){0,60})$", "^a{30}{30}{30}$"),
+                *("^(a?){2000}$", "^(a?){65}$", "^(a*){200}$", "^(a?b?c?d?){17}$", "^(a{0,9}){8}$"),
+                *("^(a{1,30}){600}$", "^(((a+){45}){45})$", r"^(\(?[)\]?]?){40}$", "^(?:a|){65}$"),
+                *("^" + "a?" * 65 + "$", "(" * 20_000 + "a" + "){30}" * 3, "^(a?(b?(c?){9}){9}$"),
+                *("^(a{3}){700,}$", "^((|a){9}|(b?){60})$"),
+            )
+        ),
+        (
+            {"anyOf": [{"type": "string", "pattern": "^(a?){20}$"}] * 4},
+            "schema.properties.नाम.anyOf",
+        ),
+        ({"pattern": "^(" + "a|" * 1000 + "b)$"}, "schema"),
         ({"description": "x" * 65_536}, "schema"),
         ({"enum": list(range(1000))}, "schema"),
     ],
@@ -81,6 +96,17 @@ def test_a_schema_may_refer_to_itself_inside_an_answer() -> None:
         *(None, True, 5, [], {}, {"maxItems": 2000, "maxLength": "long", "minItems": True}),
         {"pattern": "^[a-z]{1,2000}x{}y{0002000}$"},
         {"pattern": "a{0," + "0" * 5000 + "1}"},
+        {"pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?Z?)?$"},
+        {"pattern": r"^(\+[0-9]{1,3} ?)?([0-9]{2,4}[ -]?){2,5}$"},
+        {"pattern": "^[a-z]+(, [a-z]+){0,100}$"},
+        {"pattern": "^([a-z]{1,20} ){1,60}$"},
+        {"pattern": ")(](|{a{2}?*+" + "\\"},
+        {"type": "array", "maxItems": 500, "items": {"type": "array", "maxItems": 500}},
+        {"anyOf": [{"type": "string", "pattern": "^a?b?$"}, {"type": "null"}]},
+        {
+            "items": [{"anyOf": [{"$ref": "#/phone"}, {"type": "null"}]}] * 30,
+            "phone": {"pattern": "^([0-9]{2,4}[ -]?){2,5}$"},
+        },
         {"properties": {"maxItems": {"type": "integer", "maximum": 10**9}}},
         {"pattern": {"type": "string"}, "enum": [10**9, "a{9999}"]},
     ],
@@ -88,6 +114,18 @@ def test_a_schema_may_refer_to_itself_inside_an_answer() -> None:
 def test_an_ordinary_schema_passes(schema: Any) -> None:
     check_schema(schema, "schema")
     check_input("chat", {"prompt": "x", "schema": of(schema)})
+
+
+def test_alternatives_that_lead_to_one_pattern_count_as_often_as_they_do() -> None:
+    referring = {"anyOf": [{"type": "array", "items": {"$ref": "#/$defs/a"}}] * 5}
+    for pattern, passes in (("^(a?){20}$", False), ("^(a?){5}$", True)):
+        schema = {**referring, "$defs": {"a": {"type": "string", "pattern": pattern}}}
+        if passes:
+            check_schema(schema, "schema")
+            continue
+        with pytest.raises(BadInput) as caught:
+            check_schema(schema, "schema")
+        assert (caught.value.code, caught.value.field) == ("schema_too_large", "schema.anyOf")
 
 
 def test_the_place_stays_short_however_long_the_names() -> None:

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,10 @@ def upkeep(engine: Engine, keep_days: float) -> Maintenance:
     return Maintenance(engine.store, SystemClock(), EventsConfig(keep_chunks_days=keep_days))
 
 
+async def chunks(engine: Engine, job: str) -> list[dict[str, Any]]:
+    return [event for event in await engine.events(job) if event["type"] == "model:chunk:v1"]
+
+
 async def test_old_chunks_go_and_what_happened_stays(engine: Engine) -> None:
     ended = await engine.submit("chatter", chunks=40, size=20_000)
     await engine.until(ended, "completed")
@@ -41,6 +46,17 @@ async def test_old_chunks_go_and_what_happened_stays(engine: Engine) -> None:
     floor = await engine.store.query(history.floor)
     assert floor == max(e["seq"] for e in before if e["type"] == "model:chunk:v1")
     assert (await engine.jobs.show(USER, waiting))["state"] == "waiting"
+
+
+async def test_what_a_cancelled_job_wrote_stays_for_it_stands_nowhere_else(engine: Engine) -> None:
+    job = await engine.submit("chatter", chunks=5000, size=2000)
+    while not (before := await chunks(engine, job)):
+        await engine.store.bell.wait(0.2)
+    await engine.jobs.cancel(USER, job)
+    await engine.until(job, "cancelled")
+    before = await chunks(engine, job)
+    await upkeep(engine, keep_days=-1.0).run_once()
+    assert await chunks(engine, job) == before
 
 
 async def test_payloads_without_a_reference_go_and_all_others_stay(engine: Engine) -> None:

@@ -14,6 +14,7 @@ from regend.config import LibraryConfig
 from regend.home import Home
 from regend.library.importer import Importer
 from regend.store.migrations.library import library_tables
+from regend.store.migrations.places import place_tables
 from regend.store.migrations.rebuild import rebuild_tables
 from regend.store.store import Store
 
@@ -24,6 +25,7 @@ def connection() -> Iterator[sqlite3.Connection]:
     opened = sqlite3.connect(":memory:", isolation_level=None)
     library_tables(Database(opened))
     rebuild_tables(Database(opened))
+    place_tables(Database(opened))
     yield opened
     opened.close()
 

@@ -96,6 +96,21 @@ async def test_a_long_document_is_stored_in_turns_once_also_when_sent_twice(
     assert await store.query(index.unfinished) == []
 
 
+async def test_a_long_import_that_is_broken_off_leaves_nothing_behind(
+    importer: Importer, store: Store
+) -> None:
+    data = "".join(f"# Part {i}\n\nUnique{i} words.\n\n" for i in range(6000)).encode()
+    importing = asyncio.create_task(importer.import_file(data, "a.md", "owner"))
+    while not await store.query(index.unfinished):
+        assert not importing.done()
+        await asyncio.sleep(0)
+    importing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await importing
+    assert await store.query(index.unfinished) == []
+    assert await titles(store) == await found(store, "unique1") == []
+
+
 async def test_one_line_of_fifty_megabytes_is_refused_and_leaves_nothing(
     importer: Importer, store: Store
 ) -> None:
@@ -223,6 +238,96 @@ async def test_a_file_that_moved_is_said_to_be_where_it_is(
     assert hit.source == "/letters/b.md"
     upload = await importer.import_file(b"The colour is red.", "c.md", "owner")
     assert upload.document.source == "/letters/b.md"
+
+
+async def documents(store: Store, user: str = "owner") -> dict[str, list[str]]:
+    """Return the places of each document, by its title."""
+    rows, _ = await store.query(lambda c: index.list_documents(c, user, 1000))
+    assert all(row.source == row.places[0] for row in rows)
+    return {row.title: list(row.places) for row in rows}
+
+
+async def test_a_copy_keeps_its_place_when_another_of_it_changes(
+    importer: Importer, store: Store
+) -> None:
+    key = b"The cellar key hangs behind the boiler."
+    await importer.import_file(key, "/one/p1.txt", "owner")
+    await importer.import_file(key, "/two/p2.txt", "owner")
+    assert await documents(store) == {"p1": ["/two/p2.txt", "/one/p1.txt"]}
+    await importer.import_file(b"Something about bicycles.", "/two/p2.txt", "owner")
+    assert await documents(store) == {"p1": ["/one/p1.txt"], "p2": ["/two/p2.txt"]}
+    assert await found(store, "cellar key") == ["p1"]
+    await importer.import_file(b"Something about boats.", "/one/p1.txt", "owner")
+    assert await found(store, "cellar key") == []
+
+
+async def test_a_document_goes_with_the_last_of_its_places(
+    importer: Importer, store: Store
+) -> None:
+    for place in ("/one/q1.txt", "/two/q2.txt"):
+        added = await importer.import_file(b"Spare fuses lie in the tin.", place, "owner")
+    id = added.document.id
+    for user, place in (("owner", "/three"), ("other", "/two/q2.txt")):
+        with pytest.raises(NotFound):
+            await importer.leave(user, id, place)
+    await importer.leave("owner", id, "/two/q2.txt")
+    assert await documents(store) == {"q1": ["/one/q1.txt"]}
+    await importer.leave("owner", id, "/one/q1.txt")
+    assert await documents(store) == {} and await found(store, "fuses") == []
+    await importer.import_file(b"Spare fuses lie in the tin.", "/one/q1.txt", "owner")
+    assert await documents(store) == {"q1": ["/one/q1.txt"]}
+
+
+async def test_what_a_person_brought_stays_when_a_place_with_the_same_bytes_changes(
+    importer: Importer, store: Store
+) -> None:
+    await importer.import_file(b"The colour is red.", "mine.md", "owner")
+    await importer.import_file(b"The colour is red.", "/notes/a.md", "owner")
+    assert await documents(store) == {"mine": ["/notes/a.md", "mine.md"]}
+    await importer.import_file(b"The colour is green.", "/notes/a.md", "owner")
+    assert await documents(store) == {"mine": ["mine.md"], "a": ["/notes/a.md"]}
+
+
+async def test_a_page_takes_the_place_of_its_earlier_self_and_of_no_capture(
+    importer: Importer, store: Store
+) -> None:
+    words = iter(["The front page of Monday.", "The front page of Tuesday.", "Of Wednesday."])
+
+    async def page(request: web.Request) -> web.StreamResponse:
+        return web.Response(text=next(words), content_type="text/plain")
+
+    app = web.Application()
+    app.router.add_get("/", page)
+    async with TestServer(app, host="127.0.0.1") as server:
+        url = str(server.make_url("/"))
+        for title, text in (
+            ("one", "The ferry leaves at nine."),
+            ("two", "The lighthouse opens."),
+            ("three", "The front page of Tuesday."),
+        ):
+            await importer.import_capture(title=title, source=url, user="owner", text=text)
+        for day in ("monday", "tuesday", "wednesday"):
+            await importer.import_url(url, "owner")
+            assert await found(store, day) != []
+    assert {"one", "two", "three"} < set(await titles(store)) and len(await titles(store)) == 4
+    assert await found(store, "monday") == [] and await found(store, "tuesday") == ["three"]
+
+
+async def test_of_two_imports_of_one_place_the_one_that_began_later_holds_it(
+    importer: Importer, store: Store
+) -> None:
+    slow = "".join(f"# Part {i}\n\nWords.\n\n" for i in range(3000)).encode()
+    first = asyncio.create_task(importer.import_file(slow, "/notes/a.md", "owner"))
+    while not await store.query(index.unfinished):
+        assert not first.done()
+    await importer.import_file(b"The colour is blue.", "/notes/a.md", "owner")
+    added = await first
+    assert await documents(store) == {"a": ["/notes/a.md"]}
+    assert (added.document.digest, added.is_new) == (
+        hashlib.sha256(b"The colour is blue.").hexdigest(),
+        False,
+    )
+    assert await store.query(index.unfinished) == []
 
 
 async def test_the_same_bytes_are_not_read_a_second_time(

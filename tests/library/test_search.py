@@ -28,6 +28,7 @@ from regend.library.index import (
 from regend.library.rebuild import begin, index_page
 from regend.library.search import search
 from regend.store.migrations.library import library_tables
+from regend.store.migrations.places import place_tables
 from regend.store.migrations.rebuild import rebuild_tables
 from tests.library.test_query import ENEMIES
 
@@ -271,6 +272,7 @@ def test_whatever_happens_while_the_index_is_built_again_it_ends_with_every_pass
     connection = sqlite3.connect(":memory:", isolation_level=None)
     library_tables(Database(connection))
     rebuild_tables(Database(connection))
+    place_tables(Database(connection))
     kept: dict[str, set[str]] = {}
     written = 0
 

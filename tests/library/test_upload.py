@@ -89,3 +89,56 @@ async def test_what_there_is_no_room_for_is_refused_unread_until_others_are_done
         go_on.set()
         assert [(await one).status for one in held] == [201, 201]
         assert (await client.post("/", data=slow(3), headers=headers)).status == 201
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"",
+        b"--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n",
+        b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n--b--\r\n',
+    ],
+)
+async def test_a_body_without_end_in_which_no_file_comes_is_ended_and_others_are_served_meanwhile(
+    importer: Importer, store: Store, begin: bytes
+) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    sent = 0
+
+    async def lines() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield begin
+        while True:
+            sent += 1
+            yield b"a\n" * 32_000
+
+    async with TestClient(TestServer(door(store, importer), host="127.0.0.1")) as client:
+        async with asyncio.timeout(20):
+            refused = await client.post("/", data=lines(), headers=headers)
+        assert refused.status == 400
+        assert (await refused.json())["code"] in ("multipart_invalid", "file_missing")
+        refused.close()
+
+
+async def test_lines_before_the_first_boundary_let_others_have_their_turn(
+    importer: Importer, store: Store
+) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    part = (
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.md"\r\n\r\nHi.\r\n--b--'
+    )
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with TestClient(TestServer(door(store, importer), host="127.0.0.1")) as client:
+        body = b"\n" * 4000 + part
+        request = asyncio.create_task(client.post("/", data=body, headers=headers))
+        task = asyncio.create_task(others())
+        assert (await request).status == 201
+        task.cancel()
+    assert turns > 4000 // 64

@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
-from regend.errors import Failed, Retryable
+from regend.errors import Busy, Failed, Retryable
 from regend.limits import MIB, MODEL_DISK_RESERVE_BYTES
 from regend.models import download
 
@@ -84,7 +84,7 @@ async def test_an_endless_answer_ends_before_the_disk_is_full(
     monkeypatch.setattr(shutil, "disk_usage", nearly_full)
     monkeypatch.setattr(download, "_SPACE_CHECK_BYTES", MIB)
     async with serving(never_end) as url, asyncio.timeout(30):
-        with pytest.raises(Failed) as caught:
+        with pytest.raises(Busy) as caught:
             await download.fetch_address(str(url), target, ignore)
     assert caught.value.code == "disk_full"
     assert target.stat().st_size <= 4 * MIB

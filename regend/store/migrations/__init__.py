@@ -18,6 +18,8 @@ from regend.store.migrations.access import access_tables
 from regend.store.migrations.commands import command_tables
 from regend.store.migrations.jobs import job_tables
 from regend.store.migrations.library import library_tables
+from regend.store.migrations.mesh import mesh_tables
+from regend.store.migrations.places import place_tables
 from regend.store.migrations.rebuild import rebuild_tables
 
 MIGRATIONS = Migrations("regend")
@@ -26,6 +28,8 @@ MIGRATIONS(name="0002_library")(library_tables)
 MIGRATIONS(name="0003_access")(access_tables)
 MIGRATIONS(name="0004_commands")(command_tables)
 MIGRATIONS(name="0005_rebuild")(rebuild_tables)
+MIGRATIONS(name="0006_mesh")(mesh_tables)
+MIGRATIONS(name="0007_places")(place_tables)
 
 
 def migrate(

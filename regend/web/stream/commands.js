@@ -13,7 +13,7 @@ import { byteLength } from "./values.js";
 
 const ONE_SENDING = 1 - 1e-6; // less the rounding of the refill: else a timer could fire for nothing
 
-/** @typedef {{id: string, op: string, frame: string, sent: boolean, addedJobs: string[]}} Command */
+/** @typedef {{id: string, frame: string, sent: boolean, addedJobs: string[]}} Command */
 
 /** The unanswered commands of one stream (rule 5, and the invariants of `regend.client.commands`). */
 export class CommandQueue {
@@ -43,7 +43,7 @@ export class CommandQueue {
       throw new StreamError("command_too_large", message, { hint: "Send it by POST /api/v1/jobs instead.", status: 413 });
     }
     this.given += 1;
-    const command = { id, op, frame, sent: false, addedJobs: [] };
+    const command = { id, frame, sent: false, addedJobs: [] };
     this.commands.set(id, command);
     return command;
   }

@@ -1,0 +1,178 @@
+"""Calls about the person's devices and the mesh between them."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from regend.api.call import Call
+from regend.api.endpoints import API, JOB, Endpoint, fields, listing, optional, text
+from regend.errors import BadInput
+from regend.limits import MAX_TITLE_CHARACTERS
+
+_NAME = text(minLength=1, maxLength=MAX_TITLE_CHARACTERS)
+
+
+class Devices(Protocol):
+    """What these calls need of the mesh."""
+
+    async def devices(self) -> dict[str, Any]:
+        """Return the devices of the mesh."""
+
+    def report(self) -> dict[str, Any]:
+        """Return what was tried to reach the others."""
+
+    async def invite(self, name: str | None) -> dict[str, Any]:
+        """Open an invite and return its code."""
+
+    async def join(
+        self, code: str, address: str | None, name: str | None, leave: bool
+    ) -> dict[str, Any]:
+        """Join the mesh of the device that shows a code."""
+
+    async def revoke(self, device: str) -> dict[str, Any]:
+        """Put a device out of the mesh."""
+
+    async def rename(self, device: str, name: str) -> dict[str, Any]:
+        """Give a device another name."""
+
+    async def takeover(self, user: str, job_id: str, force: bool) -> dict[str, Any]:
+        """Let a job that another device runs go on here."""
+
+
+class DeviceCalls:
+    """Handlers of `/devices`, `/mesh` and of jobs that move."""
+
+    def __init__(self, mesh: Devices) -> None:
+        self._mesh = mesh
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return the table of these calls."""
+        devices = listing("devices", mesh={"type": ["string", "null"]})
+        return [
+            Endpoint(
+                "GET",
+                API + "/devices",
+                self.devices,
+                "Your devices, and how far each is",
+                "devices:read",
+                answers=devices,
+            ),
+            Endpoint(
+                "POST",
+                API + "/devices/invite",
+                self.invite,
+                "Show a code by which another device joins",
+                "devices:write",
+                body=fields(name=optional(_NAME)),
+                body_required=False,
+                errors=(409, 422, 429),
+            ),
+            Endpoint(
+                "POST",
+                API + "/devices/join",
+                self.join,
+                "Join the mesh of the device that shows a code",
+                "devices:write",
+                body=fields(
+                    "code",
+                    code=text(minLength=1, maxLength=200),
+                    address=optional(text(maxLength=300)),
+                    name=optional(_NAME),
+                    leave=optional({"type": "boolean"}),
+                ),
+                answers=devices,
+                errors=(404, 409, 422, 429),
+            ),
+            Endpoint(
+                "POST",
+                API + "/devices/{device_id}/rename",
+                self.rename,
+                "Give a device another name",
+                "devices:write",
+                body=fields("name", name=_NAME),
+                answers=devices,
+                errors=(404, 409, 422),
+            ),
+            Endpoint(
+                "DELETE",
+                API + "/devices/{device_id}",
+                self.revoke,
+                "Put a device out of the mesh",
+                "devices:write",
+                answers=devices,
+                errors=(404, 409, 422),
+            ),
+            Endpoint(
+                "GET",
+                API + "/mesh",
+                self.report,
+                "What was tried to reach the other devices",
+                "devices:read",
+            ),
+            Endpoint(
+                "POST",
+                API + "/jobs/{job_id}/takeover",
+                self.takeover,
+                "Let a job that another device runs go on here",
+                "jobs:write",
+                body=fields(force=optional({"type": "boolean"})),
+                body_required=False,
+                status=202,
+                answers=JOB,
+                errors=(404, 409, 422),
+            ),
+        ]
+
+    async def devices(self, call: Call) -> dict[str, Any]:
+        """List the devices."""
+        return await self._mesh.devices()
+
+    async def invite(self, call: Call) -> dict[str, Any]:
+        """Open an invite."""
+        body = await call.object("name", optional=True)
+        return await self._mesh.invite(_text(body, "name"))
+
+    async def join(self, call: Call) -> dict[str, Any]:
+        """Join a mesh."""
+        body = await call.object("code", "address", "name", "leave")
+        code = _text(body, "code")
+        if code is None:
+            raise BadInput("field_missing", "“code” is missing.", field="code")
+        address, name = _text(body, "address"), _text(body, "name")
+        return await self._mesh.join(code, address, name, _truth(body, "leave"))
+
+    async def rename(self, call: Call) -> dict[str, Any]:
+        """Rename a device."""
+        body = await call.object("name")
+        name = _text(body, "name")
+        if name is None:
+            raise BadInput("field_missing", "“name” is missing.", field="name")
+        return await self._mesh.rename(call.path("device_id"), name)
+
+    async def revoke(self, call: Call) -> dict[str, Any]:
+        """Revoke a device."""
+        return await self._mesh.revoke(call.path("device_id"))
+
+    async def report(self, call: Call) -> dict[str, Any]:
+        """Tell how the others are reached."""
+        return self._mesh.report()
+
+    async def takeover(self, call: Call) -> dict[str, Any]:
+        """Take a job over."""
+        body = await call.object("force", optional=True)
+        force = _truth(body, "force")
+        return await self._mesh.takeover(call.user, call.path("job_id"), force)
+
+
+def _truth(body: dict[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise BadInput("invalid_field", f"“{name}” must be true or false.", field=name)
+    return value is True
+
+
+def _text(body: dict[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    if value is not None and not isinstance(value, str):
+        raise BadInput("invalid_field", f"“{name}” must be a text.", field=name)
+    return value

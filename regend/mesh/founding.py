@@ -1,0 +1,177 @@
+"""How a home comes to be of a mesh, and what a start finds of it.
+
+Invariants
+1. What makes a home a member is written in one transaction: roster and log, or neither.
+2. A log is written by one life of a home only. A home that was copied or restored begins a new
+   incarnation before anything is written, and gives up the jobs that the old one held: another
+   copy may run them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from regend.clock import Clock
+from regend.home import Home
+from regend.jobs import mirror
+from regend.jobs.folding import AWAY, HERE, give_up_term
+from regend.jobs.history import epoch, newest_seq
+from regend.store import Store, changelog
+from regend.store.change import Change, LogId
+from regend.store.settings import device_id, set_device_id
+from regend.sync.device import Identity
+from regend.sync.entries import Entry
+from regend.sync.forks import behind, part
+from regend.sync.house import stored_roster
+from regend.sync.identity import (
+    Incarnation,
+    incarnation,
+    load_identity,
+    renew_incarnation,
+)
+from regend.sync.machine import machine_id
+from regend.sync.roster import Roster
+
+
+class Standing(NamedTuple):
+    """What a home is to its mesh.
+
+    Attributes:
+        roster: None where there is no mesh.
+        life: which incarnation of the device this home is.
+    """
+
+    identity: Identity
+    roster: Roster | None
+    life: Incarnation
+
+    @property
+    def log(self) -> LogId:
+        """The log that this home writes."""
+        return LogId(self.identity.id, self.life.id)
+
+    @property
+    def is_member(self) -> bool:
+        """Whether this device is of a mesh now."""
+        return self.roster is not None and self.roster.is_living(self.identity.id)
+
+
+async def look(store: Store, home: Home) -> Standing:
+    """Return what this home is, after taking on its identity where that is new.
+
+    Raises:
+        Failed: a key or the stored roster is damaged.
+    """
+    identity = load_identity(home)
+
+    def read(connection: sqlite3.Connection) -> tuple[str, str, list[Entry]]:
+        return device_id(connection), epoch(connection), stored_roster(connection)
+
+    known, database_epoch, entries = await store.query(read)
+    if known != identity.id.hex():
+        await store.write(lambda c: _rename_device(c, known, identity.id.hex()))
+    life = incarnation(home, database_epoch, machine_id())
+    return Standing(identity, Roster.of(entries) if entries else None, life)
+
+
+async def enter(store: Store, standing: Standing, entries: Sequence[Entry], clock: Clock) -> Roster:
+    """Make this home a member of the mesh that the entries describe; return its roster.
+
+    A mesh in which this device was alone is left behind; its jobs come along.
+    """
+    rows = [(one.id, one.blob) for one in entries]
+
+    def write(connection: sqlite3.Connection) -> None:
+        connection.execute("DELETE FROM roster")
+        connection.executemany("INSERT INTO roster (id, entry) VALUES (?, ?)", rows)
+        if changelog.current(connection) is None:
+            changelog.begin(connection, standing.log)
+
+    await store.write(write)
+    await keep_log(store, standing, clock)
+    return Roster.of(entries)
+
+
+async def keep_log(store: Store, standing: Standing, clock: Clock) -> None:
+    """Write the log from now on, beginning with what is not in it yet."""
+    await store.write(lambda c: _take_up(c, standing.log))
+    while await store.write(lambda c: mirror.collect(c, clock.wall_ms())):
+        pass  # what was before, in pages: the writer has others to serve
+
+    def collect_all(connection: sqlite3.Connection) -> None:
+        while mirror.collect(connection, clock.wall_ms()):
+            pass
+
+    store.before_commit(collect_all)
+    await store.write(collect_all)
+
+
+def renewed(home: Home, standing: Standing, roster: Roster, database_epoch: str) -> Standing:
+    """Return the standing of a home that joins a mesh: in a new life where its old log was cut.
+
+    Args:
+        roster: of the mesh; it knows the device if it was revoked there before.
+    """
+    if roster.cut(standing.identity.id, standing.life.id) is None:
+        return standing
+    life = renew_incarnation(home, database_epoch, machine_id())
+    return standing._replace(life=Incarnation(life, is_fresh=True, reason="missing"))
+
+
+async def begin_anew(store: Store, home: Home, forked: LogId, common: int, clock: Clock) -> None:
+    """Begin a new life of this home, whose log went two ways behind a change.
+
+    What was done here since goes into the log of the new life, and jobs that the old one held are
+    held here no more: the copy may run them.
+    """
+    database_epoch = await store.query(epoch)
+    renewed = renew_incarnation(home, database_epoch, machine_id())
+    new = LogId(forked.device, renewed)
+
+    def write(connection: sqlite3.Connection) -> None:
+        at_ms = clock.wall_ms()
+        while mirror.collect(connection, at_ms):
+            pass
+        tail = behind(connection, forked, common)
+        fresh = {change.fields[0] for change in tail if change.kind == mirror.JOB}
+        both: dict[str, int] = {}
+        for change in tail:
+            if change.kind == mirror.HISTORY and change.fields[0] not in fresh:
+                both.setdefault(change.fields[0], change.fields[2][0][1])
+        part(connection, forked, common, new, lambda c: not _is_of(c, fresh), at_ms)
+        for job_id, place in both.items():
+            give_up_term(connection, job_id, place, new)
+        for job_id in fresh:  # no copy knows them: they are told as if they began in this life
+            mirror.tell_anew(connection, job_id, at_ms)
+        _take_up(connection, new)
+        mirror.move_cursor(connection, newest_seq(connection))
+
+    await store.write(write)
+
+
+def _is_of(change: Change, jobs: Collection[str]) -> bool:
+    """Tell whether a change is about one of these jobs."""
+    of_jobs = (mirror.JOB, mirror.HISTORY, mirror.TERM, mirror.EFFECT)
+    return change.kind in of_jobs and change.fields[0] in jobs
+
+
+def _take_up(connection: sqlite3.Connection, log: LogId) -> None:
+    """Let the current log be that of this life; of an earlier life's jobs, none runs here."""
+    if changelog.current(connection) != log:
+        changelog.begin(connection, log)
+    connection.execute(
+        "UPDATE jobs SET remote = ?, boot = NULL, fence = fence + 1 WHERE remote = ? AND term IN "
+        "(SELECT id FROM terms WHERE device = ? AND incarnation <> ?)",
+        (AWAY, HERE, *log),
+    )
+
+
+def _rename_device(connection: sqlite3.Connection, before: str, after: str) -> None:
+    """Let what this device did be of the id that its keys give it."""
+    for column in ("device", "owner_device"):
+        connection.execute(
+            f"UPDATE jobs SET {column} = ? WHERE {column} = ? AND term IS NULL", (after, before)
+        )
+    set_device_id(connection, after)

@@ -1,0 +1,218 @@
+"""The links to the other devices: dialled, taken, and one kept of each.
+
+Whoever can reach the other dials: networks let some in and not out. Where both did, both keep the
+one that the device with the lower id dialled.
+
+Invariants
+1. There is one exchange with a device at a time, but for a moment.
+2. A device that is not reached is tried again, at longer and longer intervals, at once when the
+   network changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from regend.clock import Clock
+from regend.errors import RegendError
+from regend.sync.exchange import Exchange
+from regend.sync.lanclient import connect
+from regend.sync.link import Link
+from regend.sync.tls import Credentials
+
+log = logging.getLogger("regend.sync")
+
+_FIRST_S: Final = 1.0
+_LONGEST_S: Final = 60.0
+_LOOK_S: Final = 5.0
+
+
+class Target(NamedTuple):
+    """A device to be reached.
+
+    Attributes:
+        certificate: DER.
+        places: address and port, likely ones first.
+    """
+
+    device: bytes
+    certificate: bytes
+    places: tuple[tuple[str, int], ...]
+
+
+class Trouble(NamedTuple):
+    """Why a device is not reached.
+
+    Attributes:
+        tried: addresses.
+        reason: of the last of them, for people.
+    """
+
+    tried: tuple[str, ...]
+    reason: str
+
+
+class Links:
+    """All exchanges of this device.
+
+    Args:
+        own: id of this device.
+        targets: returns who is to be reached, and where.
+        exchange: makes the exchange of a link.
+        changed: called when an exchange ended.
+    """
+
+    def __init__(
+        self,
+        own: bytes,
+        credentials: Credentials,
+        clock: Clock,
+        *,
+        targets: Callable[[], Iterable[Target]],
+        exchange: Callable[[Link], Exchange],
+        changed: Callable[[], None],
+    ) -> None:
+        self._own = own
+        self._credentials = credentials
+        self._clock = clock
+        self._targets = targets
+        self._make = exchange
+        self._changed = changed
+        self._live: dict[bytes, tuple[Exchange, bool]] = {}  # with whether this device dialled
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._dialling: set[bytes] = set()
+        self._next_s: dict[bytes, float] = {}
+        self._wait_s: dict[bytes, float] = {}
+        self._poke = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+        self._places: dict[bytes, str] = {}
+        self.troubles: dict[bytes, Trouble] = {}
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        """Those under way."""
+        return [exchange for exchange, _ in self._live.values()]
+
+    def to(self, device: bytes) -> Exchange | None:
+        """Return the exchange with a device, once it has said hello."""
+        found = self._live.get(device)
+        return found[0] if found and found[0].met.is_set() else None
+
+    def dialled(self, exchange: Exchange) -> str | None:
+        """Return where this device reached another, `host port`; None where it was called."""
+        found = self._live.get(exchange.device)
+        if found is None or found[0] is not exchange or not found[1]:
+            return None
+        return self._places.get(exchange.device)
+
+    def start(self) -> None:
+        """Begin to dial."""
+        self._loop = asyncio.create_task(self._run(), name="mesh-links")
+
+    async def stop(self) -> None:
+        """End every exchange."""
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+        for exchange in self.exchanges:
+            await exchange.link.close("it stopped")
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def cut(self) -> None:
+        """Dial nobody any more, and end every exchange without a word, as a cut cable does."""
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+        for exchange in self.exchanges:
+            await exchange.link.cut()
+
+    def look(self) -> None:
+        """Dial now whoever is not linked: the network changed, or who is of the mesh."""
+        self._next_s.clear()
+        self._wait_s.clear()
+        self._poke.set()
+
+    def take(self, link: Link) -> None:
+        """Take a link that another device opened."""
+        self._begin(link, dialled=False)
+
+    async def drop(self, device: bytes, reason: str) -> None:
+        """End the exchange with a device."""
+        found = self._live.get(device)
+        if found is not None:
+            await found[0].link.close(reason)
+
+    async def _run(self) -> None:
+        while True:
+            self._poke.clear()
+            now_s = self._clock.monotonic_s()
+            for target in self._targets():
+                busy = target.device in self._live or target.device in self._dialling
+                if not busy and target.places and self._next_s.get(target.device, 0.0) <= now_s:
+                    self._dialling.add(target.device)
+                    self._spawn(self._dial(target), "mesh-dial")
+            try:
+                async with asyncio.timeout(_LOOK_S if not self._dialling else _FIRST_S):
+                    await self._poke.wait()
+            except TimeoutError:
+                continue
+
+    async def _dial(self, target: Target) -> None:
+        tried, reason = [], ""
+        try:
+            for address, port in target.places:
+                try:
+                    link = await connect(self._credentials, address, port, target.certificate)
+                except RegendError as error:
+                    tried.append(f"{address} port {port}")
+                    reason = error.message
+                    continue
+                self._places[target.device] = f"{address} {port}"
+                self._wait_s.pop(target.device, None)
+                self._begin(link, dialled=True)
+                return
+            self.troubles[target.device] = Trouble(tuple(tried), reason)
+            wait_s = min(2 * self._wait_s.get(target.device, _FIRST_S / 2), _LONGEST_S)
+            self._wait_s[target.device] = wait_s
+            self._next_s[target.device] = self._clock.monotonic_s() + wait_s * random.uniform(
+                0.5, 1
+            )
+        finally:
+            self._dialling.discard(target.device)
+
+    def _begin(self, link: Link, *, dialled: bool) -> None:
+        known = self._live.get(link.device)
+        preferred = dialled == (self._own < link.device)
+        if known is not None and not known[0].link.closed.is_set():
+            if known[1] != dialled and not preferred:
+                self._spawn(link.close("there is another link"), "mesh-close")
+                return
+            self._spawn(known[0].link.close("there is a newer link"), "mesh-close")
+        exchange = self._make(link)
+        self._live[link.device] = (exchange, dialled)
+        self.troubles.pop(link.device, None)
+        self._spawn(self._exchange(exchange), "mesh-exchange")
+
+    async def _exchange(self, exchange: Exchange) -> None:
+        try:
+            await exchange.run()
+        except Exception:  # the outermost loop of a link: the others go on
+            log.exception("an exchange broke")
+        finally:
+            found = self._live.get(exchange.device)
+            if found is not None and found[0] is exchange:
+                del self._live[exchange.device]
+            self._changed()
+            self._poke.set()
+
+    def _spawn(self, work: object, name: str) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        task.set_name(name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

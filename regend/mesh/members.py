@@ -1,0 +1,56 @@
+"""What people call devices, and what they are called when people are told of them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+
+from regend.errors import Conflict, NotFound
+from regend.store.change import LogId, Place
+from regend.sync.payloads import Cut
+from regend.sync.roster import Roster
+
+
+def named(roster: Roster, said: str) -> bytes:
+    """Return the device of which a person gave the name, or the beginning of the id.
+
+    Raises:
+        NotFound: there is none.
+        Conflict: several ids begin so.
+    """
+    members = roster.members
+    for device, member in members.items():
+        if member.name.casefold() == said.casefold() and not member.is_revoked:
+            return device
+    found = [one for one in members if said and one.hex().startswith(said.lower())]
+    if len(found) > 1:
+        raise Conflict("ambiguous_id", f"Several devices begin with “{said[:64]}”.")
+    if not found:
+        raise NotFound(
+            "device_unknown",
+            f"There is no device “{said[:64]}”.",
+            hint="List them: regend devices list",
+        )
+    return found[0]
+
+
+def called(roster: Roster | None, own: bytes, device: bytes) -> str:
+    """Return what people are told that a device is called."""
+    if device == own:
+        return "An earlier life of this device"
+    members = roster.members if roster else {}
+    return f"“{members[device].name}”" if device in members else "The device"
+
+
+def cuts_of(vector: Mapping[LogId, Place], device: bytes) -> dict[bytes, Cut]:
+    """Return up to where the logs of a device are here, by incarnation: what counts of them."""
+    return {
+        log_id.incarnation: Cut(place.seq, place.head)
+        for log_id, place in vector.items()
+        if log_id.device == device
+    }
+
+
+def machine_name() -> str:
+    """Return what this machine is called, for a device that was given no name."""
+    return socket.gethostname().split(".")[0] or "device"

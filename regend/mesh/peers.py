@@ -1,0 +1,80 @@
+"""What is remembered of the other devices: where they were, when, and what they said they have."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgpack
+
+from regend.store.change import LogId, Place
+
+
+class Peer(NamedTuple):
+    """A device as it was met last.
+
+    Attributes:
+        vector: how far each log was there.
+        state_hash: of what it had then; empty where it did not say.
+        seen_at: wall time in ms; None where it was never met.
+        address: where it was reached last, `host port`.
+        manual: where a person says that it is.
+    """
+
+    vector: Mapping[LogId, Place]
+    state_hash: bytes
+    seen_at: int | None
+    address: str | None
+    manual: str | None
+
+
+NOBODY = Peer({}, b"", None, None, None)
+
+
+def peers(connection: sqlite3.Connection) -> dict[bytes, Peer]:
+    """Return what is remembered, by device."""
+    rows = connection.execute(
+        "SELECT device, vector, state_hash, seen_at, address, manual FROM peers"
+    )
+    return {
+        device: Peer(_unpacked(vector), state_hash or b"", seen_at, address, manual)
+        for device, vector, state_hash, seen_at, address, manual in rows
+    }
+
+
+def note(
+    connection: sqlite3.Connection,
+    device: bytes,
+    vector: Mapping[LogId, Place],
+    state_hash: bytes,
+    at_ms: int,
+    address: str | None,
+) -> None:
+    """Remember a device as it is now."""
+    packed = msgpack.packb([(*log, *place) for log, place in vector.items()])
+    connection.execute(
+        "INSERT INTO peers (device, vector, state_hash, seen_at, address) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (device) DO UPDATE SET vector = excluded.vector, "
+        "state_hash = excluded.state_hash, seen_at = excluded.seen_at, "
+        "address = coalesce(excluded.address, address)",
+        (device, packed, state_hash, at_ms, address),
+    )
+
+
+def set_manual(connection: sqlite3.Connection, device: bytes, address: str | None) -> None:
+    """Remember where a person says that a device is."""
+    connection.execute(
+        "INSERT INTO peers (device, manual) VALUES (?, ?) "
+        "ON CONFLICT (device) DO UPDATE SET manual = excluded.manual",
+        (device, address),
+    )
+
+
+def _unpacked(packed: bytes | None) -> dict[LogId, Place]:
+    if packed is None:
+        return {}
+    return {
+        LogId(device, incarnation): Place(seq, head)
+        for device, incarnation, seq, head in msgpack.unpackb(packed)
+    }

@@ -1,0 +1,103 @@
+"""What a revoked device wrote past its cut is taken back where it was folded already.
+
+Others may have handed it on before they learned of the revocation. What counts of a device is what
+the one that revoked it had of its logs; everybody comes to the same.
+
+An effect that was told of stays told of: that something was done outside is never forgotten.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+
+from regend.jobs import mirror
+from regend.jobs.folding import take_out
+from regend.jobs.history import newest_seq
+from regend.jobs.terms import branch
+from regend.mesh.library import forget_documents
+from regend.store import cells, changelog
+from regend.store.change import Change, LogId, unpack
+from regend.sync import frame
+from regend.sync.payloads import Cut
+
+Open = Callable[[bytes], tuple[frame.Frame, list[bytes]]]
+
+
+def unfold(connection: sqlite3.Connection, log: LogId, cut: Cut, opened: Open, at_ms: int) -> int:
+    """Let a log end at its cut, and nothing of what came after count.
+
+    Args:
+        opened: returns a stored frame with its bodies.
+
+    Returns:
+        How many changes were taken back.
+    """
+    while mirror.collect(connection, at_ms):
+        pass
+    number = changelog.number_of(connection, log)
+    tail = [
+        unpack(body)
+        for sealed, first in _stored(connection, number, cut.seq)
+        for seq, body in enumerate(opened(sealed)[1], first)
+        if seq > cut.seq
+    ]
+    connection.execute("DELETE FROM frames WHERE log = ? AND first > ?", (number, cut.seq))
+    connection.execute("DELETE FROM unfolded WHERE log = ? AND seq > ?", (number, cut.seq))
+    connection.execute(
+        "UPDATE logs SET seq = ?, head = ? WHERE number = ?", (cut.seq, cut.head, number)
+    )
+    for job_id, (told, terms) in _of_jobs(log, tail).items():
+        take_out(connection, job_id, told, terms)
+    _set_again(connection, {one.fields[0] for one in tail if one.kind == cells.KIND}, opened)
+    forget_documents(connection, tail)
+    mirror.move_cursor(connection, newest_seq(connection))
+    return len(tail)
+
+
+def _stored(connection: sqlite3.Connection, number: int, seq: int) -> list[tuple[bytes, int]]:
+    rows = connection.execute(
+        "SELECT sealed, first FROM frames WHERE log = ? AND last > ? ORDER BY last", (number, seq)
+    )
+    return [(sealed, first) for sealed, first in rows]
+
+
+def _of_jobs(
+    log: LogId, tail: Iterable[Change]
+) -> dict[str, tuple[list[tuple[bytes, int]], list[bytes]]]:
+    """Return what changes tell of jobs: branch and place of events, and ids of terms."""
+    found: dict[str, tuple[list[tuple[bytes, int]], list[bytes]]] = {}
+    for change in tail:
+        if change.kind not in (mirror.JOB, mirror.HISTORY, mirror.TERM):
+            continue
+        told, terms = found.setdefault(change.fields[0], ([], []))
+        if change.kind == mirror.HISTORY:
+            by = branch(change.fields[1], log.device, log.incarnation)
+            told += [(by, event[0]) for event in change.fields[2]]
+        else:
+            terms.append(change.fields[-1][0])
+    return found
+
+
+def _set_again(connection: sqlite3.Connection, names: set[str], opened: Open) -> None:
+    """Set the cells of objects anew, from every change of theirs that counts."""
+    if not names:
+        return
+    connection.executemany("DELETE FROM cells WHERE object = ?", [(one,) for one in names])
+    own = connection.execute(
+        "SELECT l.device, c.body FROM changes c JOIN logs l ON l.number = c.log"
+    )
+    for device, body in own.fetchall():
+        _merge(connection, device, body, names)
+    others = connection.execute(
+        "SELECT l.device, f.sealed, f.first, l.seq FROM frames f JOIN logs l ON l.number = f.log"
+    )
+    for device, sealed, first, last in others.fetchall():
+        for body in opened(sealed)[1][: last - first + 1]:
+            _merge(connection, device, body, names)
+
+
+def _merge(connection: sqlite3.Connection, device: bytes, body: bytes, names: set[str]) -> None:
+    change = unpack(body)
+    if change.kind == cells.KIND and change.fields[0] in names:
+        cells.merge(connection, cells.rows_of(device, change.clock, *change.fields))

@@ -1,0 +1,142 @@
+"""The devices of a mesh as clients see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from regend.clock import rfc3339
+from regend.mesh.founding import Standing
+from regend.mesh.network import Network
+from regend.mesh.peers import NOBODY, Peer
+from regend.store.change import LogId, Place
+from regend.sync.discovery import Discovery
+from regend.sync.exchange import Exchange
+from regend.sync.house import House
+from regend.sync.interfaces import interfaces
+from regend.sync.near import is_link_local, written
+
+_LINK_ADDRESSES: Final = 3  # a code that is small enough to be read from a poor screen
+
+Vector = Mapping[LogId, Place]
+
+
+def devices_shown(
+    standing: Standing,
+    network: Network | None,
+    known: Mapping[bytes, Peer],
+    vector: Vector,
+    name: str,
+) -> dict[str, Any]:
+    """Return the objects of `GET /devices`.
+
+    Args:
+        known: what is remembered of each device.
+        vector: how far each log is here.
+        name: of this device where it is in no mesh.
+    """
+    own = standing.identity.id
+    if network is None:
+        return {"mesh": None, "devices": [_shown(own, name, this=True)]}
+    house, shown = network.house, []
+    for device, member in house.roster.members.items():
+        if device == own:
+            one = _shown(own, member.name, this=True, revoked=member.is_revoked)
+        else:
+            exchange = network.links.to(device)
+            one = {
+                **_shown(device, member.name, this=False, revoked=member.is_revoked),
+                **_met(house, exchange, known.get(device, NOBODY), vector),
+            }
+        shown.append(one)
+    return {"mesh": house.mesh.hex(), "devices": shown}
+
+
+def _shown(device: bytes, name: str, *, this: bool, revoked: bool = False) -> dict[str, Any]:
+    return {
+        "id": device.hex(),
+        "name": name,
+        "this": this,
+        "revoked": revoked,
+        "reachable": this,
+        "way": None,
+        "address": None,
+        "last_seen": None,
+        "behind": 0,
+        "ahead": 0,
+        "state": "equal" if this else "unknown",
+    }
+
+
+def _met(house: House, exchange: Exchange | None, peer: Peer, vector: Vector) -> dict[str, Any]:
+    theirs = exchange.theirs if exchange else peer.vector
+    behind, ahead = _lacking(vector, theirs), _lacking(theirs, vector)
+    own_hash = house.state_hash(vector)
+    their_hash = exchange.state_hash if exchange else b""
+    if behind or ahead:
+        state = "catching up" if exchange else "behind"
+    elif own_hash and their_hash:
+        state = "equal" if own_hash == their_hash else "differs"
+    else:
+        state = "unknown"
+    return {
+        "reachable": exchange is not None,
+        "way": exchange.link.way if exchange else None,
+        "address": exchange.link.address if exchange else peer.address,
+        "last_seen": None if peer.seen_at is None else rfc3339(peer.seen_at),
+        "behind": behind,
+        "ahead": ahead,
+        "state": state,
+    }
+
+
+def _lacking(vector: Vector, other: Vector) -> int:
+    """Return how many changes of a vector another lacks."""
+    return sum(
+        max(0, place.seq - (other[log_id].seq if log_id in other else 0))
+        for log_id, place in vector.items()
+    )
+
+
+def invite_shown(code: dict[str, Any], network: Network, *, loopback: bool) -> dict[str, Any]:
+    """Return the object of an invite: its code, and what a QR code says of it.
+
+    Args:
+        code: as the pairings show it.
+        loopback: whether devices look for one another on this machine.
+    """
+    assert network.port is not None
+    found = dict.fromkeys(one.address for one in interfaces(loopback=loopback))
+    addresses = [written(one, network.port) for one in found if not is_link_local(one)]
+    at = [("at", one) for one in addresses[:_LINK_ADDRESSES]]
+    link = f"regend://join?{urlencode([('code', code['code']), *at])}"
+    return {**code, "port": network.port, "addresses": addresses, "link": link}
+
+
+def report_shown(
+    standing: Standing, network: Network | None, discovery: Discovery
+) -> dict[str, Any]:
+    """Return the object of `GET /mesh`."""
+    troubles = network.links.troubles if network else {}
+    return {
+        "mesh": network.house.mesh.hex() if network else None,
+        "device": standing.identity.id.hex(),
+        "incarnation": standing.life.id.hex(),
+        "port": network.port if network else None,
+        "fault": network.fault.to_dict() if network and network.fault else None,
+        "discovery": discovery.report().to_dict(),
+        "found": [
+            {
+                "device": one.device.hex() if one.device else None,
+                "addresses": list(one.addresses),
+                "port": one.port,
+                "invite": one.invite,
+            }
+            for one in discovery.found
+        ],
+        "troubles": [
+            {"device": device.hex(), "tried": list(one.tried), "reason": one.reason}
+            for device, one in troubles.items()
+        ],
+    }

@@ -1,0 +1,282 @@
+"""Finds the person's other devices on the network, and lets them find this one.
+
+What is announced is made so that only the mesh knows it (`beacon`). What is heard is a hint: who
+answers at an address is proved by the certificate, and nothing here is believed before.
+
+The network comes and goes while the daemon runs: every few seconds one function (`_look`) compares
+what is with what should be (interfaces, the day, the announcement) and brings them together. It
+never fails: no network, no multicast and a port that is taken are states, told by `report`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from regend.clock import Clock
+from regend.limits import INTERFACES_LOOK_S, INTERFACES_TRY_S, SIGHTINGS
+from regend.sync.beacon import day_of, recognise, tag
+from regend.sync.interfaces import Interface, fault_of, interfaces
+from regend.sync.mdns import Announcement, Mdns
+from regend.sync.reachreport import Reach, ReachReport
+
+log = logging.getLogger("regend.sync")
+
+VERSION: Final = "1"
+_TAG = re.compile(r"[0-9a-f]{16}")
+_INVITE = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A device that announces itself on the network.
+
+    Attributes:
+        instance: its random name of today.
+        addresses: where it may be called; likely ones first, link-local ones with their zone.
+        port: of its one port.
+        device: whose tag it shows; None where no known device would show it.
+        invite: the number of the invite that is open there, or None.
+        last_seen_ms: wall time at which it was heard last.
+    """
+
+    instance: str
+    addresses: tuple[str, ...]
+    port: int
+    device: bytes | None
+    invite: int | None
+    last_seen_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is to be announced; `device` is None where there is no tag to show."""
+
+    port: int
+    device: bytes | None
+    invite: int | None
+
+
+class Discovery:
+    """Announces this device and keeps the list of those that announce themselves.
+
+    Invariants: `start` raises nothing, whatever the network; `changed` is called after each change
+    of `found` other than of a time, in the loop's thread.
+
+    Args:
+        changed: called when `found` changed.
+        loopback: whether to look on this machine instead of the network.
+        look_s: between two looks at the interfaces.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        changed: Callable[[], None] = lambda: None,
+        *,
+        loopback: bool = False,
+        look_s: float = INTERFACES_LOOK_S,
+    ) -> None:
+        self._look_s = look_s
+        self._clock = clock
+        self._changed = changed
+        self._loopback = loopback
+        self._devices: tuple[bytes, ...] = ()
+        self._keys: tuple[bytes, ...] = ()
+        self._wanted: _Wanted | None = None
+        self._heard: dict[str, Announcement] = {}
+        self._sightings: dict[str, Sighting] = {}
+        self._reaches: tuple[Reach, ...] = ()
+        self._tried_s = 0.0
+        self._fault: str | None = None
+        self._mdns: Mdns | None = None
+        self._mdns_interfaces: tuple[Interface, ...] = ()
+        self._instance = ""
+        self._day = -1
+        self._announced: Announcement | None = None
+        self._poke = asyncio.Event()
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def found(self) -> tuple[Sighting, ...]:
+        """Who announces itself now, this device left out."""
+        return tuple(self._sightings.values())
+
+    async def start(self) -> None:
+        """Begin to look and, once something is to be announced, to announce."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Say goodbye to the network and end. Twice is once."""
+        if self._task is not None:
+            self._stopping = True
+            self._poke.set()
+            await asyncio.wait([self._task])
+            self._task, self._stopping = None, False
+        try:
+            if self._mdns is not None:
+                await self._mdns.withdraw()
+        finally:
+            await self._end_mdns()
+        self._reaches, self._fault, self._tried_s = (), None, 0.0
+
+    def know(self, devices: Collection[bytes], keys: Sequence[bytes]) -> None:
+        """Say which devices are to be recognised.
+
+        Args:
+            devices: ids of the other members.
+            keys: of `beacon.discovery_key`, the newest last: the one that is announced.
+        """
+        self._devices, self._keys = tuple(devices), tuple(keys)
+        for heard in list(self._heard.values()):
+            self._see(heard)
+        self._poke.set()
+
+    def advertise(self, port: int, device: bytes | None = None, invite: int | None = None) -> None:
+        """Announce this device from now on.
+
+        Args:
+            port: of its one port.
+            device: its own id, for the tag; None while it is in no mesh.
+            invite: the number of the open invite; None while there is none.
+        """
+        self._wanted = _Wanted(port, device, invite)
+        self._poke.set()
+
+    def withdraw(self) -> None:
+        """Announce nothing from now on, and go on looking."""
+        self._wanted = None
+        self._poke.set()
+
+    def report(self) -> ReachReport:
+        """Return where queries could leave, and in plain words where and why not."""
+        return ReachReport(self._reaches, self._fault, self._task is not None)
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            self._poke.clear()
+            try:
+                await self._look()
+            except OSError as error:
+                self._fault = error.strerror or str(error)
+                await self._end_mdns()
+            except Exception:  # the outermost loop: looking must go on
+                log.exception("looking for devices failed")
+                await self._end_mdns()
+            try:
+                async with asyncio.timeout(self._look_s):
+                    await self._poke.wait()
+            except TimeoutError:
+                pass
+
+    async def _look(self) -> None:
+        """Bring what is announced and where together with what should be."""
+        self._try_interfaces()
+        usable = tuple(one.interface for one in self._reaches if one.fault is None)
+        if self._mdns is None or usable != self._mdns_interfaces:
+            await self._end_mdns()
+            self._fault = None
+            if usable:
+                await self._begin_mdns(usable)
+        day = day_of(self._clock.wall_ms())
+        if day != self._day:
+            self._day, self._instance = day, os.urandom(8).hex()
+        wanted = self._announcement(usable)
+        if self._mdns is not None and wanted != self._announced:
+            if wanted is None:
+                await self._mdns.withdraw()
+            else:
+                await self._mdns.announce(wanted)
+            self._announced = wanted
+
+    def _try_interfaces(self) -> None:
+        """Try what is new, what failed, and from time to time everything."""
+        now_s = self._clock.monotonic_s()
+        found = interfaces(loopback=self._loopback)
+        known = {one.interface: one for one in self._reaches}
+        same = set(found) == set(known)
+        if not same or not known or now_s - self._tried_s >= INTERFACES_TRY_S:
+            self._tried_s = now_s
+            known = {}
+        works = {one for one, reach in known.items() if reach.fault is None}
+        self._reaches = tuple(
+            known[one] if one in works else Reach(one, fault_of(one)) for one in found
+        )
+
+    async def _begin_mdns(self, usable: tuple[Interface, ...]) -> None:
+        self._mdns = Mdns(usable, self._on_heard, self._on_alive)
+        self._mdns_interfaces = usable
+        await self._mdns.start()
+
+    async def _end_mdns(self) -> None:
+        mdns, self._mdns, self._announced = self._mdns, None, None
+        if self._heard:
+            self._heard.clear()
+            self._sightings.clear()
+            self._changed()
+        if mdns is not None:
+            await mdns.close()
+
+    def _announcement(self, usable: tuple[Interface, ...]) -> Announcement | None:
+        wanted = self._wanted
+        if wanted is None:
+            return None
+        texts = {"v": VERSION}
+        if wanted.device is not None and self._keys:
+            texts["t"] = tag(self._keys[-1], wanted.device, self._instance, self._day)
+        if wanted.invite is not None:
+            texts["i"] = str(wanted.invite)
+        if len(texts) == 1:
+            return None  # nobody could make use of it
+        addresses = [address for one in usable for address in (one.address, *one.others)]
+        return Announcement(self._instance, tuple(addresses), wanted.port, texts)
+
+    def _on_alive(self, instance: str) -> None:
+        sighting = self._sightings.get(instance)
+        if sighting is not None:
+            now_ms = self._clock.wall_ms()
+            self._sightings[instance] = replace(sighting, last_seen_ms=now_ms)
+
+    def _on_heard(self, instance: str, heard: Announcement | None) -> None:
+        if heard is None or heard.texts.get("v") != VERSION or not heard.addresses:
+            if self._heard.pop(instance, None) is not None:
+                del self._sightings[instance]
+                self._changed()
+        elif instance != self._instance and self._has_room_for(instance):
+            self._heard[instance] = heard
+            self._see(heard)
+
+    def _has_room_for(self, instance: str) -> bool:
+        """Tell whether one more may be kept; forged ones go before those of the mesh."""
+        if instance in self._heard or len(self._heard) < SIGHTINGS:
+            return True
+        for other, sighting in self._sightings.items():
+            if sighting.device is None:
+                del self._heard[other], self._sightings[other]
+                return True
+        return False
+
+    def _see(self, heard: Announcement) -> None:
+        shown, invite = heard.texts.get("t", ""), heard.texts.get("i", "")
+        now_ms = self._clock.wall_ms()
+        before = self._sightings.get(heard.instance)
+        after = Sighting(
+            heard.instance,
+            heard.addresses,
+            heard.port,
+            recognise(shown, heard.instance, day_of(now_ms), self._devices, self._keys)
+            if _TAG.fullmatch(shown)
+            else None,
+            int(invite) if _INVITE.fullmatch(invite) else None,
+            now_ms,
+        )
+        self._sightings[heard.instance] = after
+        if before is None or replace(before, last_seen_ms=now_ms) != after:
+            self._changed()

@@ -1,0 +1,212 @@
+"""Where connections wait until they have shown who they are: few, and not for long.
+
+Anybody on the network can connect. Until a connection has finished TLS and asked for something that
+it may have, it is a stranger: strangers are bounded in number, in number per address and in time,
+and one who is not near is not served at all.
+
+The sockets are accepted here, and not by `asyncio.start_server`, because that begins TLS before it
+tells anybody, without a bound on how many do so at once, and with one context for ever: the roster
+changes while the port stays open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from regend.errors import BadInput
+from regend.limits import LINK_CLOSE_S, STRANGER_S, STRANGERS, STRANGERS_PER_ADDRESS
+from regend.sync.near import is_link_local, is_near, plain, written
+
+log = logging.getLogger("regend.sync")
+
+_BACKLOG: Final = 128
+_PORT_TRIES: Final = 8
+_ACCEPT_PAUSE_S: Final = 0.2  # where the system has no more files to give
+
+
+class Stranger:
+    """A connection that has not shown yet who it is.
+
+    Attributes:
+        host: the address that it comes from.
+        address: the same with its zone, where that matters.
+        written: with its port, for people.
+    """
+
+    def __init__(self, doorstep: Doorstep, host: str, port: int, scope: int) -> None:
+        self.host = plain(host)
+        self.address = f"{self.host}%{scope}" if scope and is_link_local(host) else self.host
+        self.written = written(self.address, port)
+        self._doorstep: Doorstep | None = doorstep
+        self._timer: asyncio.TimerHandle | None = None
+
+    def expect_by(self, deadline_s: float, transport: asyncio.BaseTransport) -> None:
+        """Cut the connection at `deadline_s` of the loop's clock, if it is still a stranger's."""
+        if self._doorstep is not None and isinstance(transport, asyncio.WriteTransport):
+            self._timer = asyncio.get_running_loop().call_at(deadline_s, transport.abort)
+
+    def settle(self) -> None:
+        """Count it no longer: it is known now, or gone. Twice is once."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._doorstep is not None:
+            self._doorstep.forget(self)
+            self._doorstep = None
+
+
+class Doorstep:
+    """Listens on one port, IPv4 and IPv6, and lets connections in by TLS.
+
+    Args:
+        context: returns the context for the next connection.
+        protocol: makes the protocol of a connection; it settles its stranger in the end.
+        stranger_s: how long a connection may remain a stranger's.
+    """
+
+    def __init__(
+        self,
+        context: Callable[[], ssl.SSLContext],
+        protocol: Callable[[Stranger], asyncio.Protocol],
+        stranger_s: float = STRANGER_S,
+    ) -> None:
+        self._stranger_s = stranger_s
+        self._context = context
+        self._protocol = protocol
+        self._listening: list[socket.socket] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._strangers: Counter[str] = Counter()
+
+    @property
+    def strangers(self) -> int:
+        """How many connections have not shown yet who they are."""
+        return self._strangers.total()
+
+    def open(self, port: int) -> int:
+        """Listen, and return the port.
+
+        Args:
+            port: 0 for any that is free.
+
+        Raises:
+            BadInput: `port_in_use` or `cannot_listen`.
+        """
+        self._listening = _listen(port)
+        for listening in self._listening:
+            self._start(self._accept(listening))
+        bound: int = self._listening[0].getsockname()[1]
+        return bound
+
+    async def close(self) -> None:
+        """Listen no more; connections in the middle of TLS are cut."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        for listening in self._listening:
+            listening.close()
+        self._listening = []
+
+    def forget(self, stranger: Stranger) -> None:
+        """Count a stranger no longer."""
+        self._strangers -= Counter((stranger.host,))
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, (host, port, *rest) = await loop.sock_accept(listening)
+            except OSError as error:
+                log.warning("a connection cannot be accepted: %s", error.strerror or error)
+                await asyncio.sleep(_ACCEPT_PAUSE_S)
+                continue
+            if self._has_room_for(host):
+                stranger = Stranger(self, host, port, rest[1] if rest else 0)
+                self._strangers[stranger.host] += 1
+                self._start(self._greet(connection, stranger))
+            else:
+                connection.close()
+
+    def _has_room_for(self, host: str) -> bool:
+        if not is_near(host) or self.strangers >= STRANGERS:
+            return False
+        return self._strangers[plain(host)] < STRANGERS_PER_ADDRESS
+
+    async def _greet(self, connection: socket.socket, stranger: Stranger) -> None:
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + self._stranger_s
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                transport, _ = await loop.connect_accepted_socket(
+                    lambda: self._protocol(stranger),
+                    connection,
+                    ssl=self._context(),
+                    ssl_handshake_timeout=self._stranger_s,
+                    ssl_shutdown_timeout=LINK_CLOSE_S,
+                )
+            stranger.expect_by(deadline_s, transport)
+        except OSError as error:  # also what TLS refuses, and the time-out
+            stranger.settle()
+            log.debug("%s did not get through TLS: %s", stranger.written, type(error).__name__)
+        except BaseException:
+            stranger.settle()
+            raise
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _listen(port: int) -> list[socket.socket]:
+    for _ in range(_PORT_TRIES - 1):
+        try:
+            return _listen_once(port)
+        except BadInput:
+            if port != 0:
+                raise  # a free port of one family may be taken in the other; a given one may not
+    return _listen_once(port)
+
+
+def _listen_once(port: int) -> list[socket.socket]:
+    """Return listening sockets of one port: IPv4, and IPv6 where the system has it."""
+    sockets: list[socket.socket] = []
+    try:
+        sockets.append(_socket(socket.AF_INET, "0.0.0.0", port))
+        bound = sockets[0].getsockname()[1]
+        try:
+            sockets.append(_socket(socket.AF_INET6, "::", bound))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise
+            log.info("no IPv6 for other devices: %s", error.strerror or error)
+    except OSError as error:
+        for one in sockets:
+            one.close()
+        raise _cannot_listen(port, error) from error
+    return sockets
+
+
+def _socket(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    listening.setblocking(False)
+    return listening
+
+
+def _cannot_listen(port: int, error: OSError) -> BadInput:
+    if error.errno == errno.EADDRINUSE:
+        return BadInput(
+            "port_in_use",
+            f"Port {port}, on which other devices find this one, is taken by another program.",
+            hint="Stop it, or set another `port` under [mesh].",
+        )
+    return BadInput(
+        "cannot_listen", f"Cannot listen on port {port} for devices: {error.strerror or error}."
+    )

@@ -1,0 +1,253 @@
+"""What this device is in its mesh: its keys, the roster, and what it has of every log.
+
+Exchanges read and write through it; it seals what goes out and opens what comes in, away from the
+event loop. Rules
+1. What is sent is read from what is committed.
+2. A frame counts only if a member signed it, before it was revoked if it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from regend.clock import Clock
+from regend.errors import Refused
+from regend.limits import ROSTER_ENTRIES, SYNC_MESSAGE_BYTES
+from regend.store import Store
+from regend.store.change import LogId, Place
+from regend.sync import frame, replica
+from regend.sync.device import Identity
+from regend.sync.entries import Entry, verify
+from regend.sync.epochs import Entropy
+from regend.sync.forks import Fork
+from regend.sync.frame import Header
+from regend.sync.replica import Opened, Received, Written
+from regend.sync.roster import Roster
+
+log = logging.getLogger("regend.sync")
+
+TakeIn = Callable[[sqlite3.Connection, list[Opened], Callable[[LogId], int | None]], Received]
+
+_QUIET_S: Final = 0.5  # the state is hashed once nothing has changed for so long
+
+
+class House:
+    """This device's part of the mesh.
+
+    Args:
+        roster: as it is stored.
+        incarnation: of this device now.
+        take_in: folds frames within a transaction.
+        state_hash: reads the hash of what all changes together make.
+        entropy: returns random bytes.
+
+    Attributes:
+        roster: who is of the mesh.
+        roster_changed: called after it grew.
+        forked: called where a log has two histories, once it is known from where on.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        identity: Identity,
+        incarnation: bytes,
+        roster: Roster,
+        *,
+        take_in: TakeIn,
+        state_hash: Callable[[sqlite3.Connection], bytes],
+        entropy: Entropy,
+    ) -> None:
+        self.identity = identity
+        self.incarnation = incarnation
+        self.roster = roster
+        self.roster_changed: Callable[[], None] = lambda: None
+        self.forked: Callable[[Fork], None] = lambda _fork: None
+        self._store = store
+        self._clock = clock
+        self._take_in = take_in
+        self._read_state_hash = state_hash
+        self._entropy = entropy
+        self._keys = roster.epoch_keys(identity.sealing_key)
+        self._hashed: tuple[Mapping[LogId, Place] | None, bytes] = (None, b"")
+        self._hashing: asyncio.Task[None] | None = None
+
+    @property
+    def mesh(self) -> bytes:
+        """Id of the mesh."""
+        return self.roster.mesh
+
+    @property
+    def roster_ids(self) -> frozenset[bytes]:
+        """Ids of all entries of the roster."""
+        return frozenset(self.roster.entries)
+
+    @property
+    def keys(self) -> Mapping[bytes, bytes]:
+        """The epoch keys that this device has, by id, oldest first."""
+        return self._keys
+
+    def entries(self, ids: Iterable[bytes]) -> list[bytes]:
+        """Return entries of the roster as they travel, each after those it builds on."""
+        chosen = set(ids)
+        by_blob = {entry.blob: entry.id for entry in self.roster.entries.values()}
+        return [blob for blob in self.roster.blobs() if by_blob[blob] in chosen]
+
+    async def add_entries(self, entries: Iterable[Entry]) -> None:
+        """Store entries of the roster, then go by them."""
+        fresh = [one for one in entries if one.id not in self.roster.entries]
+        if not fresh:
+            return
+        if len(self.roster.entries) + len(fresh) > ROSTER_ENTRIES:
+            raise Refused(
+                "roster_full",
+                f"The roster of the mesh has {ROSTER_ENTRIES} entries, which is the most.",
+                hint="Begin a new mesh with the devices that you still have.",
+            )
+        merged = self.roster.merged(fresh)
+        rows = [(one.id, one.blob) for one in fresh]
+        await self._store.write(
+            lambda c: (
+                c.executemany(
+                    "INSERT OR IGNORE INTO roster (id, entry) VALUES (?, ?)", rows
+                ).rowcount
+            )
+        )
+        self.roster = merged
+        self._keys = merged.epoch_keys(self.identity.sealing_key)
+        self.roster_changed()
+
+    async def take_roster(self, blobs: Iterable[bytes]) -> None:
+        """Take in entries that another device sent.
+
+        Raises:
+            RegendError: one of them is none; nothing of them was taken.
+        """
+        await self.add_entries([verify(blob) for blob in blobs])
+
+    async def vector(self) -> dict[LogId, Place]:
+        """Return how far each log is here."""
+        return await self._store.query(replica.vector)
+
+    def state_hash(self, vector: Mapping[LogId, Place]) -> bytes:
+        """Return the hash of the state that a vector makes; empty until things are quiet."""
+        if self._hashed[0] == vector:
+            return self._hashed[1]
+        if self._hashing is None or self._hashing.done():
+            self._hashing = asyncio.create_task(self._hash_when_quiet(), name="state-hash")
+        return b""
+
+    async def stop(self) -> None:
+        """End what runs by itself."""
+        if self._hashing is not None:
+            self._hashing.cancel()
+            await asyncio.gather(self._hashing, return_exceptions=True)
+
+    async def _hash_when_quiet(self) -> None:
+        seen: Mapping[LogId, Place] | None = None
+        while True:
+            now = await self.vector()
+            if now == seen:
+                break
+            seen = now
+            await asyncio.sleep(_QUIET_S)
+
+        def read(connection: sqlite3.Connection) -> tuple[dict[LogId, Place], bytes]:
+            return replica.vector(connection), self._read_state_hash(connection)
+
+        self._hashed = await self._store.query(read)
+        self._store.bell.ring()
+
+    async def frames(self, log_id: LogId, seq: int) -> tuple[int, list[bytes]]:
+        """Return the next frames of a log after a change, about a message full.
+
+        Returns:
+            The last change in them, and the frames; none where there is nothing to send.
+        """
+
+        def read(
+            connection: sqlite3.Connection,
+        ) -> tuple[list[Written], list[tuple[int, bytes]]]:
+            own = []
+            if log_id.device == self.identity.id:
+                own = replica.own_after(connection, log_id, seq, SYNC_MESSAGE_BYTES)
+            stored = replica.frames_after(connection, log_id, seq, SYNC_MESSAGE_BYTES)
+            return own, [] if own else stored
+
+        own, stored = await self._store.query(read)
+        if own:
+            last = own[-1].first + len(own[-1].bodies) - 1
+            return last, await asyncio.to_thread(self._sealed, own)
+        return (stored[-1][0] if stored else seq), [blob for _, blob in stored]
+
+    def _sealed(self, own: list[Written]) -> list[bytes]:
+        key_id = self.roster.current or next(reversed(self._keys))
+        key, signing_key = self._keys[key_id], self.identity.signing_key
+        sealed = []
+        for written in own:
+            header = Header(
+                self.mesh,
+                written.log,
+                written.first,
+                len(written.bodies),
+                key_id,
+                written.previous,
+                written.head,
+                self._entropy(frame.NONCE_BYTES),
+            )
+            sealed.append(frame.seal(header, written.bodies, key, signing_key))
+        return sealed
+
+    async def take(self, blobs: list[bytes]) -> Received:
+        """Make frames durable, and what they say.
+
+        Raises:
+            Busy: the disk refuses; nothing was taken.
+            Refused: one of them is not of a member, or was changed on its way.
+        """
+        opened = await asyncio.to_thread(self._opened, blobs)
+        received = await self._store.write(lambda c: self._take_in(c, opened, self._cut))
+        for fork in received.forks:
+            if fork.common is not None:
+                self.forked(fork)
+        return received
+
+    def _opened(self, blobs: list[bytes]) -> list[Opened]:
+        return [self._open(blob) for blob in blobs]
+
+    def _open(self, blob: bytes) -> Opened:
+        parsed = frame.parse(blob)
+        header = parsed.header
+        if header.mesh != self.mesh:
+            raise Refused("frame_foreign", "A frame is of another mesh.")
+        member = self.roster.members.get(header.log.device)
+        key = self._keys.get(header.key_id)
+        if member is None:
+            raise Refused("frame_stranger", "A frame is of a device that was never of this mesh.")
+        if key is None:
+            raise Refused("frame_key_unknown", "A frame is sealed with a key that is not here.")
+        frame.verify(parsed, member.device.verify_key)
+        return Opened(blob, parsed, frame.open_bodies(parsed, key))
+
+    def read_stored(self, blob: bytes) -> tuple[frame.Frame, list[bytes]]:
+        """Return a frame that is stored here, with its bodies."""
+        parsed = frame.parse(blob)
+        return parsed, frame.open_bodies(parsed, self._keys[parsed.header.key_id])
+
+    def _cut(self, log_id: LogId) -> int | None:
+        cut = self.roster.cut(*log_id)
+        return None if cut is None else cut.seq
+
+
+def stored_roster(connection: sqlite3.Connection) -> list[Entry]:
+    """Return the entries of the roster that this store holds.
+
+    Raises:
+        RegendError: one of them is damaged.
+    """
+    return [verify(row[0]) for row in connection.execute("SELECT entry FROM roster")]

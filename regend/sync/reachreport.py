@@ -1,0 +1,79 @@
+"""What is known about the ways by which other devices are looked for, for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from regend.sync.interfaces import Interface
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whether a query could leave by an interface.
+
+    Attributes:
+        fault: the system's words for why not; None where it could.
+    """
+
+    interface: Interface
+    fault: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReachReport:
+    """Where queries could leave, and why not elsewhere.
+
+    Attributes:
+        reaches: one to each interface and family.
+        fault: why nothing is heard at all, in the system's words; None where it is.
+        looking: whether devices are looked for at present.
+    """
+
+    reaches: tuple[Reach, ...]
+    fault: str | None
+    looking: bool
+
+    @property
+    def works(self) -> bool:
+        """Whether devices of at least one network can be found."""
+        return self.looking and self.fault is None and any(not one.fault for one in self.reaches)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The report in sentences."""
+        if not self.looking:
+            return ("Devices on the network are not looked for.",)
+        if not self.reaches:
+            return ("No network interface has a local address: nobody could be asked.",)
+        lines = [
+            f"Devices are looked for on {one.interface.name} over {one.interface.family}, "
+            f"from {one.interface.address}."
+            if one.fault is None and self.fault is None
+            else f"No query could leave interface {one.interface.name} over "
+            f"{one.interface.family}: {one.fault or self.fault}."
+            for one in self.reaches
+        ]
+        if not self.works:
+            lines.append(
+                "Devices can be called by their address all the same: "
+                "regend devices join --address ADDRESS"
+            )
+        return tuple(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain values for JSON."""
+        return {
+            "works": self.works,
+            "looking": self.looking,
+            "interfaces": [
+                {
+                    "interface": one.interface.name,
+                    "family": one.interface.family,
+                    "address": one.interface.address,
+                    "fault": one.fault or self.fault,
+                }
+                for one in self.reaches
+            ],
+            "lines": list(self.lines),
+        }

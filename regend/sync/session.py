@@ -1,0 +1,393 @@
+"""What two devices say to one another: a state machine without sockets, clock or store.
+
+Bytes come in and events come out; what is to be said is asked for and bytes come out. The loop
+around it (`exchange`) moves them over a link, reads and writes the store, and asks `next_log` what
+to send. One session is one connection: whatever it had sent and was not acknowledged is found
+missing by the hellos of the next.
+
+Messages are msgpack arrays, the first element names them:
+
+    hello    protocols, mesh, incarnation, roster ids, {log: [seq, head]}, state hash
+    roster   [entry, …]                        what the other lacks of it
+    frames   [frame, …]                        in the order of their logs
+    have     {log: [seq, head]}, state hash    durable here; also what this device wrote since
+    want     log, seq                          frames of a log after `seq`, again
+    get      digest, offset                    a piece of a payload
+    piece    digest, offset, size, bytes       size 0: it is not here (any more)
+    call     number, name, arguments
+    answer   number, ok, value
+    bye      code, text
+
+Invariants
+1. The first message of either side is a hello; what a side sends depends on the other's alone from
+   then on: one round trip.
+2. What this side holds to be there, the other side said it has, or it was sent in this session.
+3. What is sent and not acknowledged is bounded by `EXCHANGE_WINDOW_BYTES`.
+4. What does not fit the table ends the session with `Broken`; nothing of it was acted on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgpack
+
+from regend.errors import Refused
+from regend.limits import BLOB_CHUNK_BYTES, EXCHANGE_WINDOW_BYTES, MAX_MESH_LOGS
+from regend.store.change import DEVICE_BYTES, HEAD_BYTES, INCARNATION_BYTES, LogId, Place
+from regend.sync.frame import MESH_BYTES
+
+PROTOCOLS: Final = (1, 1)  # oldest and newest that this program speaks
+
+Vector = Mapping[LogId, Place]
+
+
+class Broken(Refused):
+    """The other side said what the protocol does not allow; the session is over."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__("session_broken", f"The other device {what}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """The other side's hello: from here on it is known what either lacks."""
+
+    incarnation: bytes
+    roster: frozenset[bytes]
+    state_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RosterCame:
+    """Entries of the roster."""
+
+    entries: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class FramesCame:
+    """Frames of any logs; to be acknowledged by `have` once they are durable."""
+
+    frames: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The other side has more than before, or its state is another."""
+
+    state_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PieceWanted:
+    """The other side asks for a piece of a payload."""
+
+    digest: bytes
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class PieceCame:
+    """A piece of a payload; `size` is that of the whole, 0 where the other side has it not."""
+
+    digest: bytes
+    offset: int
+    size: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """The other side asks for something to be done."""
+
+    number: int
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer to a call of this side."""
+
+    number: int
+    ok: bool
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The other side ends the session."""
+
+    code: str
+    text: str
+
+
+Event = (
+    Met
+    | RosterCame
+    | FramesCame
+    | Acknowledged
+    | PieceWanted
+    | PieceCame
+    | Called
+    | Answered
+    | Left
+)
+
+
+class Session:
+    """One side of a conversation.
+
+    Args:
+        mesh: id of the mesh; another's device is refused.
+
+    Attributes:
+        theirs: how far each log is there, as they said.
+    """
+
+    def __init__(self, mesh: bytes) -> None:
+        self._mesh = mesh
+        self._met = False
+        self._calls = 0
+        self._open_calls: set[int] = set()
+        self.theirs: dict[LogId, Place] = {}
+        self._sent: dict[LogId, int] = {}
+        self._unacknowledged: list[tuple[LogId, int, int]] = []  # log, last seq, bytes
+        self._unacknowledged_bytes = 0
+
+    # What to say
+
+    def hello(
+        self, incarnation: bytes, roster: Iterable[bytes], vector: Vector, state_hash: bytes
+    ) -> bytes:
+        """Return the first message."""
+        ids = sorted(roster)
+        said = ("hello", PROTOCOLS, self._mesh, incarnation, ids, _packed(vector), state_hash)
+        return _pack(said)
+
+    def roster(self, entries: Iterable[bytes]) -> bytes:
+        """Return the message that carries entries of the roster."""
+        return _pack(("roster", list(entries)))
+
+    def have(self, vector: Vector, state_hash: bytes) -> bytes:
+        """Return the message that says what is durable here."""
+        return _pack(("have", _packed(vector), state_hash))
+
+    def want(self, log: LogId, seq: int) -> bytes:
+        """Return the message that asks for a log's changes after `seq` again."""
+        return _pack(("want", *log, seq))
+
+    def get(self, digest: bytes, offset: int) -> bytes:
+        """Return the message that asks for a piece of a payload."""
+        return _pack(("get", digest, offset))
+
+    def piece(self, digest: bytes, offset: int, size: int, content: bytes) -> bytes:
+        """Return the message that carries a piece of a payload."""
+        return _pack(("piece", digest, offset, size, content))
+
+    def call(self, name: str, arguments: Mapping[str, Any]) -> tuple[int, bytes]:
+        """Return the number of a call, and the message that makes it."""
+        self._calls += 1
+        self._open_calls.add(self._calls)
+        return self._calls, _pack(("call", self._calls, name, dict(arguments)))
+
+    def answer(self, number: int, ok: bool, value: Any) -> bytes:
+        """Return the message that answers a call."""
+        return _pack(("answer", number, ok, value))
+
+    def bye(self, code: str, text: str) -> bytes:
+        """Return the message that ends the session."""
+        return _pack(("bye", code, text))
+
+    # What to send
+
+    def next_log(self, vector: Vector) -> tuple[LogId, int] | None:
+        """Return a log of which the other side lacks changes, and from where on; None where it
+        lacks none, or too much is under way. The log of which least is missing comes first, so that
+        what happens now does not wait behind what happened long ago."""
+        if not self._met or self._unacknowledged_bytes >= EXCHANGE_WINDOW_BYTES:
+            return None
+        lacking = [
+            (place.seq - known, log, known)
+            for log, place in vector.items()
+            if (known := self._known(log)) < place.seq
+        ]
+        if not lacking:
+            return None
+        _, log, known = min(lacking)
+        return log, known
+
+    def frames(self, log: LogId, last: int, frames: list[bytes]) -> bytes:
+        """Return the message that carries a log's next frames, up to the change `last`."""
+        message = _pack(("frames", frames))
+        self._sent[log] = max(last, self._sent.get(log, 0))
+        self._unacknowledged.append((log, last, len(message)))
+        self._unacknowledged_bytes += len(message)
+        return message
+
+    def is_level(self, vector: Vector) -> bool:
+        """Tell whether both sides have the same changes, as far as is known."""
+        return self._met and {k: v.seq for k, v in vector.items()} == {
+            k: v.seq for k, v in self.theirs.items()
+        }
+
+    def _known(self, log: LogId) -> int:
+        place = self.theirs.get(log)
+        return max(place.seq if place else 0, self._sent.get(log, 0))
+
+    # What was said
+
+    def receive(self, message: bytes) -> Event | None:
+        """Return what a message says; None where there is nothing to do about it.
+
+        Raises:
+            Broken: it is not of this protocol.
+            Refused: the other side is of another mesh, or speaks no common version.
+        """
+        try:
+            name, *fields = msgpack.unpackb(message, strict_map_key=False)
+            taker = _TAKERS[name]
+        except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+            raise Broken("sent what is no message") from error
+        if not self._met and name not in ("hello", "bye"):
+            raise Broken("spoke before it said hello")
+        try:
+            event: Event | None = taker(self, *fields)
+            return event
+        except (TypeError, ValueError, AttributeError) as error:
+            raise Broken(f"sent a message “{name}” that cannot be read") from error
+
+    def _take_hello(
+        self,
+        protocols: Any,
+        mesh: Any,
+        incarnation: Any,
+        roster: Any,
+        vector: Any,
+        state_hash: Any,
+    ) -> Event:
+        if self._met:
+            raise Broken("said hello twice")
+        oldest, newest = map(_whole, protocols)
+        if newest < PROTOCOLS[0] or oldest > PROTOCOLS[1]:
+            older = "this" if oldest > PROTOCOLS[1] else "the other"
+            raise Refused(
+                "protocol_unknown",
+                "The two devices speak no common version of the protocol.",
+                hint=f"Upgrade regend on {older} device.",
+            )
+        if _sized(mesh, MESH_BYTES) != self._mesh:
+            raise Refused("mesh_foreign", "The other device belongs to another mesh.")
+        theirs = _unpacked(vector)
+        ids = frozenset(_sized(one, MESH_BYTES) for one in roster)
+        met = Met(_sized(incarnation, INCARNATION_BYTES), ids, _bytes(state_hash))
+        self.theirs = theirs
+        self._met = True
+        return met
+
+    def _take_roster(self, entries: Any) -> Event:
+        return RosterCame([_bytes(one) for one in entries])
+
+    def _take_frames(self, frames: Any) -> Event:
+        return FramesCame([_bytes(one) for one in frames])
+
+    def _take_have(self, vector: Any, state_hash: Any) -> Event:
+        event = Acknowledged(_bytes(state_hash))
+        # All of it, not what grew alone: what a revoked device wrote past its cut is taken back.
+        self.theirs = _unpacked(vector)
+        left = [one for one in self._unacknowledged if one[1] > self._acknowledged(one[0])]
+        self._unacknowledged = left
+        self._unacknowledged_bytes = sum(size for _, _, size in left)
+        return event
+
+    def _acknowledged(self, log: LogId) -> int:
+        return self.theirs.get(log, _NOTHING).seq
+
+    def _take_want(self, device: Any, incarnation: Any, seq: Any) -> None:
+        log = LogId(_sized(device, DEVICE_BYTES), _sized(incarnation, INCARNATION_BYTES))
+        known = _whole(seq)
+        if log in self._sent:
+            self._sent[log] = min(known, self._sent[log])
+        self._unacknowledged = [one for one in self._unacknowledged if one[0] != log]
+        self._unacknowledged_bytes = sum(size for _, _, size in self._unacknowledged)
+
+    def _take_get(self, digest: Any, offset: Any) -> Event:
+        return PieceWanted(_sized(digest, 32), _whole(offset))
+
+    def _take_piece(self, digest: Any, offset: Any, size: Any, content: Any) -> Event:
+        if len(_bytes(content)) > BLOB_CHUNK_BYTES:
+            raise Broken("sent a piece that is too large")
+        return PieceCame(_sized(digest, 32), _whole(offset), _whole(size), content)
+
+    def _take_call(self, number: Any, name: Any, arguments: Any) -> Event:
+        if not isinstance(name, str) or not isinstance(arguments, dict):
+            raise Broken("called without a name")
+        return Called(_whole(number), name, arguments)
+
+    def _take_answer(self, number: Any, ok: Any, value: Any) -> Event | None:
+        if _whole(number) not in self._open_calls:
+            return None  # whoever asked has given up
+        self._open_calls.remove(number)
+        return Answered(number, ok is True, value)
+
+    def _take_bye(self, code: Any, text: Any) -> Event:
+        if not isinstance(code, str) or not isinstance(text, str):
+            raise Broken("left without saying why")
+        return Left(code[:100], text[:1000])
+
+
+_NOTHING: Final = Place(0, bytes(HEAD_BYTES))
+
+_TAKERS: Final[dict[Literal["hello"] | str, Any]] = {
+    "hello": Session._take_hello,
+    "roster": Session._take_roster,
+    "frames": Session._take_frames,
+    "have": Session._take_have,
+    "want": Session._take_want,
+    "get": Session._take_get,
+    "piece": Session._take_piece,
+    "call": Session._take_call,
+    "answer": Session._take_answer,
+    "bye": Session._take_bye,
+}
+
+
+def _pack(message: tuple[Any, ...]) -> bytes:
+    packed: bytes = msgpack.packb(message)
+    return packed
+
+
+def _packed(vector: Vector) -> list[tuple[bytes, bytes, int, bytes]]:
+    return [(*log, *place) for log, place in sorted(vector.items())]
+
+
+def _unpacked(vector: Any) -> dict[LogId, Place]:
+    if len(vector) > MAX_MESH_LOGS:
+        raise Broken("names more logs than there can be")
+    return {
+        LogId(_sized(device, DEVICE_BYTES), _sized(incarnation, INCARNATION_BYTES)): Place(
+            _whole(seq), _sized(head, HEAD_BYTES)
+        )
+        for device, incarnation, seq, head in vector
+    }
+
+
+def _sized(value: Any, size: int) -> bytes:
+    if not isinstance(value, bytes) or len(value) != size:
+        raise ValueError(value)
+    return value
+
+
+def _bytes(value: Any) -> bytes:
+    if not isinstance(value, bytes):
+        raise ValueError(value)
+    return value
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 62:
+        raise ValueError(value)
+    return value

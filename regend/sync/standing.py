@@ -1,0 +1,260 @@
+"""Which entries of a roster count: one answer for one set of entries, in whatever order they came.
+
+Two questions, asked of each entry in turn.
+
+*Was it right when it was written?* Its author was a member, and what it says was possible, going by
+the entry's own past alone. The past of an entry never changes, so neither does this answer.
+
+*Does it stand?* A revocation of its author may overrule it, of which the author did not know.
+Revocations are asked in the order of their authors' seniority, then by depth and id, and one that
+stands keeps standing. So of two devices that revoke each other, the senior one's counts.
+
+Invariants
+1. An entry counts only if it was right, and its author was let in by an entry that counts.
+2. It does not count where a standing revocation of its author does not have it in its past, unless
+   the author was let in again after that revocation and before the entry.
+3. Whom a device lets in is junior to it: nobody gains seniority by letting in others.
+4. What was not right is nobody's past: whatever builds on it is not right either.
+5. A revocation that would leave nobody does not stand.
+
+The limit of seniority: a thief with the most senior device can overrule those who revoke it. They
+see that, and part from it in a new mesh.
+
+Entries are sorted by depth (the longest way from the first one) and id; sets of them are whole
+numbers with a bit for each, because "is in its past" is asked more than anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from regend.sync.entries import Entry
+from regend.sync.payloads import MESH_DEVICES, Add, Genesis, Rename, Revoke
+
+_NOT_A_MEMBER: Final = "its author was no member when it was written"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What holds for a set of entries that has their whole past.
+
+    Attributes:
+        counted: the grants (genesis and adds) that count, as a set.
+        living: the members, each with the newest entry that let it in.
+        known: all who ever were members.
+        revoked_by: the standing revocations of each device.
+    """
+
+    counted: int
+    living: dict[bytes, int]
+    known: frozenset[bytes]
+    revoked_by: dict[bytes, list[int]]
+
+
+class Standing:
+    """The judgement on a set of entries of one mesh.
+
+    Attributes:
+        entries: those whose whole past is there, sorted; what follows speaks of places in it.
+        past: of each entry.
+        waiting: ids of entries whose past is not all there.
+        rejected: ids of entries that were not right when they were written, and why not.
+        right: the other ones, as a set.
+        overruled: those of `right` that do not stand, as a set.
+        view: what holds in the end.
+    """
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self.entries, self.waiting = _sorted(entries)
+        places = {entry.id: place for place, entry in enumerate(self.entries)}
+        self.past: list[int] = []
+        self._authors = [entry.author_id for entry in self.entries]
+        for entry in self.entries:
+            parents = [places[parent] for parent in entry.parents]
+            past = 0
+            for parent in parents:
+                past |= self.past[parent] | 1 << parent
+            self.past.append(past)
+        self.right = 0
+        self.rejected: dict[bytes, str] = {}
+        self._grants: dict[bytes, list[int]] = {}  # of each device, those that were right
+        self._matters = 0  # to who is a member: grants and revocations that were right
+        self._versions: dict[bytes, list[tuple[int, int]]] = {}  # of each name, and where
+        self._views: dict[int, View] = {}
+        for place in range(len(self.entries)):
+            self._take(place)
+        self.view = self._viewed(self._matters)
+        self.overruled = sum(
+            1 << place for place in places_in(self.right) if not self._stands(place, self.view)
+        )
+
+    def author(self, place: int) -> bytes:
+        """Return the id of the device that wrote an entry."""
+        return self._authors[place]
+
+    def heads(self) -> tuple[bytes, ...]:
+        """Return the ids of the right entries that are in nobody's past: parents of the next."""
+        covered = 0
+        for place in places_in(self.right):
+            covered |= self.past[place]
+        return tuple(sorted(self.entries[place].id for place in places_in(self.right & ~covered)))
+
+    def seniority(self, device: bytes) -> int:
+        """Return the rank of a device that ever was let in: the lower, the more senior."""
+        return self._grants[device][0]
+
+    def next_version(self, device: bytes, past: int) -> int:
+        """Return the version that a rename after this past must have."""
+        seen = (version for version, place in self._versions.get(device, ()) if past >> place & 1)
+        return 1 + max(seen, default=0)
+
+    def _take(self, place: int) -> None:
+        entry = self.entries[place]
+        fault = self._fault(place)
+        if fault:
+            self.rejected[entry.id] = fault
+            return
+        self.right |= 1 << place
+        payload = entry.payload
+        if isinstance(payload, Genesis | Add):
+            self._grants.setdefault(payload.device.id, []).append(place)
+        if isinstance(payload, Genesis | Add | Revoke):
+            self._matters |= 1 << place
+        if isinstance(payload, Rename):
+            self._versions.setdefault(payload.device_id, []).append((payload.version, place))
+
+    def _fault(self, place: int) -> str:
+        """Return why an entry was not right when it was written, going by its past alone."""
+        entry, past = self.entries[place], self.past[place]
+        if isinstance(entry.payload, Genesis):
+            return ""
+        if past & ~self.right:
+            return "it builds on an entry that never counted"
+        view = self._viewed(past & self._matters)
+        author = self._authors[place]
+        if author not in view.living:
+            return _NOT_A_MEMBER
+        match entry.payload:
+            case Add(device):
+                return self._add_fault(device.id, entry.payload, view)
+            case Revoke(device) if device == author:
+                return "a device cannot revoke itself"
+            case Revoke(device) | Rename(device) if device not in view.living:
+                return "it is about a device that was no member"
+            case Rename(device, _, version) if version != self.next_version(device, past):
+                return "its version is not the next one"
+            case _:
+                return ""
+
+    def _add_fault(self, device: bytes, payload: Add, view: View) -> str:
+        if device in view.living:
+            known = self.entries[view.living[device]].payload
+            assert isinstance(known, Genesis | Add)
+            return "" if known.device == payload.device else "it gives a member other keys"
+        return "the mesh has no room" if len(view.living) >= MESH_DEVICES else ""
+
+    def _viewed(self, matters: int) -> View:
+        """Return what holds for these grants and revocations, which have their whole past."""
+        view = self._views.get(matters)
+        if view is None:
+            view = self._views[matters] = self._judged(matters)
+        return view
+
+    def _judged(self, matters: int) -> View:
+        grants: list[int] = []
+        revocations: list[int] = []
+        for place in places_in(matters):
+            is_revocation = isinstance(self.entries[place].payload, Revoke)
+            (revocations if is_revocation else grants).append(place)
+        seniority: dict[bytes, int] = {}  # among these alone: a view depends on nothing else
+        for place in grants:
+            seniority.setdefault(self._granted(place), place)
+        granters = {self._authors[place] for place in grants}
+        revoked_by: dict[bytes, list[int]] = {}
+        counted = self._counted(grants, revoked_by)
+        for place in sorted(revocations, key=lambda one: (seniority[self._authors[one]], one)):
+            if not self._was_let_in(place, counted, revoked_by):
+                continue
+            payload = self.entries[place].payload
+            assert isinstance(payload, Revoke)
+            against = revoked_by.setdefault(payload.device_id, [])
+            against.append(place)
+            left = counted
+            if payload.device_id in granters:
+                left = self._counted(grants, revoked_by)
+            if any(self._lets_in(grant, revoked_by) for grant in places_in(left)):
+                counted = left
+            else:
+                against.remove(place)  # invariant 5
+        granted = {place: self._granted(place) for place in places_in(counted)}
+        living = {
+            device: place for place, device in granted.items() if self._lets_in(place, revoked_by)
+        }
+        return View(counted, living, frozenset(granted.values()), revoked_by)
+
+    def _lets_in(self, grant: int, revoked_by: dict[bytes, list[int]]) -> bool:
+        """Tell whether a grant that counts is newer than all that puts its device out."""
+        past = self.past[grant]
+        return all(past >> one & 1 for one in revoked_by.get(self._granted(grant), ()))
+
+    def _counted(self, grants: list[int], revoked_by: dict[bytes, list[int]]) -> int:
+        counted = 0
+        for place in grants:
+            is_first = isinstance(self.entries[place].payload, Genesis)
+            if is_first or self._was_let_in(place, counted, revoked_by):
+                counted |= 1 << place
+        return counted
+
+    def _was_let_in(self, place: int, counted: int, revoked_by: dict[bytes, list[int]]) -> bool:
+        """Tell whether the author of an entry was a member for it (invariants 1 and 2)."""
+        author = self._authors[place]
+        against = [one for one in revoked_by.get(author, ()) if not self.past[one] >> place & 1]
+        usable = counted & self.past[place]
+        return any(
+            usable >> grant & 1 and all(self.past[grant] >> one & 1 for one in against)
+            for grant in self._grants[author]
+        )
+
+    def _stands(self, place: int, view: View) -> bool:
+        payload = self.entries[place].payload
+        if isinstance(payload, Genesis | Add):
+            return bool(view.counted >> place & 1)
+        if isinstance(payload, Revoke):
+            return place in view.revoked_by.get(payload.device_id, ())
+        return self._was_let_in(place, view.counted, view.revoked_by)
+
+    def _granted(self, place: int) -> bytes:
+        payload = self.entries[place].payload
+        assert isinstance(payload, Genesis | Add)
+        return payload.device.id
+
+
+def places_in(places: int) -> Iterator[int]:
+    """Yield the places in a set, in order."""
+    while places:
+        lowest = places & -places
+        yield lowest.bit_length() - 1
+        places ^= lowest
+
+
+def _sorted(entries: Iterable[Entry]) -> tuple[list[Entry], tuple[bytes, ...]]:
+    """Return the entries whose whole past is there, by depth and id, and the ids of the others."""
+    by_id = {entry.id: entry for entry in entries}
+    lacking = {entry.id: len(entry.parents) for entry in by_id.values()}
+    children: dict[bytes, list[bytes]] = {}
+    for entry in by_id.values():
+        for parent in entry.parents:
+            children.setdefault(parent, []).append(entry.id)
+    depths = {one: 0 for one, count in lacking.items() if not count}
+    ready = list(depths)
+    for one in ready:  # grows as it goes
+        for child in children.get(one, ()):
+            depths[child] = max(depths.get(child, 0), depths[one] + 1)
+            lacking[child] -= 1
+            if not lacking[child]:
+                ready.append(child)
+    placed = sorted(ready, key=lambda one: (depths[one], one))
+    waiting = tuple(sorted(by_id.keys() - set(placed)))
+    return [by_id[one] for one in placed], waiting

@@ -1,0 +1,158 @@
+"""Daemons on one machine that meet over loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regend.agents import AGENTS
+from regend.client import Client
+from regend.config import (
+    Config,
+    JobsConfig,
+    LimitsConfig,
+    MeshConfig,
+    ModelsConfig,
+    ServerConfig,
+)
+from regend.daemon import Daemon
+from regend.errors import NotFound
+from regend.home import Home
+from regend.jobs.inputs import INPUT_TYPES
+from tests.api.conftest import AnyInput
+from tests.embedded_model import embedded_model_home
+from tests.jobs.conftest import PROGRAMS, TYPES
+
+_ROOT = Path(__file__).parents[2]
+_WAIT_S = 30.0
+
+
+@dataclass
+class Device:
+    """A running daemon and its client."""
+
+    name: str
+    home: Home
+    daemon: Daemon
+    client: Client
+
+    async def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        """Make a call to the daemon; raise what it refuses with."""
+        return await self.client.request(method, f"/api/v1{path}", body=body, query=query)
+
+    async def events(self, job: str) -> list[dict[str, Any]]:
+        """Return a job's whole history."""
+        shown = await self.call("GET", f"/jobs/{job}/events", limit=1000)
+        events: list[dict[str, Any]] = shown["events"]
+        return events
+
+    async def told(self, job: str) -> list[tuple[Any, ...]]:
+        """Return what a job's history says, which is the same on all devices."""
+        events = await self.events(job)
+        return [(e["job_seq"], e["type"], e["at"], e["data"]) for e in events]
+
+    async def until(self, holds: Callable[[Any], bool], path: str) -> Any:
+        """Return what a path shows once it is there and as it should be."""
+        async with asyncio.timeout(_WAIT_S):
+            while True:
+                try:
+                    if holds(shown := await self.call("GET", path)):
+                        return shown
+                except NotFound:
+                    pass
+                await asyncio.sleep(0.05)
+
+    async def linked(self, *names: str) -> None:
+        """Return once these devices are reached."""
+
+        def reached(shown: Any) -> bool:
+            here = {one["name"] for one in shown["devices"] if one["reachable"]}
+            return here >= set(names)
+
+        await self.until(reached, "/devices")
+
+    async def stop(self) -> None:
+        """End the daemon."""
+        await self.client.close()
+        await self.daemon.stop()
+
+    async def away(self) -> None:
+        """Cut this device off: its links break, and it reaches nobody and is not reached."""
+        network = self.daemon._mesh.network
+        assert network is not None
+        await network._server.stop()
+        await network.links.cut()
+
+    async def back(self) -> None:
+        """Let this device be reached again, at the same port."""
+        network = self.daemon._mesh.network
+        assert network is not None and network.port is not None
+        await network._server.start(network.port)
+        network.links.start()
+
+    async def level(self) -> list[dict[str, Any]]:
+        """Return the devices once all that are reached have the same state."""
+
+        def equal(shown: Any) -> bool:
+            return all(one["state"] == "equal" for one in shown["devices"] if one["reachable"])
+
+        shown = await self.until(equal, "/devices")
+        devices: list[dict[str, Any]] = shown["devices"]
+        return devices
+
+
+Start = Callable[..., Awaitable[Device]]
+
+
+@pytest.fixture
+async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
+    """Return a function that starts a daemon by name; it ends with the test."""
+    folder = tmp_path / "agents"
+    folder.mkdir()
+    for name in PROGRAMS:
+        line = f"from tests.jobs.programs import {name} as run\n"
+        (folder / f"agent_of_{name}.py").write_text(line, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", f"{_ROOT}:{folder}")
+    running: list[Device] = []
+
+    async def run(name: str, *, model: bool = False, **mesh: Any) -> Device:
+        config = Config(
+            server=ServerConfig(port=0),
+            jobs=JobsConfig(concurrency=2),
+            models=ModelsConfig(discover=False, threads=1, slots=1),
+            limits=LimitsConfig(research_per_minute=0, requests_per_minute=0),
+            mesh=MeshConfig(name=name, port=0, loopback=True, **mesh),
+        )
+        home = Home.at(tmp_path / name)
+        if model:
+            await asyncio.to_thread(embedded_model_home, home)
+        agents = AGENTS | {one: f"agent_of_{one}" for one in PROGRAMS}
+        daemon = Daemon(home, config, agents=agents, types=INPUT_TYPES | TYPES)
+        url = await daemon.start()
+        client = Client(url, home.token_file.read_text(encoding="utf-8").strip())
+        device = Device(name, home, daemon, client)
+        running.append(device)
+        return device
+
+    yield run
+    for device in running:
+        await device.client.close()
+        await device.daemon.stop()
+
+
+async def pair(inviter: Device, *others: Device) -> None:
+    """Let devices join the mesh of one."""
+    for other in others:
+        shown = await inviter.call("POST", "/devices/invite", {})
+        address = f"127.0.0.1:{shown['port']}"
+        await other.call("POST", "/devices/join", {"code": shown["code"], "address": address})
+    for one in (inviter, *others):
+        await one.linked(*(other.name for other in (inviter, *others)))
+
+
+__all__ = ["AnyInput", "Device", "Start", "pair"]

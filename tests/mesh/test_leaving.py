@@ -1,0 +1,94 @@
+"""A device that is put out is told nothing more; what it did stays, and it may come back."""
+
+from __future__ import annotations
+
+import pytest
+
+from regend.errors import BadInput, Conflict, NotFound
+from tests.mesh.conftest import Device, Start, pair
+
+
+async def done(device: Device, job: str) -> None:
+    await device.until(lambda s: s["state"] == "completed", f"/jobs/{job}")
+
+
+async def test_a_revoked_device_is_told_nothing_more_and_may_come_back(start: Start) -> None:
+    one, two, three = await start("Laptop"), await start("Phone"), await start("Tablet")
+    await pair(one, two, three)
+    before = (await two.client.jobs.create("count", {"steps": 1}))["id"]
+    for device in (one, three):
+        await done(device, before)
+    life = (await two.call("GET", "/mesh"))["incarnation"]
+    await one.call("DELETE", "/devices/Phone")
+    await two.until(
+        lambda s: not any(d["reachable"] and not d["this"] for d in s["devices"]), "/devices"
+    )
+    secret = (await one.client.jobs.create("count", {"steps": 1}))["id"]
+    await done(three, secret)
+    with pytest.raises(NotFound):
+        await two.call("GET", f"/jobs/{secret}")
+    assert (await two.call("GET", f"/jobs/{before}"))["state"] == "completed", (
+        "what it had, it keeps"
+    )
+
+    shown = await three.call("POST", "/devices/invite", {})
+    body = {"code": shown["code"], "address": f"127.0.0.1:{shown['port']}"}
+    await two.call("POST", "/devices/join", {**body, "leave": True})
+    await two.linked("Laptop", "Tablet")
+    assert (await two.call("GET", "/mesh"))["incarnation"] != life, "its old log stays cut"
+    after = (await two.client.jobs.create("count", {"steps": 1}))["id"]
+    for device in (one, two, three):
+        for job in (before, secret, after):
+            await done(device, job)
+    assert await one.level() and await two.level()
+
+
+async def test_what_a_revoked_device_wrote_past_its_cut_counts_nowhere(start: Start) -> None:
+    one, two, three = await start("Laptop"), await start("Phone"), await start("Tablet")
+    await pair(one, two, three)
+    both = (await two.client.jobs.create("count", {"steps": 1}))["id"]
+    for device in (one, three):
+        await done(device, both)
+    await one.level()
+    await one.away()
+    late = (await two.client.jobs.create("count", {"steps": 2}))["id"]
+    theirs = (await one.client.jobs.create("count", {"steps": 50, "sleep_s": 0.2}))["id"]
+    await done(three, late)
+    await one.call("DELETE", "/devices/Phone")
+    await one.back()
+    await three.until(lambda s: any(d["revoked"] for d in s["devices"]), "/devices")
+    await three.until(lambda s: all(j["id"] != late for j in s["jobs"]), "/jobs")
+    await one.call("POST", f"/jobs/{theirs}/cancel", {})
+    await three.until(lambda s: s["state"] == "cancelled", f"/jobs/{theirs}")
+    assert await one.level() and await three.level()
+    assert await one.told(both) == await three.told(both)
+
+
+async def test_what_cannot_be_revoked_or_renamed_is_said(start: Start) -> None:
+    one, two = await start("Laptop"), await start("Phone")
+    with pytest.raises(Conflict, match="in no mesh"):
+        await one.call("DELETE", "/devices/Phone")
+    await pair(one, two)
+    with pytest.raises(BadInput, match="cannot revoke itself"):
+        await one.call("DELETE", "/devices/Laptop")
+    with pytest.raises(NotFound, match="no device"):
+        await one.call("DELETE", "/devices/Fridge")
+    with pytest.raises(Conflict, match="called"):
+        await one.call("POST", "/devices/Phone/rename", {"name": "laptop"})
+    await one.call("POST", "/devices/Phone/rename", {"name": "रसोई"})
+    await two.until(lambda s: "रसोई" in {d["name"] for d in s["devices"]}, "/devices")
+
+
+async def test_a_device_of_one_mesh_joins_another_only_when_it_leaves(start: Start) -> None:
+    one, two, three = await start("Laptop"), await start("Phone"), await start("Tablet")
+    await pair(one, two)
+    shown = await three.call("POST", "/devices/invite", {})
+    body = {"code": shown["code"], "address": f"127.0.0.1:{shown['port']}"}
+    with pytest.raises(Conflict, match="already in a mesh with “Laptop”"):
+        await two.call("POST", "/devices/join", body)
+    await two.call("POST", "/devices/join", {**body, "leave": True})
+    await two.linked("Tablet")
+    assert {d["name"] for d in (await two.call("GET", "/devices"))["devices"]} == {
+        "Phone",
+        "Tablet",
+    }

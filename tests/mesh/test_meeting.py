@@ -1,0 +1,36 @@
+"""Devices meet, see each other's jobs, and jobs move between them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.mesh.conftest import Start, pair
+
+
+async def test_two_devices_that_paired_see_the_same(start: Start) -> None:
+    one, two = await start("Laptop"), await start("रसोई")
+    before = await one.client.jobs.create("count", {"steps": 2})
+    await pair(one, two)
+    after = await two.client.jobs.create("count", {"steps": 2})
+    for device in (one, two):
+        for job in (before, after):
+            await device.until(lambda shown: shown["state"] == "completed", f"/jobs/{job['id']}")
+    assert await one.level() and await two.level()
+    for job in (before, after):
+        assert await one.told(job["id"]) == await two.told(job["id"])
+
+
+async def test_a_job_is_taken_over_while_it_runs(start: Start, tmp_path: Path) -> None:
+    one, two = await start("Laptop"), await start("Phone")
+    await pair(one, two)
+    trace = tmp_path / "trace"
+    job = await one.client.jobs.create("count", {"steps": 8, "sleep_s": 0.3, "trace": str(trace)})
+    path = f"/jobs/{job['id']}"
+    await two.until(lambda _shown: trace.exists() and len(trace.read_text()) > 4, path)
+    taken = await two.call("POST", f"{path}/takeover", {})
+    assert taken["device"] == (await two.call("GET", "/mesh"))["device"]
+    for device in (one, two):
+        shown = await device.until(lambda shown: shown["state"] == "completed", path)
+        assert shown["device"] == taken["device"]
+    assert trace.read_text().split() == [str(n) for n in range(8)]
+    assert await one.level() and await two.level()

@@ -1,0 +1,73 @@
+"""A job that moves waits for its model's saved state, and only as long as it may still come."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from regend.mesh import moving
+from tests.mesh.conftest import Device, Start, pair
+from tests.mesh.test_generation import ASK
+
+
+class Gate:
+    """Lets a device get no payloads until it is opened."""
+
+    def __init__(self, device: Device) -> None:
+        network = device.daemon._mesh.network
+        assert network is not None
+        self._links = network.links
+        self._ask = network._fetcher.ask
+        network._fetcher.ask = self.ask  # type: ignore[method-assign]
+        self.is_open = False
+
+    async def ask(self, exchange: Any) -> None:
+        if self.is_open:
+            await self._ask(exchange)
+
+    def open(self) -> None:
+        self.is_open = True
+        for exchange in self._links.exchanges:
+            exchange.wake()
+
+
+async def begun(one: Device, two: Device) -> str:
+    """Return a job that one device writes and of which the other knows a saved place."""
+    job = str((await one.client.jobs.create("chat", ASK))["id"])
+    await two.until(lambda _: True, f"/jobs/{job}")
+    while not any(e["type"] == "job:checkpoint:v1" for e in await two.events(job)):
+        await asyncio.sleep(0.02)
+    return job
+
+
+@pytest.fixture(autouse=True)
+def _no_end_of_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moving, "BASE_WAIT_S", 3600.0)
+
+
+async def test_a_job_that_was_given_runs_once_its_saved_state_has_come(start: Start) -> None:
+    one, two = await start("Laptop", model=True), await start("Phone", model=True)
+    await pair(one, two)
+    gate = Gate(two)
+    job = await begun(one, two)
+    taken = await two.call("POST", f"/jobs/{job}/takeover", {})
+    assert taken["state"] == "created"
+    await asyncio.sleep(0.5)
+    assert (await two.call("GET", f"/jobs/{job}"))["state"] == "created"
+    gate.open()
+    await two.until(lambda shown: shown["state"] == "completed", f"/jobs/{job}")
+    resumed = [e["data"] for e in await two.events(job) if e["type"] == "job:resumed:v1"]
+    assert [one["resume"] for one in resumed] == ["exact"]
+
+
+async def test_a_job_that_was_taken_waits_for_nothing_that_nobody_can_send(start: Start) -> None:
+    one, two = await start("Laptop", model=True), await start("Phone", model=True)
+    await pair(one, two)
+    Gate(two)
+    job = await begun(one, two)
+    await one.away()
+    await two.until(lambda shown: not shown["devices"][0]["reachable"], "/devices")
+    await two.call("POST", f"/jobs/{job}/takeover", {"force": True})
+    await two.until(lambda shown: shown["state"] == "completed", f"/jobs/{job}")

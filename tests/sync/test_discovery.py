@@ -1,0 +1,176 @@
+"""Discovery on this machine alone: real mDNS over the loopback interface."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+
+from regend.clock import SystemClock
+from regend.limits import SIGHTINGS
+from regend.sync.beacon import DAY_MS, discovery_key
+from regend.sync.discovery import Discovery
+from regend.sync.interfaces import MDNS_IPV4, MDNS_PORT, Interface, interfaces
+from regend.sync.mdns import SERVICE_TYPE
+from regend.sync.reachreport import Reach, ReachReport
+
+KEY = discovery_key(b"k" * 32)
+DEVICE_A, DEVICE_B = b"a" * 16, b"b" * 16
+
+ETH = Interface("eth0", "IPv4", "10.0.0.1", 2)
+WLAN = Interface("wlan0", "IPv6", "fe80::1", 3)
+
+
+class TravellingClock(SystemClock):
+    """The machine's clock, some days on."""
+
+    def __init__(self) -> None:
+        self.days = 0
+
+    def wall_ms(self) -> int:
+        return super().wall_ms() + self.days * DAY_MS
+
+
+class Device:
+    """A device that looks on this machine only."""
+
+    def __init__(self) -> None:
+        self.clock = TravellingClock()
+        self.changed = asyncio.Event()
+        self.discovery = Discovery(self.clock, self.changed.set, loopback=True, look_s=0.1)
+
+    async def until(self, true: Callable[[Discovery], bool]) -> None:
+        async with asyncio.timeout(15):
+            while not true(self.discovery):
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@contextlib.asynccontextmanager
+async def running(count: int) -> AsyncIterator[list[Device]]:
+    devices = [Device() for _ in range(count)]
+    for one in devices:
+        await one.discovery.start()
+    try:
+        yield devices
+    finally:
+        await asyncio.gather(*(one.discovery.stop() for one in devices))
+
+
+async def test_a_device_takes_another_name_every_day_and_is_recognised_all_the_same() -> None:
+    async with running(2) as [a, b]:
+        b.discovery.know([DEVICE_A], [KEY])
+        a.discovery.know([DEVICE_B], [KEY])
+        a.discovery.advertise(7000, DEVICE_A)
+        await b.until(lambda found: [one.device for one in found.found] == [DEVICE_A])
+        [first] = b.discovery.found
+        assert first.port == 7000 and first.invite is None and first.last_seen_ms > 0
+        a.clock.days = 1
+        await b.until(lambda found: first.instance not in {one.instance for one in found.found})
+        await b.until(lambda found: [one.device for one in found.found] == [DEVICE_A])
+        assert not a.discovery.found
+
+
+async def test_who_is_learnt_to_know_later_is_recognised_then() -> None:
+    async with running(2) as [a, b]:
+        a.discovery.know([], [KEY])
+        a.discovery.advertise(7000, DEVICE_A, invite=12)
+        await b.until(lambda found: bool(found.found))
+        assert [(one.device, one.invite) for one in b.discovery.found] == [(None, 12)]
+        b.discovery.know([DEVICE_A], [KEY])
+        assert [one.device for one in b.discovery.found] == [DEVICE_A]
+        a.discovery.advertise(7000, DEVICE_A)
+        await b.until(lambda found: [one.invite for one in found.found] == [None])
+
+
+async def test_who_has_neither_mesh_nor_invite_announces_nothing() -> None:
+    async with running(2) as [a, b]:
+        a.discovery.advertise(7000)
+        await asyncio.sleep(0.5)
+        assert not b.discovery.found
+        a.discovery.advertise(7000, invite=3)
+        await b.until(lambda found: bool(found.found))
+
+
+async def test_a_flood_of_forged_devices_is_bounded_and_the_mesh_stays() -> None:
+    async with running(2) as [a, b]:
+        b.discovery.know([DEVICE_A], [KEY])
+        a.discovery.know([], [KEY])
+        for packet in forged(SIGHTINGS + 40):
+            send(packet)
+            await asyncio.sleep(0)
+        await b.until(lambda found: len(found.found) == SIGHTINGS)
+        a.discovery.advertise(7000, DEVICE_A)
+        await b.until(lambda found: DEVICE_A in {one.device for one in found.found})
+        for packet in forged(200, first=10_000):
+            send(packet)
+        await asyncio.sleep(0.3)
+        assert len(b.discovery.found) == SIGHTINGS
+        assert DEVICE_A in {one.device for one in b.discovery.found}
+
+
+def forged(count: int, first: int = 0) -> list[bytes]:
+    """Return packets that announce devices which are nobody's."""
+    packets = []
+    for number in range(first, first + count):
+        instance = f"{number:016x}"
+        name, server = f"{instance}.{SERVICE_TYPE}", f"{instance}.local."
+        records = (
+            record(SERVICE_TYPE, 12, labels(name)),
+            record(name, 33, struct.pack("!3H", 0, 0, 7000) + labels(server)),
+            record(name, 16, b"\x03v=1\x12t=" + instance.encode()),
+            record(server, 1, socket.inet_aton("127.0.0.1")),
+        )
+        packets.append(struct.pack("!6H", 0, 0x8400, 0, len(records), 0, 0) + b"".join(records))
+    return packets
+
+
+def record(name: str, kind: int, value: bytes) -> bytes:
+    """Return a resource record (RFC 1035) that is good for two minutes."""
+    return labels(name) + struct.pack("!2HIH", kind, 1, 120, len(value)) + value
+
+
+def labels(name: str) -> bytes:
+    return b"".join(bytes([len(one)]) + one.encode() for one in name.split("."))
+
+
+def send(packet: bytes) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+        sender.sendto(packet, (MDNS_IPV4, MDNS_PORT))
+
+
+async def test_start_and_stop_may_follow_one_another_and_come_twice() -> None:
+    one = Device()
+    await one.discovery.stop()
+    for _ in range(2):
+        await one.discovery.start()
+        await one.discovery.start()
+        await one.discovery.stop()
+        await one.discovery.stop()
+    assert one.discovery.report().lines == ("Devices on the network are not looked for.",)
+
+
+def test_loopback_is_instead_of_the_network_and_never_beside_it() -> None:
+    assert not any(one.address.startswith("127.") for one in interfaces())
+    assert {one.address.split(".")[0] for one in interfaces(loopback=True)} == {"127"}
+
+
+def test_the_report_says_where_no_query_could_leave() -> None:
+    report = ReachReport((Reach(ETH, None), Reach(WLAN, "Network is unreachable")), None, True)
+    assert report.works
+    assert report.lines == (
+        "Devices are looked for on eth0 over IPv4, from 10.0.0.1.",
+        "No query could leave interface wlan0 over IPv6: Network is unreachable.",
+    )
+
+
+def test_the_report_says_when_nobody_can_be_heard_and_what_to_do() -> None:
+    fault = "another program has port 5353"
+    report = ReachReport((Reach(ETH, None),), fault, True)
+    assert not report.works and report.to_dict()["works"] is False
+    assert report.lines[0] == f"No query could leave interface eth0 over IPv4: {fault}."
+    assert "--address" in report.lines[-1]
+    assert "No network interface" in ReachReport((), None, True).lines[0]
