@@ -11,6 +11,7 @@ import pytest
 from regend.errors import Busy, NotAllowed, Refused, TooLarge
 from regend.limits import (
     PAIRING_MESSAGE_BYTES,
+    WELCOME_MESSAGE_BYTES,
 )
 from regend.sync.device import device_of_certificate
 from regend.sync.lanclient import connect_for_pairing
@@ -38,7 +39,7 @@ async def test_pairing_is_open_only_while_somebody_invites(lan: Lan) -> None:
         await channel.send(message)
         assert await channel.receive() == message
     with pytest.raises(TooLarge):
-        await channel.send(largest + b"x")
+        await channel.send(bytes(WELCOME_MESSAGE_BYTES + 1))
     await channel.close()
     lan.server.set_pairing(None)
     with pytest.raises(NotAllowed):

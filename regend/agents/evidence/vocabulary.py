@@ -18,6 +18,67 @@ ever since anything anyone someone something somebody anybody everything against
 """
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 
+_NEGATIONS = """
+no not never none nothing neither nor cannot cant dont doesnt didnt isnt arent wasnt werent wont
+wouldnt shouldnt couldnt hasnt havent hadnt without unable unsupported impossible forbidden
+prohibited nobody hardly scarcely barely seldom rarely unless except नहीं न मत ना बिना कभी
+"""
+NEGATIONS = frozenset(_NEGATIONS.split())
+
+# Words that turn a statement round when one stands in for the other.
+OPPOSITES = (
+    ("enable", "disable"),
+    ("always", "never"),
+    ("before", "after"),
+    ("minimum", "maximum"),
+    ("more", "less"),
+    ("true", "false"),
+    ("allow", "forbid"),
+    ("required", "optional"),
+    ("faster", "slower"),
+    ("first", "last"),
+    ("increase", "decrease"),
+    ("include", "exclude"),
+    ("safe", "unsafe"),
+    ("public", "private"),
+    ("compatible", "incompatible"),
+    ("supported", "unsupported"),
+    ("older", "newer"),
+    ("all", "some"),
+    ("every", "some"),
+    ("must", "may"),
+    ("must", "can"),
+    ("synchronous", "asynchronous"),
+    ("above", "below"),
+    ("start", "stop"),
+    ("accept", "reject"),
+    ("success", "failure"),
+    ("hot", "cold"),
+    ("open", "closed"),
+    ("open", "shut"),
+    ("only", "also"),
+    ("morning", "evening"),
+    ("arrive", "depart"),
+    ("buy", "sell"),
+    ("खुला", "बंद"),
+    ("खुली", "बंद"),
+    ("खुले", "बंद"),
+    ("खुलना", "बंद"),
+    ("खुलता", "बंद"),
+    ("खुलती", "बंद"),
+    ("खुलते", "बंद"),
+    ("खुलेगा", "बंद"),
+    ("खुलेगी", "बंद"),
+    ("खोलना", "बंद"),
+    ("चालू", "बंद"),
+    ("पहले", "बाद"),
+    ("ऊपर", "नीचे"),
+    ("अधिक", "कम"),
+    ("ज़्यादा", "कम"),
+    ("सुबह", "शाम"),
+    ("மூடி", "திறந்து"),
+)
+
 _NUMBER_WORDS = """
 one two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty hundred
 thousand million billion once twice half एक दो तीन चार पाँच पांच छह
