@@ -70,7 +70,7 @@ def resume(
         return None
     _require("resume", row)
     slot = _choose(connection, row, choice, at_ms) if row["state"] == "waiting" else None
-    _move(connection, row, "created", at_ms)
+    _move(connection, row, "created", at_ms, **_dropped(row, choice))
     return slot
 
 
@@ -120,8 +120,10 @@ def fork(
     return number
 
 
-def _move(connection: sqlite3.Connection, row: sqlite3.Row, after: State, at_ms: int) -> None:
-    data = dumps({"from": row["state"], "to": after})
+def _move(
+    connection: sqlite3.Connection, row: sqlite3.Row, after: State, at_ms: int, **more: int
+) -> None:
+    data = dumps({"from": row["state"], "to": after, **more})
     draft = Draft(events.JOB_STATE, data)
     move(connection, row["number"], row["state"], after, draft, at_ms)
 
@@ -129,6 +131,14 @@ def _move(connection: sqlite3.Connection, row: sqlite3.Row, after: State, at_ms:
 def _goes_on(row: sqlite3.Row) -> bool:
     """Tell whether a job is queued or runs, and nobody wished it stopped."""
     return row["state"] in ("created", "running") and row["desired"] == "run"
+
+
+def _dropped(row: sqlite3.Row, choice: str | None) -> dict[str, int]:
+    """Return from which step on a choice runs them again, as the event tells it."""
+    waiting = json.loads(row["waiting"]) if row["waiting"] else {}
+    if row["state"] != "waiting" or choice not in ("restart", "go_on"):
+        return {}
+    return {"dropped_from": 0 if choice == "restart" else int(waiting.get("ordinal", 0))}
 
 
 def _choose(

@@ -272,9 +272,20 @@ def _append(connection: sqlite3.Connection, job: _Job, event: Told, device: byte
         result = taker(connection, job.number, event.extra, device)
     if event.type in events.JOB_ENDINGS:
         drop_places(connection, job.number)
+    if event.type == events.JOB_STATE and '"dropped_from"' in event.data:
+        _drop_steps(connection, job.number, event.data)
     job.shape = after(job.shape, event.type, event.at, event.data, result)
     job.last = event.place
     job.history = next_history(job.history, event.place, event.type, event.at, event.data)
+
+
+def _drop_steps(connection: sqlite3.Connection, job: int, data: str) -> None:
+    """Drop the steps that a person chose to run again."""
+    connection.execute(
+        "DELETE FROM steps WHERE job = ? AND ordinal >= json_extract(?, '$.dropped_from')",
+        (job, data),
+    )
+    drop_places(connection, job)
 
 
 def _take_step(

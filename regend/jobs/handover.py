@@ -17,7 +17,7 @@ from regend.errors import Conflict
 from regend.jobs import mirror
 from regend.jobs.folding import ARRIVING, AWAY, HERE
 from regend.jobs.history import Draft, append
-from regend.jobs.lifecycle import TERMINAL
+from regend.jobs.lifecycle import TERMINAL, Counts, Desired, Outcome, settle
 from regend.jobs.places import coming_slots, settle_places, wanted_of
 from regend.jobs.terms import Term, chain, next_term
 from regend.jsontext import dumps
@@ -131,8 +131,8 @@ def let_go(connection: sqlite3.Connection, job: int, *, anyway: bool = False) ->
 
 def _arrive(connection: sqlite3.Connection, job: int, at_ms: int) -> None:
     """Begin this device's branch of a job's history."""
-    job_id, state = connection.execute(
-        "SELECT id, state FROM jobs WHERE number = ?", (job,)
+    job_id, state, desired = connection.execute(
+        "SELECT id, state, desired FROM jobs WHERE number = ?", (job,)
     ).fetchone()
     terms = chain(mirror.terms_of(connection, job_id))
     now, before = terms[-1], terms[-2]
@@ -143,9 +143,21 @@ def _arrive(connection: sqlite3.Connection, job: int, at_ms: int) -> None:
     )
     append(connection, job, Draft(events.JOB_TAKEOVER, dumps(told(now, before))), at_ms)
     if state == "running":
-        data = dumps({"from": "running", "to": "created"})
-        connection.execute("UPDATE jobs SET state = 'created' WHERE number = ?", (job,))
-        append(connection, job, Draft(events.JOB_STATE, data), at_ms)
+        _end_attempt(connection, job, desired, at_ms)
+
+
+def _end_attempt(connection: sqlite3.Connection, job: int, desired: Desired, at_ms: int) -> None:
+    """Let an attempt that another device was left with be over, as a person wished it to end."""
+    after = settle(desired, Outcome("orphaned"), Counts(0, 0, 1, 1)).state
+    draft = Draft(events.JOB_STATE, dumps({"from": "running", "to": after}))
+    if after == "cancelled":
+        draft = Draft(events.JOB_CANCELLED, "{}")
+    connection.execute(
+        "UPDATE jobs SET state = ?1, desired = iif(?1 = 'cancelled', desired, 'run'), "
+        "error = NULL, finished_at = iif(?1 = 'cancelled', ?2, NULL) WHERE number = ?3",
+        (after, at_ms, job),
+    )
+    append(connection, job, draft, at_ms)
 
 
 def told(now: Term, before: Term) -> dict[str, Any]:

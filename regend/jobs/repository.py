@@ -242,9 +242,13 @@ def set_progress(
         raise Fenced(job, fence)
 
 
+# Whether payloads of a job are still to come from another device.
+_IS_COMING = "EXISTS (SELECT 1 FROM wanted_blobs WHERE job = number)"
+
+
 def release_held(connection: sqlite3.Connection, job: int) -> None:
-    """Let a job that waited out its backoff run again."""
-    connection.execute("UPDATE jobs SET held = 0 WHERE number = ?", (job,))
+    """Let a job that waited out its backoff run again, if it waits for no payload by now."""
+    connection.execute(f"UPDATE jobs SET held = {_IS_COMING} WHERE number = ?", (job,))
 
 
 def release_all_held(connection: sqlite3.Connection) -> None:
@@ -270,8 +274,8 @@ def move(
     """Change the state of a job that no attempt holds; False where it is no longer `before`."""
     assert is_valid_transition(before, after)
     changed = connection.execute(
-        "UPDATE jobs SET state = ?, desired = ?, held = 0, waiting = NULL, finished_at = ? "
-        "WHERE number = ? AND state = ?",
+        f"UPDATE jobs SET state = ?, desired = ?, held = {_IS_COMING}, waiting = NULL, "
+        "finished_at = ? WHERE number = ? AND state = ?",
         (after, desired, at_ms if after in TERMINAL else None, job, before),
     ).rowcount
     if changed == 1:

@@ -162,6 +162,7 @@ def _is_state(data: dict[str, Any]) -> bool:
         and data.get("to") in STATES
         and data.get("desired", "run") in _DESIRED
         and _number(data.get("attempt", 0))
+        and _number(data.get("dropped_from", 0))
         and isinstance(data.get("error", {}), dict)
         and isinstance(data.get("waiting", {}), dict)
     )

@@ -17,7 +17,7 @@ from typing import Any
 
 from regend.clock import Clock
 from regend.errors import BadInput, Busy, Conflict
-from regend.jobs import handover, repository
+from regend.jobs import handover, repository, wishes
 from regend.jobs.folding import HERE
 from regend.jobs.supervisor import Supervisor
 from regend.jobs.view import job_object
@@ -136,7 +136,9 @@ class Moves:
 
         def write(connection: sqlite3.Connection) -> sqlite3.Row:
             row = repository.find(connection, user, job_id)
-            handover.take(connection, row, self._clock.wall_ms())
+            at_ms = self._clock.wall_ms()
+            handover.take(connection, row, at_ms)
+            wishes.cancel_where_wished(connection, row["number"], at_ms)
             return repository.by_number(connection, row["number"])
 
         row = await self._store.write(write)

@@ -1,0 +1,134 @@
+"""What devices that have the same changes agree on, numbered in `assert_agreement`."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from typing import Any
+
+from regend.jobs import mirror
+from regend.jobs.folding import AWAY, HERE
+from regend.jobs.lifecycle import TERMINAL
+from regend.jobs.projection import Shape, after
+from regend.jobs.terms import Term, belongs, branch, chain
+from regend.mesh.jobs import state_hash
+from regend.store import cells
+from regend.store.change import LogId, unpack
+from tests.sync.pocket import Device
+
+SHOWN = (
+    *("id", "title", "state", "desired", "progress", "step", "attempt", "result", "error"),
+    *("waiting", "created_at", "updated_at", "finished_at", "device", "owner_device", "job_seq"),
+)
+
+
+def assert_agreement(devices: list[Device]) -> None:
+    """What devices that have the same changes agree on.
+
+    1. The state hash, every job's row and every job's history, which has no gap.
+    2. The row is what the history makes of it.
+    3. Every event that a device recorded is in the history or beside it, once.
+    4. A device works on a job only in its own term, and not past what it gave away.
+    5. One device holds a job, the one of the last term; a running job has an attempt there.
+    6. A cancelled job goes on nowhere.
+    """
+    first = devices[0]
+    told, terms = told_by(devices), terms_on(first)
+    for device in devices:
+        assert state_hash(device.connection) == state_hash(first.connection)
+        assert not device.connection.execute("SELECT * FROM unfolded").fetchall()
+        assert terms_on(device) == terms
+        jobs = device.jobs()
+        assert jobs.keys() == first.jobs().keys()
+        for job_id, row in jobs.items():
+            model = first.jobs()[job_id]
+            shown = device.events(row["number"])
+            differing = {n: (row[n], model[n]) for n in SHOWN if row[n] != model[n]}
+            assert not differing, differing
+            assert shown == first.events(model["number"])
+            assert [event[0] for event in shown] == list(range(1, len(shown) + 1))
+            assert_row_is_of_history(row, shown)
+            assert_each_event_once(device, row, shown, told[job_id], terms[job_id])
+    for job_id, known in terms.items():
+        assert_terms_are_kept(job_id, known, told[job_id])
+        assert_one_holds(devices, job_id, known)
+
+
+def told_by(
+    devices: list[Device],
+) -> dict[str, dict[tuple[bytes, int], tuple[Any, ...]]]:
+    """Return the events of each job that devices recorded, by branch and place (4)."""
+    found: dict[str, dict[tuple[bytes, int], tuple[Any, ...]]] = defaultdict(dict)
+    for device in devices:
+        rows = device.connection.execute(
+            "SELECT body FROM changes c JOIN logs l ON l.number = c.log WHERE l.current = 1"
+        )
+        for change in (unpack(row[0]) for row in rows):
+            if change.kind != mirror.HISTORY:
+                continue
+            job_id, term, said = change.fields
+            by = branch(term, *device.log)
+            held = {one.id: LogId(one.device, one.incarnation) for one in terms_on(device)[job_id]}
+            assert held[term] == device.log, "a device works only in a term of its own"
+            for place, _previous, type_name, at, data, _extra in said:
+                assert (by, place) not in found[job_id]
+                found[job_id][by, place] = (place, type_name, at, data)
+    return found
+
+
+def terms_on(device: Device) -> dict[str, list[Term]]:
+    ids = device.connection.execute("SELECT DISTINCT job_id FROM terms").fetchall()
+    return {row[0]: sorted(mirror.terms_of(device.connection, row[0])) for row in sorted(ids)}
+
+
+def assert_row_is_of_history(row: sqlite3.Row, shown: list[tuple[Any, ...]]) -> None:
+    shape = Shape(device=row["owner_device"])
+    for _, type_name, at, data in shown:
+        shape = after(shape, type_name, at, data, row["result"])
+    for name in ("state", "desired", "progress", "step", "attempt", "error", "waiting"):
+        assert getattr(shape, name) == row[name], name
+    assert (shape.updated_at, shape.finished_at) == (row["updated_at"], row["finished_at"])
+    assert (shape.finished_at is not None) == (row["state"] in TERMINAL)
+
+
+def assert_each_event_once(
+    device: Device,
+    row: sqlite3.Row,
+    shown: list[tuple[Any, ...]],
+    told: dict[tuple[bytes, int], tuple[Any, ...]],
+    terms: list[Term],
+) -> None:
+    strays = device.connection.execute(
+        "SELECT branch, place, type, at, data FROM strays WHERE job_id = ?", (row["id"],)
+    ).fetchall()
+    beside = {(one[0], one[1]): tuple(one[1:]) for one in strays}
+    part = {key for key in told if belongs(chain(terms), *key)}
+    assert {told[key] for key in part} == {tuple(event) for event in shown}
+    assert len(part) == len(shown)
+    assert beside == {key: told[key] for key in told.keys() - part}
+
+
+def assert_terms_are_kept(
+    job_id: str, terms: list[Term], told: dict[tuple[bytes, int], tuple[Any, ...]]
+) -> None:
+    by_id = {one.id: one for one in terms}
+    grants: dict[bytes, int] = defaultdict(int)
+    for one in terms:
+        if one.how != "granted":
+            continue
+        grants[one.previous] += 1
+        given = by_id[one.previous].branch
+        assert max([p for by, p in told if by == given], default=0) <= one.base, job_id
+    assert all(count == 1 for count in grants.values()), "a job is given once"
+
+
+def assert_one_holds(devices: list[Device], job_id: str, terms: list[Term]) -> None:
+    last = chain(terms)[-1]
+    for device in devices:
+        row = device.jobs()[job_id]
+        own = device.log == LogId(last.device, last.incarnation)
+        assert row["remote"] == (HERE if own else AWAY)
+        if own and row["state"] == "running":
+            assert device.holds.get(row["number"]) == row["fence"]
+        if own and cells.read(device.connection, job_id, "cancel"):
+            assert row["state"] in TERMINAL or row["desired"] == "cancel"

@@ -1,0 +1,160 @@
+"""What a job that came from another device goes on with: all it needs, nothing that is over."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from regend.jobs import commands, handover, journal, places, repository, settlement, wishes
+from regend.jobs.folding import HERE
+from regend.jobs.journal import Step
+from regend.jobs.lifecycle import Outcome
+from tests.jobs.test_lifecycle_machine import new_job
+from tests.sync.replicas import Replica
+
+DIGEST = "f" * 64
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[tuple[Replica, Replica]]:
+    one, two = Replica(tmp_path / "one"), Replica(tmp_path / "two")
+    for device in (one, two):
+        await device.join()
+    yield one, two
+    for device in (one, two):
+        device.store.close()
+
+
+def row(connection: sqlite3.Connection) -> sqlite3.Row:
+    return repository.find(connection, None, "a")
+
+
+async def give(one: Replica, two: Replica) -> None:
+    """Let a job that no worker holds move to another device."""
+    await one.store.write(lambda c: handover.ask_to_leave(c, row(c), two.log, 9))
+    await one.meet(two)
+    assert (await two.store.query(row))["remote"] == HERE
+
+
+def work_until_it_waits(connection: sqlite3.Connection) -> None:
+    repository.create(connection, new_job("a"), 1)
+    claim = repository.claim(connection, "boot", 1)
+    assert claim is not None
+    for number in (1, 2, 3):
+        step = Step(number, f"s{number}", "0" * 64, '"old"', 0, 1)
+        journal.record_step(connection, claim.job, claim.fence, step, 1)
+    waiting = {"reason": "code_changed", "choices": ["restart", "go_on"], "ordinal": 2}
+    parked = Outcome("parked", waiting=waiting)
+    settlement.settle_attempt(connection, claim.job, claim.fence, parked, 3, None, 1)
+
+
+@pytest.mark.parametrize(("choice", "kept"), [("restart", 0), ("go_on", 1)])
+async def test_steps_that_a_person_chose_to_run_again_are_replayed_nowhere(
+    pair: tuple[Replica, Replica], choice: str, kept: int
+) -> None:
+    one, two = pair
+    await one.store.write(work_until_it_waits)
+    await one.meet(two)
+    await one.store.write(lambda c: commands.resume(c, row(c), choice, 2))
+    await give(one, two)
+    number = (await two.store.query(row))["number"]
+    assert await two.store.query(lambda c: journal.finished_steps(c, number)) == kept
+
+
+@pytest.mark.parametrize("state", ["created", "paused"])
+async def test_a_job_that_came_runs_once_its_payloads_are_here(
+    pair: tuple[Replica, Replica], state: str
+) -> None:
+    one, two = pair
+    job = replace(new_job("a"), input="@" + DIGEST)
+    await one.store.write(lambda c: repository.create(c, job, 1))
+    if state == "paused":
+        await one.store.write(lambda c: commands.pause(c, row(c), 1))
+    await one.meet(two)
+    await give(one, two)
+    if state == "paused":
+        await two.store.write(lambda c: commands.resume(c, row(c), None, 4))
+    await two.store.write(repository.release_all_held)
+    await two.store.write(lambda c: repository.release_held(c, row(c)["number"]))
+    assert await two.store.write(lambda c: repository.claim(c, "boot", 5)) is None
+    await two.store.write(lambda c: places.blob_came(c, DIGEST))
+    for number in await two.store.query(handover.held_back):
+        await two.store.write(lambda c, n=number: handover.let_go(c, n))  # type: ignore[misc]
+    if state == "created":
+        assert await two.store.query(handover.held_back) == []
+    await two.store.write(repository.release_all_held)
+    assert await two.store.write(lambda c: repository.claim(c, "boot", 5)) is not None
+
+
+async def test_two_jobs_that_need_one_payload_both_wait_for_it(
+    pair: tuple[Replica, Replica],
+) -> None:
+    one, two = pair
+    for name in ("a", "b"):
+        job = replace(new_job(name), input="@" + DIGEST)
+        await one.store.write(lambda c, job=job: repository.create(c, job, 1))  # type: ignore[misc]
+    await one.meet(two)
+    for number in (1, 2):
+        waits = await two.store.query(lambda c, n=number: places.wanted_of(c, n))  # type: ignore[misc]
+        assert waits == [DIGEST]
+    await two.store.write(lambda c: places.blob_came(c, DIGEST))
+    assert not await two.store.query(lambda c: c.execute("SELECT 1 FROM wanted_blobs").fetchall())
+
+
+@pytest.mark.parametrize(
+    ("command", "state"), [("cancel", "cancelled"), ("pause", "paused"), (None, "created")]
+)
+async def test_a_running_job_that_is_taken_ends_its_attempt_as_was_wished(
+    pair: tuple[Replica, Replica], command: str | None, state: str
+) -> None:
+    one, two = pair
+    await one.store.write(lambda c: repository.create(c, new_job("a"), 1))
+    await one.store.write(lambda c: repository.claim(c, "boot", 1))
+    if command is not None:
+        await one.store.write(lambda c: getattr(commands, command)(c, row(c), 2))
+    await one.meet(two)
+    await two.store.write(lambda c: handover.take(c, row(c), 3))
+    await one.meet(two)
+    for device in (one, two):
+        assert (await device.store.query(row))["state"] == state
+        assert (await device.store.query(row))["error"] is None
+
+
+async def test_a_job_that_was_cancelled_here_and_is_then_taken_here_stays_cancelled(
+    pair: tuple[Replica, Replica],
+) -> None:
+    """What `mesh.moving` does for a takeover by force."""
+    one, two = pair
+    await one.store.write(lambda c: repository.create(c, new_job("a"), 1))
+    await one.meet(two)
+    await two.store.write(lambda c: wishes.wish(c, row(c), "cancel", None, 2))
+    await two.store.write(lambda c: handover.take(c, row(c), 3))
+    await two.store.write(lambda c: wishes.cancel_where_wished(c, row(c)["number"], 3))
+    await one.meet(two)
+    for device in (one, two):
+        assert (await device.store.query(row))["state"] == "cancelled"
+
+
+async def test_who_asked_for_a_job_that_ended_does_not_get_it_when_it_is_tried_again(
+    pair: tuple[Replica, Replica],
+) -> None:
+    one, two = pair
+
+    def fail_once(connection: sqlite3.Connection) -> None:
+        claim = repository.claim(connection, "boot", 1)
+        assert claim is not None
+        handover.ask_to_leave(connection, row(connection), two.log, 2)
+        failed = Outcome("failed", error={"code": "x", "message": "x", "retryable": False})
+        settlement.settle_attempt(connection, claim.job, claim.fence, failed, 3, None, 3)
+        commands.retry(connection, row(connection), 4)
+        claim = repository.claim(connection, "boot", 5)
+        assert claim is not None
+        settlement.settle_attempt(connection, 1, claim.fence, Outcome("released"), 3, None, 6)
+
+    await one.store.write(lambda c: repository.create(c, new_job("a"), 1))
+    await one.store.write(fail_once)
+    assert (await one.store.query(row))["remote"] == HERE
