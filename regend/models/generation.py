@@ -28,7 +28,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from regend.errors import Retryable
+from regend import limits
+from regend.errors import Failed, Retryable
 from regend.models import prompting
 from regend.models.emitter import Diverged, Emitter
 from regend.models.hostclient import Closed, HostClient, context_overflow
@@ -139,6 +140,8 @@ class Generation:
         self._emitter = Emitter(request.stop, self._shown, on_chunk)
         self._prompt: list[int] = []
         self._prompt_count = 0
+        self._silent_from_s: float | None = None  # while an answer under a schema is awaited
+        self._stuck = False
 
     def close(self) -> None:
         """Stop now: a blocked `run` returns with finish reason `cancelled`."""
@@ -159,6 +162,8 @@ class Generation:
         try:
             reason = self._run(resume, slot_file)
         except Closed:
+            if self._stuck:
+                raise _schema_too_costly() from None
             reason = "cancelled"
         finally:
             done.set()
@@ -175,9 +180,16 @@ class Generation:
         )
 
     def _watch(self, cancelled: Callable[[], bool], done: threading.Event) -> None:
-        """Close the connection on cancellation, whatever the main thread is waiting for."""
+        """Close the connection on cancellation, whatever the main thread is waiting for.
+
+        Likewise where a schema holds the host: what it costs shows only while it is followed.
+        """
         while not done.wait(_CANCEL_POLL_S):
-            if cancelled():
+            since_s = self._silent_from_s
+            self._stuck = (
+                since_s is not None and time.monotonic() - since_s > limits.SCHEMA_SILENT_S
+            )
+            if self._stuck or cancelled():
                 self.close()
                 return
 
@@ -234,6 +246,7 @@ class Generation:
         seen = 0
         with contextlib.closing(self._client.stream("/completion", body)) as events:
             for event in events:
+                self._silent_from_s = time.monotonic()  # the prompt may have taken minutes
                 if event.get("stop"):
                     return "stop" if event["stop_type"] == "eos" else "length"
                 fresh = int(event["tokens_predicted"]) - seen
@@ -249,3 +262,13 @@ class Generation:
         self._prompt_count = usage.get("prompt_tokens", 0)
         self._emitter.tokens = usage.get("completion_tokens") or self._emitter.tokens
         return reason
+
+
+def _schema_too_costly() -> Failed:
+    return Failed(
+        "schema_too_costly",
+        f"The model wrote nothing for {limits.SCHEMA_SILENT_S:.0f} s: too much is possible at one "
+        "place of the JSON Schema.",
+        hint="Let its alternatives begin differently, or ask for less in one answer.",
+        field="schema",
+    )

@@ -10,8 +10,10 @@ import aiohttp
 import pytest
 
 from regend import limits
+from regend.errors import Failed
+from regend.models.generation import GenerationRequest
 from regend.models.pool import ModelPool
-from tests.models.attempts import kill_host
+from tests.models.attempts import Attempt, kill_host
 from tests.models.test_pool import MODEL, until_no_host_runs
 
 
@@ -100,3 +102,21 @@ async def test_a_host_whose_lease_ended_well_is_left_alone(
     again = await pool.acquire("")
     assert again.host_id == lease.host_id
     pool.release(again)
+
+
+async def test_an_answer_whose_schema_holds_the_host_ends_and_says_why(
+    pool: ModelPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SCHEMA_SILENT_S", 0.5)
+    monkeypatch.setattr(limits, "HOST_CONNECT_TIMEOUT_S", 0.5)
+    lease = await pool.acquire("")
+    pid = pool.running()[0]["pid"]
+    attempt = Attempt(on_chunk=lambda chunk: os.kill(pid, signal.SIGSTOP))
+    request = GenerationRequest(
+        prompt="A list:", schema={"type": "array", "items": {"type": "integer"}}, max_tokens=90
+    )
+    with pytest.raises(Failed) as caught:
+        await attempt.run(lease, request)
+    assert caught.value.code == "schema_too_costly" and attempt.chunks
+    pool.release(lease)
+    await until_no_host_runs(pool)
