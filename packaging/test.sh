@@ -12,4 +12,6 @@ prepare requirements-test.lock
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .
 .venv/bin/mypy
-exec .venv/bin/python -m pytest "$@"
+# Two at a time: much of the time goes by in waiting for processes. Files stay whole, for what their
+# tests share.
+exec .venv/bin/python -m pytest -n 2 --dist loadfile "$@"
