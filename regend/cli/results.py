@@ -11,6 +11,7 @@ from regend.cli.flow import Flow
 from regend.cli.terminal import MEASURE, columns, is_terminal, out, out_json, paint, say
 from regend.cli.text import count, fit, line, plain
 from regend.cli.unreadable import say_unreadable
+from regend.cli.view import place_rows
 from regend.cli.watching import DETACHED_CODE, Detached, Watcher, conclude, watch
 
 _SOURCES_HEADING = "**Sources**"
@@ -120,9 +121,8 @@ def _print_citations(citations: list[dict[str, Any]], wide: int) -> None:
     for citation in citations:
         mark = f"[{citation['n']}] "
         indent = " " * len(mark)
-        start, end = citation["span"]
         out(paint(mark, "accent") + fit(line(str(citation["title"])), wide - len(mark)))
-        place = f"{line(str(citation['source']))} · characters {start}–{end}"
-        out(paint(indent + fit(place, wide - len(mark)), "dim"))
+        for row in place_rows(str(citation["source"]), citation["span"], wide - len(mark)):
+            out(paint(indent + row, "dim"))
         quoted = f"“{fit(line(str(citation['quote'])), wide - len(mark) - 2)}”"
         out(paint(indent + quoted, "dim"))
