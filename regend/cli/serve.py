@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ _START_S = 30.0
 _STOP_S = 20.0
 _POLL_S = 0.05
 _LOG_BYTES = 10 * 1024 * 1024
+_LOG_ROOM_BYTES = 64 * 1024  # with less free, a log may have found no room
 # On Windows a process hears the Ctrl-C of the console that it was started in, and ends with it.
 _OWN_CONSOLE = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
@@ -174,4 +176,8 @@ def _failure(log: Path, since: int) -> Failed:
         message = message.removeprefix(failure.LEAD)
     else:
         message, hints = "The daemon ended while it started.", lines[-1:]
+    if not lines and shutil.disk_usage(log.parent).free < _LOG_ROOM_BYTES:
+        # The log itself found no room to say so.
+        message, hints = "The daemon ended while it started: the disk is full.", []
+        hints = [f"Free some space where {log.parent} lies, then start again. Nothing was lost."]
     return Failed("daemon_failed", message, hint="\n".join([*hints, f"Its log: {log}"]))

@@ -67,3 +67,19 @@ if os.geteuid() == 0 and sys.platform == "linux":
         disk.free()
         house.start()
         writer.assert_undisturbed(job)
+
+    def test_a_start_that_not_even_its_log_has_room_for_says_that_the_disk_is_full(
+        writer: Writer,
+    ) -> None:
+        home = writer.house.home
+        writer.house.kill()
+        (home.data_dir / "daemon.log").unlink(missing_ok=True)
+        disk = SmallDisk(home.data_dir.parent)
+        disk.fill(room_bytes=0)
+        command = [sys.executable, "-m", "regend", "serve", "--background", "--port", "0"]
+        environment = {**os.environ, "REGEND_HOME": str(home.data_dir)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and "the disk is full" in done.stderr
+        assert "Free some space" in done.stderr and "Traceback" not in done.stderr
+        disk.free()
+        writer.house.start()
