@@ -15,8 +15,7 @@ QUOTE = "By default the parser accepts files of up to 40 megabytes on Linux, mac
     "sentence",
     [
         QUOTE,
-        "By default the parser accepts files up to 40 megabytes.",
-        "By default, the parser accepts files of up to 40 megabytes on Linux.",
+        "By default, the parser accepts files up to 40 megabytes on Linux, macOS and Windows.",
     ],
 )
 def test_what_the_quote_says_is_supported(sentence: str) -> None:
@@ -32,7 +31,8 @@ def test_what_the_quote_says_is_supported(sentence: str) -> None:
         "The parser doesn't accept files of up to 40 megabytes.",
         "By default the parser accepts files of up to 40 megabytes on FreeBSD.",  # another name
         "Google says the parser accepts files of up to 40 megabytes on Linux.",
-        "The parser accepts files of up to 40 megabytes.",  # not only by default
+        "The parser accepts files of up to 40 megabytes.",  # not only by default, and where
+        "By default the parser accepts files of up to 40 megabytes.",
         "By default the parser accepts files of up to 40 megabytes on Windows.",
         "The parser rejects files of up to 40 megabytes.",  # the opposite word
         "The parser accepts files and encrypts them on Linux, macOS and Windows.",  # added
@@ -70,9 +70,10 @@ def test_comparisons_keep_their_direction() -> None:
     assert not supported("Alpha is slower than Beta.", "Alpha is much faster than Beta.")
 
 
-def test_the_title_may_stand_for_it() -> None:
-    assert supported("Fastparse supports Python 3.11.", "It supports Python 3.11.", "Fastparse")
-    assert not supported("Fastparse supports Python 3.11.", "It supports Python 3.11.", "Other")
+def test_what_a_pronoun_stands_for_is_not_guessed() -> None:
+    quote = "The dealer sells the car. It costs 5 lakh."
+    assert not supported("The dealer costs 5 lakh.", quote)
+    assert supported("It costs 5 lakh.", quote)
 
 
 def test_hindi_is_held_to_the_same_rules() -> None:
@@ -133,7 +134,7 @@ def test_an_answer_behind_a_question_counts_by_itself() -> None:
         ("The car's number is MH 12.", "The car's number is MH 12 AB 4321.", False),
         ("The policy number is NI-55-90817.", "The policy number is NI-55-90817.", True),
         ("The policy number is 55-90817.", "The policy number is NI-55-90817.", False),
-        ("Call the clinic on 98450 12345.", "Call the clinic on 98450 12345, and ask.", True),
+        ("Call the clinic on 98450 12345.", "Call the clinic on 98450 12345; ask for Rao.", True),
         ("Call the clinic on 98450.", "Call the clinic on 98450 12345, or come.", False),
         ("The monthly rent is Rs. 24,500.", "The monthly rent is Rs. 24,500.", True),
         ("The monthly rent is $24,500.", "The monthly rent is ₹24,500.", False),
@@ -170,6 +171,8 @@ REWORDED = [
     ("Tenants pay 500 euros.", "Tenants pay at least 500 euros."),
     ("Tenants pay 500 euros.", "Tenants pay up to 500 euros."),
     ("Tenants pay 500 euros.", "Tenants pay 500 euros a week."),
+    ("The vaccine causes fever.", "The vaccine causes fever in mice."),
+    ("Children pay nothing.", "Children pay nothing with an adult."),
     ("Tenants paid 500 euros.", "Tenants should have paid 500 euros."),
     ("The contract was not signed by Bob.", "The contract was not only signed by Bob but sealed."),
     ("The contract ends in 2020.", "The contract ends before 2020."),
@@ -244,13 +247,11 @@ def test_what_stands_in_several_clauses_is_not_put_together(sentence: str, quote
 @pytest.mark.parametrize(
     ("sentence", "quote"),
     [
-        ("The ration shop is shut on Mondays.", SHOP),
         ("The ration shop closes at 1 pm.", SHOP),
         ("The ration shop opens at 9 am and closes at 1 pm.", SHOP),
         ("राशन की दुकान सुबह नौ बजे खुलती है।", SHOP_HINDI),
         ("राशन की दुकान सोमवार को बंद रहती है।", SHOP_HINDI),
-        ("The rent is due on the 5th, and it is paid to Mrs. Rao by cheque.", RENT),
-        ("The rent is paid to Mrs. Rao.", RENT),
+        ("It is paid to Mrs. Rao by cheque.", RENT),
     ],
 )
 def test_a_clause_may_have_its_subject_from_the_one_before(sentence: str, quote: str) -> None:

@@ -82,7 +82,7 @@ def _named_quotes(sentence: str, quotes: Sequence[Quote]) -> list[int]:
 def _bearer(sentence: str, numbers: Sequence[int], quotes: Sequence[Quote]) -> int | None:
     for number in numbers:
         quote = quotes[number - 1]
-        if supported(sentence, quote.text, quote.title):
+        if supported(sentence, quote.text):
             return number
     return None
 
