@@ -217,7 +217,7 @@ def _check_quotes(library: Library, result: dict[str, Any], figures: Figures) ->
         figures.model_sentences += 1
         cited = result["citations"][int(number) - 1]
         bare = re.sub(r"\\([^\w\s])", r"\1", sentence)
-        figures.unmarked += not supported(bare, cited["quote"], cited["title"])
+        figures.unmarked += not supported(bare, cited["quote"])
 
 
 class Baseline:
