@@ -75,7 +75,13 @@ class Mesh:
         self._reborn: asyncio.Task[None] | None = None
         self.network: Network | None = None
         self.moves = Moves(
-            store, clock, supervisor, standing.log, self._exchange_with, self._called
+            store,
+            clock,
+            supervisor,
+            standing.log,
+            self._exchange_with,
+            self._called,
+            lambda: self.network.fetcher if self.network else None,
         )
 
     async def start(self) -> None:

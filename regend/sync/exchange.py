@@ -165,6 +165,7 @@ class Exchange:
     async def _on_met(self, hello: said.Met) -> None:
         self.incarnation, self.state_hash = hello.incarnation, hello.state_hash
         self._their_roster = hello.roster
+        self._fetcher.joined(self)
         self.met.set()
         self._changed(self)
 

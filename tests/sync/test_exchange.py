@@ -252,6 +252,41 @@ async def test_a_payload_that_its_writer_has_no_more_comes_from_another_device(
     assert hashlib.sha256(two.store.blobs.get(digest)).hexdigest() == digest
 
 
+async def test_payloads_that_nobody_has_keep_back_none_that_somebody_has(
+    houses: list[Household],
+) -> None:
+    one, two, three = houses
+    old = [payload(one, 10), payload(three, 10)]
+    for digest, device in zip(old, (one, three), strict=True):
+        await two.want(digest, device.identity.id)
+    for number in range(120):
+        await two.want(f"{number:064}", (one, three)[number % 2].identity.id)
+    joined(one, two)
+    joined(three, two)
+
+    async def came() -> bool:
+        return len(await two.wanted()) == 120
+
+    await until(came)
+    assert all(two.has(digest) for digest in old)
+
+
+async def test_a_payload_that_a_device_gets_only_later_is_asked_of_it_again(
+    houses: list[Household], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regend.sync.fetching.PAYLOAD_AGAIN_FIRST_S", 0.01)
+    one, two, three = houses
+    content = os.urandom(10)
+    digest = hashlib.sha256(content).hexdigest()
+    await two.want(digest, one.identity.id)
+    joined(three, two)
+    await until(lambda: _is_so(any(digest in one for one in two.fetcher._lacking.values())))
+    assert not two.fetcher.may_come(digest)
+    three.store.blobs.put(content)
+    await put(three, 1)  # what happens there wakes this side; else it looks every few seconds
+    await until(lambda: _is_so(two.has(digest)))
+
+
 @pytest.mark.parametrize("size_bytes", [0, 1, BLOB_CHUNK_BYTES, BLOB_CHUNK_BYTES + 1])
 async def test_payloads_of_any_size_come(houses: list[Household], size_bytes: int) -> None:
     one, two, _ = houses

@@ -39,6 +39,7 @@ class Device:
             self.replica.log,
             lambda _device: None,
             lambda device: device.hex(),
+            lambda: None,
         )
 
     @property
