@@ -243,16 +243,21 @@ class Exchange:
             await self.link.send(self._session.piece(wanted.digest, wanted.offset, *piece))
 
     async def _send_news(self) -> None:
-        """Send the frames that the other side lacks, and say what is here."""
+        """Send the frames that the other side lacks, and say what is here.
+
+        A log that cannot be supplied now is looked at again when something changed.
+        """
+        unsupplied: set[LogId] = set()
         while True:
             vector = await self._house.vector()
-            wanted = self._session.next_log(vector)
+            wanted = self._session.next_log(vector, unsupplied)
             if wanted is None:
                 break
             log_id, seq = wanted
             last, frames = await self._house.frames(log_id, seq)
             if not frames:
-                break
+                unsupplied.add(log_id)
+                continue
             await self.link.send(self._session.frames(log_id, last, frames))
             await self._send_due()
         self.level = self._session.is_level(vector)

@@ -28,7 +28,7 @@ Invariants
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -204,16 +204,22 @@ class Session:
 
     # What to send
 
-    def next_log(self, vector: Vector) -> tuple[LogId, int] | None:
+    def next_log(
+        self, vector: Vector, without: Collection[LogId] = ()
+    ) -> tuple[LogId, int] | None:
         """Return a log of which the other side lacks changes, and from where on; None where it
         lacks none, or too much is under way. The log of which least is missing comes first, so that
-        what happens now does not wait behind what happened long ago."""
+        what happens now does not wait behind what happened long ago.
+
+        Args:
+            without: logs that are left out.
+        """
         if not self._met or self._unacknowledged_bytes >= EXCHANGE_WINDOW_BYTES:
             return None
         lacking = [
             (place.seq - known, log, known)
             for log, place in vector.items()
-            if (known := self._known(log)) < place.seq
+            if (known := self._known(log)) < place.seq and log not in without
         ]
         if not lacking:
             return None

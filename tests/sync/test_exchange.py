@@ -112,6 +112,22 @@ async def test_a_third_device_gets_over_one_what_another_wrote(houses: list[Hous
     await level(one, two, three)
 
 
+async def test_a_log_that_cannot_be_sent_holds_up_no_other(houses: list[Household]) -> None:
+    one, two, three = houses
+    await put(three, 1)
+    joined(two, three)
+    await level(two, three)
+    await two.store.write(lambda c: c.execute("DELETE FROM frames").rowcount)
+    await put(two, 300)  # more than is lacking of the log that comes first
+    joined(one, two)
+
+    async def came() -> bool:
+        return (await one.house.vector()).get(two.log) == (await two.house.vector())[two.log]
+
+    await until(came)
+    assert three.log not in await one.house.vector()
+
+
 async def test_over_the_network_it_is_the_same(houses: list[Household], tmp_path: Path) -> None:
     one, two, _ = houses
     for name in NAMES[:2]:
