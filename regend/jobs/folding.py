@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from regend import events
 from regend.jobs import mirror, told
+from regend.jobs.effects import take_early_effects
 from regend.jobs.history import Draft, insert, leave_out, newest_seq
 from regend.jobs.places import drop_places, take_place, want
 from regend.jobs.projection import NO_HISTORY, Shape, after, next_history
@@ -46,7 +47,7 @@ def fold_job(
     )
     if cursor.rowcount:
         want(connection, term.device, [values["input"]], cursor.lastrowid)
-        _take_early_effects(connection, job_id)
+        take_early_effects(connection, term.device, job_id)
     settle_terms(connection, job_id)
 
 
@@ -71,43 +72,6 @@ def fold_history(
             _keep(connection, job_id, by, event)
     if job is not None:
         _go_on(connection, job, terms)
-
-
-def fold_effect(connection: sqlite3.Connection, job_id: str, said: Sequence[Any]) -> None:
-    """Take in what is known of an effect; that it was done is never forgotten again."""
-    row = told.effect_columns(said)
-    job = _job(connection, told.name(job_id))
-    if job is None:
-        connection.execute(
-            "INSERT OR IGNORE INTO early_effects (job_id, said) VALUES (?, ?)",
-            (job_id, mirror.pack_extra(row)),
-        )
-        return
-    names = mirror.EFFECT_COLUMNS
-    connection.execute(
-        f"INSERT INTO effects (job, {', '.join(names)}) VALUES (?{', ?' * len(names)}) "
-        f"ON CONFLICT (job, ordinal) DO UPDATE SET {_EFFECT_ANEW} "
-        f"WHERE ({_EFFECT_ORDER.format('excluded')}) > ({_EFFECT_ORDER.format('effects')})",
-        (job.number, *row),
-    )
-
-
-_EFFECT_ANEW: Final = ", ".join(f"{one} = excluded.{one}" for one in mirror.EFFECT_COLUMNS[1:])
-# The same everywhere: what was done, then what is known later, then what repeats nothing.
-_EFFECT_ORDER: Final = (
-    "{0}.state = 'done', {0}.version, {0}.state <> 'repeat', {0}.state, "
-    "coalesce({0}.settled_at, 0), coalesce({0}.receipt, '')"
-)
-
-
-def _take_early_effects(connection: sqlite3.Connection, job_id: str) -> None:
-    """Take in what came of a job's effects before the job."""
-    rows = connection.execute(
-        "SELECT said FROM early_effects WHERE job_id = ?", (job_id,)
-    ).fetchall()
-    connection.execute("DELETE FROM early_effects WHERE job_id = ?", (job_id,))
-    for (said,) in rows:
-        fold_effect(connection, job_id, mirror.unpack_extra(said))
 
 
 def settle_terms(connection: sqlite3.Connection, job_id: str) -> None:

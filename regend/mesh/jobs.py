@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from regend.jobs import folding, handover, mirror, wishes
+from regend.jobs import effects, folding, handover, mirror, wishes
 from regend.jobs.history import newest_seq
+from regend.jobs.repository import by_number
 from regend.store.change import Change, LogId
 from regend.sync import replica
 from regend.sync.replica import Folder, Opened, Received, Source
@@ -26,10 +27,12 @@ class Consequences:
     Attributes:
         wished: jobs of which a person asked something elsewhere, with what is desired now.
         arrived: jobs that run here from now on.
+        unneeded: digests of saved model states that nothing needs any more.
     """
 
     wished: list[tuple[int, str]] = field(default_factory=list)
     arrived: list[int] = field(default_factory=list)
+    unneeded: list[str] = field(default_factory=list)
 
 
 def take_in(
@@ -46,12 +49,12 @@ def take_in(
     mirror.move_cursor(connection, newest_seq(connection))
     done = Consequences()
     done.arrived = handover.arrivals(connection, at_ms)
-    for job in done.arrived:
-        wishes.cancel_where_wished(connection, job, at_ms)
-    for name, cell in received.cells:
-        row = wishes.carry_out(connection, name, cell, at_ms)
-        if row is not None:
-            done.wished.append((row["number"], row["desired"]))
+    arrived = [by_number(connection, job)["id"] for job in done.arrived]
+    for job_id in dict.fromkeys([*arrived, *(name for name, _ in received.cells)]):
+        carried = wishes.carry_out(connection, job_id, at_ms)
+        if carried is not None:
+            done.wished.append((carried.row["number"], carried.row["desired"]))
+            done.unneeded += carried.slots
     return received, done
 
 
@@ -70,9 +73,9 @@ def _term(connection: sqlite3.Connection, _source: Source, change: Change) -> No
     folding.fold_term(connection, job_id, term)
 
 
-def _effect(connection: sqlite3.Connection, _source: Source, change: Change) -> None:
+def _effect(connection: sqlite3.Connection, source: Source, change: Change) -> None:
     job_id, row = change.fields
-    folding.fold_effect(connection, job_id, row)
+    effects.fold_effect(connection, source.log.device, job_id, row)
 
 
 JOB_FOLDERS: Final[Mapping[str, Folder]] = {

@@ -135,15 +135,17 @@ class Moves:
     async def _force(self, user: str, job_id: str) -> dict[str, Any]:
         """Run a job here from what is known of it, whatever its device does."""
 
-        def write(connection: sqlite3.Connection) -> sqlite3.Row:
+        def write(connection: sqlite3.Connection) -> tuple[sqlite3.Row, list[str]]:
             row = repository.find(connection, user, job_id)
             at_ms = self._clock.wall_ms()
             handover.take(connection, row, at_ms)
-            wishes.cancel_where_wished(connection, row["number"], at_ms)
-            return repository.by_number(connection, row["number"])
+            carried = wishes.carry_out(connection, row["id"], at_ms)
+            row = repository.by_number(connection, row["number"])
+            return row, carried.slots if carried else []
 
-        row = await self._store.write(write)
+        row, unneeded = await self._store.write(write)
         self.let_go_soon()
+        await asyncio.to_thread(self._store.blobs.discard, unneeded)
         return await asyncio.to_thread(job_object, row, self._store.blobs)
 
     async def _arrived(self, user: str, job_id: str) -> dict[str, Any]:

@@ -200,6 +200,8 @@ class Network:
         self._supervisor.end_lost()
         if done.arrived:
             self._moves.let_go_soon()
+        if done.unneeded:
+            self._spawn(asyncio.to_thread(self._store.blobs.discard, done.unneeded))
 
     def _take_link(self, link: Link) -> None:
         self.links.take(link)

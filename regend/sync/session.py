@@ -204,9 +204,7 @@ class Session:
 
     # What to send
 
-    def next_log(
-        self, vector: Vector, without: Collection[LogId] = ()
-    ) -> tuple[LogId, int] | None:
+    def next_log(self, vector: Vector, without: Collection[LogId] = ()) -> tuple[LogId, int] | None:
         """Return a log of which the other side lacks changes, and from where on; None where it
         lacks none, or too much is under way. The log of which least is missing comes first, so that
         what happens now does not wait behind what happened long ago.

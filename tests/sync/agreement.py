@@ -6,13 +6,12 @@ import sqlite3
 from collections import defaultdict
 from typing import Any
 
-from regend.jobs import mirror
+from regend.jobs import mirror, wishes
 from regend.jobs.folding import AWAY, HERE
 from regend.jobs.lifecycle import TERMINAL
 from regend.jobs.projection import Shape, after
 from regend.jobs.terms import Term, belongs, branch, chain
 from regend.mesh.jobs import state_hash
-from regend.store import cells
 from regend.store.change import LogId, unpack
 from tests.sync.pocket import Device
 
@@ -31,6 +30,7 @@ def assert_agreement(devices: list[Device]) -> None:
     4. A device works on a job only in its own term, and not past what it gave away.
     5. One device holds a job, the one of the last term; a running job has an attempt there.
     6. A cancelled job goes on nowhere.
+    7. What a person asked elsewhere of a job was done, or is said to be overtaken.
     """
     first = devices[0]
     told, terms = told_by(devices), terms_on(first)
@@ -130,5 +130,9 @@ def assert_one_holds(devices: list[Device], job_id: str, terms: list[Term]) -> N
         assert row["remote"] == (HERE if own else AWAY)
         if own and row["state"] == "running":
             assert device.holds.get(row["number"]) == row["fence"]
-        if own and cells.read(device.connection, job_id, "cancel"):
-            assert row["state"] in TERMINAL or row["desired"] == "cancel"
+        if not own:
+            continue
+        became = wishes.became(device.connection, row["number"], job_id)
+        assert set(became.values()) <= {"done", "overtaken"}, became
+        if became.get("cancel") == "done":
+            assert row["state"] == "cancelled" or row["desired"] == "cancel"

@@ -13,7 +13,7 @@ from nacl.signing import SigningKey
 from regend.clock import SystemClock
 from regend.home import Home
 from regend.jobs.mirror import collect
-from regend.mesh.jobs import JOB_FOLDERS, take_in
+from regend.mesh.jobs import JOB_FOLDERS, Consequences, take_in
 from regend.store import Store, changelog
 from regend.store.change import LogId, first_head, next_head
 from regend.sync import frame, replica
@@ -32,6 +32,7 @@ class Replica:
         self.signing_key = SigningKey.generate()
         self.log = LogId(os.urandom(16), os.urandom(8))
         self.store = store or Store(Home.at(folder))
+        self.done = Consequences()
 
     async def join(self) -> None:
         """Write a log of changes from now on, and of what was before."""
@@ -79,7 +80,7 @@ class Replica:
         for blob in blobs:
             parsed = frame.parse(blob)
             opened.append(Opened(blob, parsed, frame.open_bodies(parsed, KEY)))
-        received, _ = await self.store.write(
+        received, self.done = await self.store.write(
             lambda c: take_in(c, opened, JOB_FOLDERS, lambda _log: None, CLOCK.wall_ms())
         )
         return received

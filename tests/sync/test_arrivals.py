@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from regend import events
 from regend.jobs import commands, handover, journal, places, repository, settlement, wishes
 from regend.jobs.folding import HERE
 from regend.jobs.journal import Step
@@ -90,6 +91,34 @@ async def test_a_job_that_came_runs_once_its_payloads_are_here(
     assert await two.store.write(lambda c: repository.claim(c, "boot", 5)) is not None
 
 
+@pytest.mark.parametrize("effect_first", [False, True])
+async def test_an_effects_large_receipt_is_asked_for(
+    tmp_path: Path, pair: tuple[Replica, Replica], effect_first: bool
+) -> None:
+    """Also where it is told of, by a later holder, before the job itself is known."""
+    one, two = pair
+
+    def act(connection: sqlite3.Connection) -> None:
+        claim = repository.claim(connection, "boot", 1)
+        assert claim is not None
+        meant = journal.Effect(1, "pay", "key", "0" * 64, "intended", None)
+        journal.intend(connection, claim.job, claim.fence, meant, 1)
+        journal.settle_effect(connection, claim.job, claim.fence, 1, "done", "@" + DIGEST, 2)
+
+    await one.store.write(lambda c: repository.create(c, new_job("a"), 1))
+    await one.meet(two)
+    await give(one, two)
+    await two.store.write(act)
+    three = Replica(tmp_path / "three")
+    await three.join()
+    for giver in (two, one) if effect_first else (one, two):
+        place = (await giver.vector())[giver.log]
+        await three.take(await giver.frames(giver.log, 0, place.seq))
+    number = (await three.store.query(row))["number"]
+    assert await three.store.query(lambda c: places.wanted_of(c, number)) == [DIGEST]
+    three.store.close()
+
+
 async def test_two_jobs_that_need_one_payload_both_wait_for_it(
     pair: tuple[Replica, Replica],
 ) -> None:
@@ -133,7 +162,7 @@ async def test_a_job_that_was_cancelled_here_and_is_then_taken_here_stays_cancel
     await one.meet(two)
     await two.store.write(lambda c: wishes.wish(c, row(c), "cancel", None, 2))
     await two.store.write(lambda c: handover.take(c, row(c), 3))
-    await two.store.write(lambda c: wishes.cancel_where_wished(c, row(c)["number"], 3))
+    await two.store.write(lambda c: wishes.carry_out(c, "a", 3))
     await one.meet(two)
     for device in (one, two):
         assert (await device.store.query(row))["state"] == "cancelled"
@@ -158,3 +187,96 @@ async def test_who_asked_for_a_job_that_ended_does_not_get_it_when_it_is_tried_a
     await one.store.write(lambda c: repository.create(c, new_job("a"), 1))
     await one.store.write(fail_once)
     assert (await one.store.query(row))["remote"] == HERE
+
+
+@pytest.mark.parametrize(
+    ("command", "before", "state"),
+    [
+        ("pause", "created", "paused"),
+        ("resume", "paused", "created"),
+        ("retry", "failed", "created"),
+    ],
+)
+async def test_what_was_asked_before_the_job_came_is_done_once_it_is_here(
+    tmp_path: Path, command: str, before: str, state: str
+) -> None:
+    """The wish of the third comes to the second before the job does, and is kept for it."""
+    one, two, three = [Replica(tmp_path / name) for name in ("one", "two", "three")]
+    for device in (one, two, three):
+        await device.join()
+
+    def prepare(connection: sqlite3.Connection) -> None:
+        repository.create(connection, new_job("a"), 1)
+        if before == "paused":
+            commands.pause(connection, row(connection), 1)
+        if before == "failed":
+            claim = repository.claim(connection, "boot", 1)
+            assert claim is not None
+            failed = Outcome("failed", error={"code": "x", "message": "x", "retryable": False})
+            settlement.settle_attempt(connection, claim.job, claim.fence, failed, 3, None, 3)
+
+    await one.store.write(prepare)
+    await one.meet(three)
+    await three.store.write(lambda c: wishes.wish(c, row(c), command, None, 2))
+    said = await three.frames(three.log, 0, 1)
+    await two.take(said)
+    await one.meet(two)
+    if before == "failed":
+        await one.store.write(lambda c: commands.retry(c, row(c), 3))
+    await give(one, two)
+    for device in (one, three):
+        await two.meet(device)
+    for device in (one, two, three):
+        shown = await device.store.query(row)
+        assert shown["state"] == state
+        became = await device.store.query(lambda c: wishes.became(c, row(c)["number"], "a"))
+        assert became == {"wish": "done"}
+        device.store.close()
+
+
+async def test_what_was_overtaken_is_said_and_what_was_done_is_not_done_again(
+    pair: tuple[Replica, Replica],
+) -> None:
+    one, two = pair
+    await one.store.write(lambda c: repository.create(c, new_job("a"), 1))
+    await one.meet(two)
+    await two.store.write(lambda c: wishes.wish(c, row(c), "pause", None, 2))
+    await one.meet(two)
+    assert (await one.store.query(row))["state"] == "paused"
+    await one.store.write(lambda c: commands.resume(c, row(c), None, 3))
+    await give(one, two)
+    assert (await two.store.query(row))["state"] == "created", "it was paused once already"
+
+    await one.store.write(lambda c: wishes.wish(c, row(c), "pause", None, 4))
+    await two.store.write(lambda c: commands.cancel(c, row(c), 5))
+    await one.meet(two)
+    for device in (one, two):
+        assert (await device.store.query(row))["state"] == "cancelled"
+        told = await device.store.query(
+            lambda c: c.execute(
+                "SELECT data ->> 'became', data ->> 'message' FROM events WHERE type = ?",
+                (events.JOB_WISHED,),
+            ).fetchall()
+        )
+        assert [became for became, _ in told] == ["done", "overtaken"]
+        assert "cancelled" in told[1][1]
+
+
+async def test_what_a_wish_makes_needless_is_thrown_away(pair: tuple[Replica, Replica]) -> None:
+    one, two = pair
+
+    def work(connection: sqlite3.Connection) -> None:
+        repository.create(connection, new_job("a"), 1)
+        claim = repository.claim(connection, "boot", 1)
+        assert claim is not None
+        place = journal.Checkpoint(1, 5, "{}", DIGEST)
+        journal.record_checkpoint(connection, claim.job, claim.fence, place, 1)
+        released = Outcome("released")
+        settlement.settle_attempt(connection, claim.job, claim.fence, released, 3, None, 2)
+
+    await one.store.write(work)
+    await one.meet(two)
+    await two.store.write(lambda c: wishes.wish(c, row(c), "cancel", None, 3))
+    await one.take(await two.frames_for(one))
+    assert (await one.store.query(row))["state"] == "cancelled"
+    assert one.done.unneeded == [DIGEST]

@@ -217,7 +217,7 @@ class JobsOfDevices(RuleBasedStateMachine):
             return
         with contextlib.suppress(RegendError), device.transaction() as c:
             handover.take(c, repository.by_number(c, row["number"]), device.at_ms)
-            wishes.cancel_where_wished(c, row["number"], device.at_ms)
+            wishes.carry_out(c, row["id"], device.at_ms)
 
     # Meetings
 
