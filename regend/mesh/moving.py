@@ -14,7 +14,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from regend.clock import Clock
 from regend.errors import BadInput, Busy, Conflict
@@ -28,15 +28,17 @@ from regend.store.change import INCARNATION_BYTES, LogId
 from regend.sync.exchange import Exchange
 from regend.sync.fetching import Fetcher
 
+if TYPE_CHECKING:
+    from regend.mesh.network import Network
+
 
 class Moves:
     """Takes jobs over, and gives them away.
 
     Args:
         own: the log of this device.
-        exchange: returns the exchange with a device, None where it is not reached.
+        network: returns this device among the others, None where it is not.
         called: returns what a device is called.
-        fetcher: returns what gets payloads, None where no device can be reached.
 
     Attributes:
         own: the log of this device now.
@@ -48,17 +50,15 @@ class Moves:
         clock: Clock,
         supervisor: Supervisor,
         own: LogId,
-        exchange: Callable[[bytes], Exchange | None],
+        network: Callable[[], Network | None],
         called: Callable[[bytes], str],
-        fetcher: Callable[[], Fetcher | None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._supervisor = supervisor
         self.own = own
-        self._exchange = exchange
+        self._network = network
         self._called = called
-        self._fetcher = fetcher
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: set[int] = set()
 
@@ -84,7 +84,8 @@ class Moves:
         if force:
             return await self._force(user, row["id"])
         holder = await self._store.query(lambda c: _holder(c, row["id"]))
-        exchange = self._exchange(holder.device)
+        network = self._network()
+        exchange = network.links.to(holder.device) if network else None
         if exchange is None or exchange.incarnation != holder.incarnation:
             raise Conflict(
                 "device_away",
@@ -196,6 +197,10 @@ class Moves:
                     if not coming or (is_taken and not self._may_come(coming)):
                         return
                     await self._payload_news(rung)
+
+    def _fetcher(self) -> Fetcher | None:
+        network = self._network()
+        return network.fetcher if network else None
 
     def _may_come(self, digests: Iterable[str]) -> bool:
         fetcher = self._fetcher()

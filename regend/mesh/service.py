@@ -30,7 +30,6 @@ from regend.store import Store
 from regend.sync import authoring
 from regend.sync.discovery import Discovery
 from regend.sync.entries import Entry
-from regend.sync.exchange import Exchange
 from regend.sync.forks import Fork
 from regend.sync.house import House
 from regend.sync.invites import INVITE_S
@@ -75,13 +74,7 @@ class Mesh:
         self._reborn: asyncio.Task[None] | None = None
         self.network: Network | None = None
         self.moves = Moves(
-            store,
-            clock,
-            supervisor,
-            standing.log,
-            self._exchange_with,
-            self._called,
-            lambda: self.network.fetcher if self.network else None,
+            store, clock, supervisor, standing.log, lambda: self.network, self._called
         )
 
     async def start(self) -> None:
@@ -287,9 +280,6 @@ class Mesh:
     def _on_heard(self) -> None:
         if self.network is not None:
             self.network.look()
-
-    def _exchange_with(self, device: bytes) -> Exchange | None:
-        return self.network.links.to(device) if self.network else None
 
     def _called(self, device: bytes) -> str:
         roster = self.network.house.roster if self.network else None

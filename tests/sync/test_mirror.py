@@ -37,9 +37,8 @@ class Device:
             CLOCK,
             self.engine.supervisor,
             self.replica.log,
-            lambda _device: None,
-            lambda device: device.hex(),
             lambda: None,
+            lambda device: device.hex(),
         )
 
     @property
