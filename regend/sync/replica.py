@@ -7,7 +7,9 @@ Invariants
 1. A log is taken in without gap, in order, each change once; what came twice changes nothing.
 2. A change is folded in the transaction that stores it; what cannot be folded by this program is
    kept verbatim for one that can.
-3. Two histories of one log are told from one another by their heads, and never mixed.
+3. Two histories of one log are told from one another by their heads, and never mixed. The log that
+   this home writes is taken in from nobody: whoever has more of it is another copy of this home,
+   or this one went back to an earlier state, and that is a fork too.
 """
 
 from __future__ import annotations
@@ -134,6 +136,9 @@ def _fresh(
         return None
     last = header.last if cut is None else min(header.last, cut)
     if last <= seq:
+        return None
+    if header.log == changelog.current(connection):
+        done.forks.append(Fork(header.log, seq))
         return None
     return seq + 1, opened.bodies[known : last - header.first + 1], heads[last - header.first]
 
@@ -308,6 +313,10 @@ def own_after(
     connection: sqlite3.Connection, log_id: LogId, seq: int, size_bytes: int
 ) -> list[Written]:
     """Return the next changes of an own log after `seq`, a frame's worth to each.
+
+    What of an own log stands in `changes` begins with 1 and has no gap: a home takes nothing of the
+    log that it writes from others (invariant 3), and a log that it writes no more, as after a
+    restore, goes on in `frames` alone. So behind what this returns, `frames_after` goes on.
 
     Args:
         size_bytes: where their bodies reach this, the list ends.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
+
 from regend.store.backup import back_up
 from regend.store.restore import restore
 from tests.mesh.conftest import Start, pair
@@ -32,7 +34,8 @@ async def test_a_restored_home_begins_anew_and_gets_back_what_it_had_told(start:
         assert await one.told(job["id"]) == await two.told(job["id"])
 
 
-async def test_a_copied_home_that_wrote_on_becomes_another_life(start: Start) -> None:
+@pytest.mark.parametrize("writes_first", [True, False])
+async def test_a_copied_home_becomes_another_life(start: Start, writes_first: bool) -> None:
     one, two = await start("Laptop"), await start("Phone")
     await pair(one, two)
     both = await one.client.jobs.create("count", {"steps": 1})
@@ -49,12 +52,16 @@ async def test_a_copied_home_that_wrote_on_becomes_another_life(start: Start) ->
     await one.level()
     await one.stop()
 
-    await two.stop()
-    other = await start("copy")  # it writes before it meets anybody
+    if writes_first:  # before it meets anybody
+        await two.stop()
+    other = await start("copy")
+    if not writes_first:
+        await other.until(lambda s: s["incarnation"] != life, "/mesh")
     here = await other.client.jobs.create("count", {"steps": 3})
     await other.until(lambda s: s["state"] == "completed", f"/jobs/{here['id']}")
-    two = await start("Phone")
-    await other.until(lambda s: s["incarnation"] != life, "/mesh")
+    if writes_first:
+        two = await start("Phone")
+        await other.until(lambda s: s["incarnation"] != life, "/mesh")
     for device in (other, two):
         for job in (both, there, here):
             await device.until(lambda s: s["state"] == "completed", f"/jobs/{job['id']}")
