@@ -10,13 +10,14 @@ Invariants
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import astuple, fields
 from typing import Any, Final
 
 from regend import events
-from regend.jobs import mirror, told
+from regend.jobs import dropped, mirror, told
 from regend.jobs.effects import take_early_effects
 from regend.jobs.history import Draft, insert, leave_out, newest_seq
 from regend.jobs.places import drop_places, take_place, want
@@ -135,9 +136,23 @@ def take_out(
         _forget(connection, job.number)
 
 
+_ROWS_OF_JOBS: Final = (
+    *("steps", "dropped_steps", "checkpoints", "coming_places"),
+    *("approvals", "effects", "events"),
+)
+
+
 def _forget(connection: sqlite3.Connection, job: int) -> None:
     """Remove a job that nobody who counts has told of."""
-    for table in ("steps", "checkpoints", "coming_places", "approvals", "effects", "events"):
+    for table in (
+        "steps",
+        "dropped_steps",
+        "checkpoints",
+        "coming_places",
+        "approvals",
+        "effects",
+        "events",
+    ):
         connection.execute(f"DELETE FROM {table} WHERE job = ?", (job,))
     connection.execute("DELETE FROM jobs WHERE number = ?", (job,))
 
@@ -237,19 +252,15 @@ def _append(connection: sqlite3.Connection, job: _Job, event: Told, device: byte
     if event.type in events.JOB_ENDINGS:
         drop_places(connection, job.number)
     if event.type == events.JOB_STATE and '"dropped_from"' in event.data:
-        _drop_steps(connection, job.number, event.data)
+        dropped.drop(connection, job.number, _dropped_from(event.data), event.place)
+        drop_places(connection, job.number)
     job.shape = after(job.shape, event.type, event.at, event.data, result)
     job.last = event.place
     job.history = next_history(job.history, event.place, event.type, event.at, event.data)
 
 
-def _drop_steps(connection: sqlite3.Connection, job: int, data: str) -> None:
-    """Drop the steps that a person chose to run again."""
-    connection.execute(
-        "DELETE FROM steps WHERE job = ? AND ordinal >= json_extract(?, '$.dropped_from')",
-        (job, data),
-    )
-    drop_places(connection, job)
+def _dropped_from(data: str) -> int:
+    return int(json.loads(data)["dropped_from"])
 
 
 def _take_step(
@@ -325,39 +336,44 @@ def _rewind(
         (job.number,),
     ).fetchall()
     newest = newest_seq(connection)
-    previous, result = 0, job.shape.result
+    result = job.shape.result
     job.shape, job.history, job.last = Shape(device=job.shape.device), NO_HISTORY, place
-    for job_seq, type_name, at, data, seq in rows:
+    for job_seq, type_name, at, data, _ in rows:
         if job_seq <= place:
             job.shape = after(job.shape, type_name, at, data, result)
             job.history = next_history(job.history, job_seq, type_name, at, data)
-        else:
-            extra = mirror.extra_of(connection, job.number, type_name, data)
-            event = Told(job_seq, previous, type_name, at, data, extra)
-            own = (one.branch for one in terms if belongs(terms, one.branch, job_seq))
-            _keep(connection, job.id, kept_as or next(own), event)
-            _take_back(connection, job.number, type_name, data)
-            connection.execute("DELETE FROM events WHERE seq = ?", (seq,))
-        previous = job_seq
+    # The last first: each is taken back from what it made.
+    for index, (job_seq, type_name, at, data, seq) in reversed(list(enumerate(rows))):
+        if job_seq <= place:
+            break
+        previous = rows[index - 1][0] if index else 0
+        extra = mirror.extra_of(connection, job.number, type_name, data, job_seq)
+        event = Told(job_seq, previous, type_name, at, data, extra)
+        own = (one.branch for one in terms if belongs(terms, one.branch, job_seq))
+        _keep(connection, job.id, kept_as or next(own), event)
+        _take_back(connection, job.number, event)
+        connection.execute("DELETE FROM events WHERE seq = ?", (seq,))
     if newest_seq(connection) < newest:
         leave_out(connection, newest)  # or what follows would be taken for read already
     drop_places(connection, job.number)
 
 
-def _take_back(connection: sqlite3.Connection, job: int, type_name: str, data: str) -> None:
-    """Remove the row that an event told of."""
-    if type_name == events.JOB_STEP:
+def _take_back(connection: sqlite3.Connection, job: int, event: Told) -> None:
+    """Undo what an event, the last of a history, had made of the rows that it tells of."""
+    said = (job, event.data)
+    if event.type == events.JOB_STEP:
         connection.execute(
-            "DELETE FROM steps WHERE job = ? AND ordinal = json_extract(?, '$.ordinal')",
-            (job, data),
+            "DELETE FROM steps WHERE job = ? AND ordinal = json_extract(?, '$.ordinal')", said
         )
-    elif type_name == events.APPROVAL_REQUESTED:
+    elif event.type == events.JOB_STATE:
+        dropped.bring_back(connection, job, event.place)
+    elif event.type == events.APPROVAL_REQUESTED:
         connection.execute(
-            "DELETE FROM approvals WHERE job = ? AND id = json_extract(?, '$.id')", (job, data)
+            "DELETE FROM approvals WHERE job = ? AND id = json_extract(?, '$.id')", said
         )
-    elif type_name == events.APPROVAL_DECIDED:
+    elif event.type == events.APPROVAL_DECIDED:
         connection.execute(
             "UPDATE approvals SET state = 'pending', decided_at = NULL "
             "WHERE job = ? AND id = json_extract(?, '$.id')",
-            (job, data),
+            said,
         )

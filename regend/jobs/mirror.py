@@ -182,7 +182,7 @@ def _tell(
     size_bytes = 0
     history = history or NO_HISTORY
     for event in happened:
-        extra = extra_of(connection, event.job, event.type, event.data)
+        extra = extra_of(connection, event.job, event.type, event.data, event.place)
         texts = (one for one in (event.data, *(extra or ())) if type(one) is str)
         own_bytes = sum(len(text.encode()) for text in texts)
         size_bytes += own_bytes
@@ -221,14 +221,18 @@ def _introduce(
 
 
 def extra_of(
-    connection: sqlite3.Connection, job: int, type_name: str, data: str
+    connection: sqlite3.Connection, job: int, type_name: str, data: str, place: int
 ) -> list[Any] | None:
-    """Return the row that an event tells of, where there is one."""
+    """Return the row that an event tells of, where there is one.
+
+    Args:
+        place: of the event in the job's history.
+    """
     query = _EXTRAS.get(type_name)
     if query is None:
         return None
-    sql, names_it = query
-    row = connection.execute(sql, (job, data) if names_it else (job,)).fetchone()
+    sql, needed = query
+    row = connection.execute(sql, (job, data, place)[:needed]).fetchone()
     return None if row is None else list(row)
 
 
@@ -244,27 +248,30 @@ def unpack_extra(packed: bytes) -> list[Any]:
     return row
 
 
-# The row that goes along with an event: by its job, and by what its payload names.
+# The row that goes along with an event, and what it is looked up by: job, payload, place.
 _EXTRAS: Final = {
+    # Of several steps in one place of a program, the one that was dropped next after the event.
     events.JOB_STEP: (
-        f"SELECT {STEP_COLUMNS} FROM steps "
-        "WHERE job = ? AND ordinal = json_extract(?, '$.ordinal')",
-        True,
+        f"SELECT {STEP_COLUMNS} FROM (SELECT *, place AS until FROM dropped_steps WHERE job = ?1 "
+        "AND place > ?3 UNION ALL SELECT job, NULL, ordinal, name, input_hash, result, "
+        "started_at, duration_ms, 1 << 62 FROM steps WHERE job = ?1) "
+        "WHERE ordinal = json_extract(?2, '$.ordinal') ORDER BY until LIMIT 1",
+        3,
     ),
     # Of several places in one commit only the last is still there, and only that one is of use.
     events.JOB_CHECKPOINT: (
         "SELECT c.ordinal, c.position, c.data, c.slot, c.at FROM checkpoints c, "
         "(SELECT ?2 AS said) WHERE c.job = ?1 AND c.ordinal = json_extract(said, '$.ordinal') "
         "AND c.position = json_extract(said, '$.position')",
-        True,
+        2,
     ),
-    events.JOB_COMPLETED: ("SELECT result FROM jobs WHERE number = ?", False),
+    events.JOB_COMPLETED: ("SELECT result FROM jobs WHERE number = ?", 1),
     events.APPROVAL_REQUESTED: (
         f"SELECT {APPROVAL_COLUMNS} FROM approvals WHERE job = ? AND id = json_extract(?, '$.id')",
-        True,
+        2,
     ),
     events.APPROVAL_DECIDED: (
         f"SELECT {APPROVAL_COLUMNS} FROM approvals WHERE job = ? AND id = json_extract(?, '$.id')",
-        True,
+        2,
     ),
 }

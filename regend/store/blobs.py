@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import sqlite3
 import threading
@@ -35,10 +36,15 @@ _PAYLOAD_COLUMNS: Final = (
     ("jobs", "error"),
     ("jobs", "waiting"),
     ("steps", "result"),
+    ("dropped_steps", "result"),
     ("checkpoints", "data"),
+    ("coming_places", "data"),
     ("approvals", "preview"),
     ("effects", "receipt"),
 )
+# Columns with rows that are packed with all that is in them: they may be of use again.
+_PACKED_COLUMNS: Final = (("strays", "extra"), ("early_effects", "said"))
+_PACKED_REFERENCE: Final = re.compile(rb"@([0-9a-f]{64})")
 REFERENCE_MARK = "@"  # no JSON text begins with it
 _SWEEP_AGE_S = 3600.0  # a younger file may belong to a reference that is not committed yet
 
@@ -231,6 +237,9 @@ def references(connection: sqlite3.Connection) -> set[str]:
             f"SELECT {column} FROM {table} WHERE substr({column}, 1, 1) = '{REFERENCE_MARK}'"
         )
         found |= {digest for row in rows if (digest := reference(row[0]))}
+    for table, column in _PACKED_COLUMNS:
+        for (packed,) in connection.execute(f"SELECT {column} FROM {table} WHERE {column} <> x''"):
+            found |= {one.decode() for one in _PACKED_REFERENCE.findall(packed)}
     return found
 
 

@@ -24,7 +24,7 @@ SHOWN = (
 def assert_agreement(devices: list[Device]) -> None:
     """What devices that have the same changes agree on.
 
-    1. The state hash, every job's row and every job's history, which has no gap.
+    1. The state hash, every job's row, history, which has no gap, and steps.
     2. The row is what the history makes of it.
     3. Every event that a device recorded is in the history or beside it, once.
     4. A device works on a job only in its own term, and not past what it gave away.
@@ -46,6 +46,7 @@ def assert_agreement(devices: list[Device]) -> None:
             differing = {n: (row[n], model[n]) for n in SHOWN if row[n] != model[n]}
             assert not differing, differing
             assert shown == first.events(model["number"])
+            assert device.steps(row["number"]) == first.steps(model["number"])
             assert [event[0] for event in shown] == list(range(1, len(shown) + 1))
             assert_row_is_of_history(row, shown)
             assert_each_event_once(device, row, shown, told[job_id], terms[job_id])

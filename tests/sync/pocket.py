@@ -11,7 +11,7 @@ from typing import Any
 
 import msgpack
 
-from regend.jobs import handover, mirror
+from regend.jobs import handover, journal, mirror
 from regend.jobs.history import newest_seq
 from regend.mesh.jobs import JOB_FOLDERS, take_in
 from regend.store.change import LogId
@@ -95,6 +95,9 @@ class Device:
         return self.connection.execute(
             "SELECT job_seq, type, at, data FROM events WHERE job = ? ORDER BY job_seq", (job,)
         ).fetchall()
+
+    def steps(self, job: int) -> list[journal.Step]:
+        return journal.steps(self.connection, job)
 
     def vector(self) -> dict[LogId, Any]:
         return replica.vector(self.connection)

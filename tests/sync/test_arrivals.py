@@ -66,6 +66,37 @@ async def test_steps_that_a_person_chose_to_run_again_are_replayed_nowhere(
     assert await two.store.query(lambda c: journal.finished_steps(c, number)) == kept
 
 
+async def test_steps_that_were_dropped_in_a_branch_that_gave_way_are_there_again(
+    pair: tuple[Replica, Replica],
+) -> None:
+    """Both on the device that dropped them, and where the other is told of it later."""
+    one, two = pair
+
+    def steps(connection: sqlite3.Connection) -> list[tuple[int, str]]:
+        return [(s.ordinal, s.result) for s in journal.steps(connection, row(connection)["number"])]
+
+    def begin_again(connection: sqlite3.Connection) -> None:
+        commands.resume(connection, row(connection), "restart", 2)
+        claim = repository.claim(connection, "boot", 3)
+        assert claim is not None
+        step = Step(1, "s1", "0" * 64, '"new"', 0, 1)
+        journal.record_step(connection, claim.job, claim.fence, step, 3)
+
+    await one.store.write(work_until_it_waits)
+    await one.meet(two)
+    await one.store.write(begin_again)
+    assert await one.store.query(steps) == [(1, '"new"')]
+    await two.store.write(lambda c: handover.take(c, row(c), 4))
+    await one.meet(two)
+    old = [(number, '"old"') for number in (1, 2, 3)]
+    for device in (one, two):
+        assert await device.store.query(steps) == old
+    await two.store.write(lambda c: commands.resume(c, row(c), "go_on", 5))
+    await one.meet(two)
+    for device in (one, two):
+        assert await device.store.query(steps) == old[:1]
+
+
 @pytest.mark.parametrize("state", ["created", "paused"])
 async def test_a_job_that_came_runs_once_its_payloads_are_here(
     pair: tuple[Replica, Replica], state: str
