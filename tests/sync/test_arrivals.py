@@ -14,6 +14,7 @@ from regend.jobs import commands, handover, journal, places, repository, settlem
 from regend.jobs.folding import HERE
 from regend.jobs.journal import Step
 from regend.jobs.lifecycle import Outcome
+from regend.store.blobs import later_references
 from tests.jobs.test_lifecycle_machine import new_job
 from tests.sync.replicas import Replica
 
@@ -79,18 +80,19 @@ async def test_steps_that_were_dropped_in_a_branch_that_gave_way_are_there_again
         commands.resume(connection, row(connection), "restart", 2)
         claim = repository.claim(connection, "boot", 3)
         assert claim is not None
-        step = Step(1, "s1", "0" * 64, '"new"', 0, 1)
+        step = Step(1, "s1", "0" * 64, "@" + DIGEST, 0, 1)
         journal.record_step(connection, claim.job, claim.fence, step, 3)
 
     await one.store.write(work_until_it_waits)
     await one.meet(two)
     await one.store.write(begin_again)
-    assert await one.store.query(steps) == [(1, '"new"')]
+    assert await one.store.query(steps) == [(1, "@" + DIGEST)]
     await two.store.write(lambda c: handover.take(c, row(c), 4))
     await one.meet(two)
     old = [(number, '"old"') for number in (1, 2, 3)]
     for device in (one, two):
         assert await device.store.query(steps) == old
+        assert DIGEST in await device.store.query(later_references), "it may hold again"
     await two.store.write(lambda c: commands.resume(c, row(c), "go_on", 5))
     await one.meet(two)
     for device in (one, two):
