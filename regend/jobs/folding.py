@@ -127,8 +127,16 @@ def take_out(
     connection.executemany("DELETE FROM terms WHERE id = ?", [(one,) for one in gone])
     if gone & {one.id for one in shown}:
         still = [one for one in shown if one.id not in gone]
+        # Whoever held it by such a term holds it no more, and nobody does until a person says so.
         connection.execute(
-            "UPDATE jobs SET term = ? WHERE id = ?", (still[-1].id if still else None, job_id)
+            "UPDATE jobs SET term = ?, remote = ?, device = coalesce(?, device), leaving = NULL, "
+            "boot = NULL, fence = fence + 1 WHERE id = ?",
+            (
+                still[-1].id if still else None,
+                AWAY,
+                still[-1].device.hex() if still else None,
+                job_id,
+            ),
         )
     if left:
         settle_terms(connection, job_id)
@@ -302,34 +310,16 @@ _TAKERS: Final[dict[str, Any]] = {
 }
 
 
-def give_up_term(connection: sqlite3.Connection, job_id: str, place: int, now: LogId) -> None:
-    """Take back what this device did to a job in a term that a copy of it holds too.
-
-    Args:
-        place: the last event that both copies know.
-        now: the log of this device from now on, under which its own work is kept.
-    """
-    job = _job(connection, job_id)
-    if job is None or job.term is None:
-        return
-    if job.last > place:
-        by = branch(job.term, now.device, now.incarnation)
-        _rewind(connection, job, _chain_to(connection, job_id, job.term), place, by)
-    _write(connection, job)
-
-
 def _rewind(
     connection: sqlite3.Connection,
     job: _Job,
     terms: Sequence[Term],
     place: int,
-    kept_as: bytes | None = None,
 ) -> None:
     """Take back what is shown after `place`; it is kept beside the history (invariant 2).
 
     Args:
         terms: the chain that is shown.
-        kept_as: the branch that it is kept under; None for the one that it belongs to.
     """
     rows = connection.execute(
         "SELECT job_seq, type, at, data, seq FROM events WHERE job = ? ORDER BY job_seq",
@@ -350,7 +340,7 @@ def _rewind(
         extra = mirror.extra_of(connection, job.number, type_name, data, job_seq)
         event = Told(job_seq, previous, type_name, at, data, extra)
         own = (one.branch for one in terms if belongs(terms, one.branch, job_seq))
-        _keep(connection, job.id, kept_as or next(own), event)
+        _keep(connection, job.id, next(own), event)
         _take_back(connection, job.number, event)
         connection.execute("DELETE FROM events WHERE seq = ?", (seq,))
     if newest_seq(connection) < newest:

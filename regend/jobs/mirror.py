@@ -5,8 +5,8 @@ cursor: within each commit while there is a mesh, in pages of what was before wh
 event takes along the rows that it tells of. `folding` is the other side.
 
 A change of kind `job` is `[job id, columns, term]`; one of kind `history` is `[job id, term id,
-[[place, previous place, type, at, data, extra], …]]`; `term` is `[job id, term]`; `effect` is
-`[job id, columns]`.
+[[place, previous place, type, at, data, extra], …]]`, followed by the incarnation that did it where
+that is not the log's; `term` is `[job id, term]`; `effect` is `[job id, columns]`.
 """
 
 from __future__ import annotations
@@ -94,21 +94,6 @@ def collect(connection: sqlite3.Connection, at_ms: int, limit: int = _PAGE_LENGT
             _tell(connection, log, job, list(of_job), at_ms)
         move_cursor(connection, found[-1].seq)
     return len(found) == limit
-
-
-def tell_anew(connection: sqlite3.Connection, job_id: str, at_ms: int) -> None:
-    """Write a job of this device into the log as if no other knew of it."""
-    connection.execute("DELETE FROM terms WHERE job_id = ?", (job_id,))
-    connection.execute("UPDATE jobs SET term = NULL, history = NULL WHERE id = ?", (job_id,))
-    rows = connection.execute(
-        "SELECT e.seq, e.job, e.job_seq, e.type, e.at, e.data FROM events e "
-        "JOIN jobs j ON j.number = e.job WHERE j.id = ? ORDER BY e.job_seq",
-        (job_id,),
-    )
-    happened = [_Event(*row) for row in rows]
-    with changelog.writing(connection, at_ms) as log:
-        if log is not None and happened:
-            _tell(connection, log, happened[0].job, happened, at_ms)
 
 
 def cursor(connection: sqlite3.Connection) -> int:

@@ -15,8 +15,10 @@ from typing import Final
 from regend.jobs import effects, folding, handover, mirror, wishes
 from regend.jobs.history import newest_seq
 from regend.jobs.repository import by_number
+from regend.mesh.lives import life_of
+from regend.mesh.unfolding import Open, fold_parting
 from regend.store.change import Change, LogId
-from regend.sync import replica
+from regend.sync import forks, replica
 from regend.sync.replica import Folder, Opened, Received, Source
 
 
@@ -40,12 +42,28 @@ def take_in(
     incoming: Iterable[Opened],
     folders: Mapping[str, Folder],
     cut: Callable[[LogId], int | None],
+    opened: Open,
     at_ms: int,
 ) -> tuple[Received, Consequences]:
-    """Take frames in, with all that follows from them, in the caller's transaction."""
+    """Take frames in, with all that follows from them, in the caller's transaction.
+
+    Args:
+        folders: of what is not about jobs.
+        cut: the last change of a log that counts, None where all do.
+        opened: returns a stored frame with its bodies.
+    """
     while mirror.collect(connection, at_ms):
         pass  # what happened here stands in the log before what follows from others' changes
+    folders = {**JOB_FOLDERS, **folders, forks.PARTED: fold_parting(opened)}
     received = replica.receive(connection, incoming, folders, cut, at_ms)
+    # What was parked of logs that parted now takes the place of the history that did.
+    for log in forks.parted_now(connection, received.parted_before):
+        parked = [Opened(blob, *opened(blob)) for blob in forks.parked(connection, log)]
+        again = replica.receive(connection, parked, folders, cut, at_ms)
+        received.changes += again.changes
+        received.cells += again.cells
+    copy = forks.has_parted_here(connection)
+    received.forks += [copy] if copy is not None else []
     mirror.move_cursor(connection, newest_seq(connection))
     done = Consequences()
     done.arrived = handover.arrivals(connection, at_ms)
@@ -64,8 +82,8 @@ def _job(connection: sqlite3.Connection, _source: Source, change: Change) -> Non
 
 
 def _history(connection: sqlite3.Connection, source: Source, change: Change) -> None:
-    job_id, term, said = change.fields
-    folding.fold_history(connection, source.log, job_id, term, said)
+    by = life_of(source.log, change)
+    folding.fold_history(connection, by, *change.fields[:3])
 
 
 def _term(connection: sqlite3.Connection, _source: Source, change: Change) -> None:

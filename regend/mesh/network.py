@@ -22,7 +22,7 @@ from regend.jobs import places
 from regend.jobs.supervisor import Supervisor
 from regend.mesh import peers
 from regend.mesh.founding import Standing
-from regend.mesh.jobs import JOB_FOLDERS, Consequences, state_hash, take_in
+from regend.mesh.jobs import Consequences, state_hash, take_in
 from regend.mesh.library import SharedLibrary
 from regend.mesh.links import Links, Target
 from regend.mesh.moving import Moves
@@ -84,7 +84,7 @@ class Network:
         self._supervisor = supervisor
         self._moves = moves
         self._library = library
-        self._folders = {**JOB_FOLDERS, **library.folders()}
+        self._folders = library.folders()
         self._loop = asyncio.get_running_loop()
         self._known: dict[bytes, peers.Peer] = {}
         self._invite: tuple[int, PairingHandler] | None = None
@@ -188,7 +188,8 @@ class Network:
         cut: Callable[[LogId], int | None],
     ) -> Received:
         at_ms = self._clock.wall_ms()
-        received, done = take_in(connection, opened, self._folders, cut, at_ms)
+        reopened = self.house.read_stored
+        received, done = take_in(connection, opened, self._folders, cut, reopened, at_ms)
         if received.changes:
             # In the writer's thread, before the commit: the loop turns to it after.
             self._loop.call_soon_threadsafe(self._on_taken, done)

@@ -218,8 +218,10 @@ class Mesh:
 
     def _on_fork(self, fork: Fork) -> None:
         """Begin a new life where it is this device's own log that has two histories."""
-        if fork.log.device != self._standing.identity.id or self._reborn is not None:
-            log.error("the log of %s has two histories", self._called(fork.log.device))
+        if fork.log != self._standing.log or self._reborn is not None:
+            if fork.log.device != self._standing.identity.id:
+                called = self._called(fork.log.device)
+                log.error("%s was copied: what it did has two histories; both are kept", called)
             return
         log.warning(
             "this home was copied, or is an older state of itself: another has gone on with its "

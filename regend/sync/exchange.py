@@ -83,6 +83,7 @@ class Exchange:
         self._their_roster: frozenset[bytes] = frozenset()
         self._due_pieces: deque[said.PieceWanted] = deque()
         self._due_wants: dict[LogId, int] = {}
+        self._wanted: set[tuple[LogId, int]] = set()
         self._wake = asyncio.Event()
         self._said: tuple[Any, ...] = ()
 
@@ -178,11 +179,20 @@ class Exchange:
             except Busy as error:
                 log.warning("what came cannot be stored: %s", error.message)
                 await asyncio.sleep(_BUSY_RETRY_S)
-        lacking = {**received.missing}
-        lacking |= {fork.log: 0 for fork in received.forks if fork.common is None}
-        self._due_wants |= lacking
+        own = self._house.identity.id
+        for log_id, seq in received.missing.items():
+            self._want(log_id, seq)
+        for fork in received.forks:
+            if fork.common is None and fork.log.device == own:
+                self._want(fork.log, 0)  # all of it: to see from where on it is another
         self._against |= {fork.log for fork in received.forks if fork.log.device == self.device}
         self._fetcher.wake()
+
+    def _want(self, log_id: LogId, seq: int) -> None:
+        """Ask for a log behind a change, once: who cannot supply it is not asked on and on."""
+        if (log_id, seq) not in self._wanted:
+            self._wanted.add((log_id, seq))
+            self._due_wants[log_id] = seq
 
     async def _hold_against(self, log_id: LogId) -> None:
         """Send what is here of the other side's own log, though it has as much: it has otherwise.

@@ -21,10 +21,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from regend.errors import RegendError
-from regend.limits import FRAME_CHANGES, SYNC_FRAME_BYTES
 from regend.store import cells, changelog
-from regend.store.change import Change, LogId, Place, first_head, unpack
-from regend.sync.forks import Fork, compared, head_at
+from regend.store.change import Change, LogId, Place, unpack
+from regend.sync.forks import Fork, compared, end_of_what_counts, head_at, park, partings
 from regend.sync.frame import Frame, heads_of
 
 log = logging.getLogger("regend.sync")
@@ -58,12 +57,14 @@ class Received:
         missing: logs of which frames came that begin behind what is here, and how far that is.
         forks: of logs.
         cells: objects and fields that are set anew; not those that had been overtaken.
+        parted_before: how many partings of logs were on record.
     """
 
     changes: int = 0
     missing: dict[LogId, int] = field(default_factory=dict)
     forks: list[Fork] = field(default_factory=list)
     cells: list[tuple[str, str]] = field(default_factory=list)
+    parted_before: int = 0
 
 
 def vector(connection: sqlite3.Connection) -> dict[LogId, Place]:
@@ -94,7 +95,7 @@ def receive(
         cut: the last change of a log that counts, None where all do.
         at_ms: wall time.
     """
-    done = Received()
+    done = Received(parted_before=partings(connection))
     rows: list[cells.Row] = []
     newest = 0
     for opened in incoming:
@@ -127,28 +128,33 @@ def _fresh(
         done.missing[header.log] = seq
         return None
     heads = heads_of(opened.frame, opened.bodies)
-    known = seq - header.first + 1  # of its changes
-    at_seq = header.previous if known == 0 else heads[min(known, header.length) - 1]
-    here = head if known <= header.length else head_at(connection, number, header.log, header.last)
+    end = end_of_what_counts(connection, number, opened.frame, heads)
+    end = end if cut is None else min(end, cut)
+    known, length = seq - header.first + 1, end - header.first + 1  # of its changes
+    if length <= 0:
+        return None
+    at_seq = header.previous if known == 0 else heads[min(known, length) - 1]
+    here = head if known <= length else head_at(connection, number, header.log, end)
     if here is not None and here != at_seq:
         common = compared(connection, number, opened.frame, opened.bodies)
+        park(connection, number, opened.frame, opened.blob)
         done.forks.append(Fork(header.log, common))
         return None
-    last = header.last if cut is None else min(header.last, cut)
-    if last <= seq:
+    if end <= seq:
         return None
     if header.log == changelog.current(connection):
         done.forks.append(Fork(header.log, seq))
         return None
-    return seq + 1, opened.bodies[known : last - header.first + 1], heads[last - header.first]
+    return seq + 1, opened.bodies[known:length], heads[length - 1]
 
 
 def _store(
     connection: sqlite3.Connection, number: int, opened: Opened, last: int, head: bytes
 ) -> None:
+    """Keep a frame, by the last of its changes that counts."""
     connection.execute(
         "INSERT OR REPLACE INTO frames (log, last, first, sealed) VALUES (?, ?, ?, ?)",
-        (number, opened.frame.header.last, opened.frame.header.first, opened.blob),
+        (number, last, opened.frame.header.first, opened.blob),
     )
     connection.execute("UPDATE logs SET seq = ?, head = ? WHERE number = ?", (last, head, number))
 
@@ -276,7 +282,7 @@ def fold_kept(
     for number, seq, body, device, incarnation in kept:
         if done == limit:
             break
-        change = _readable(body)
+        change = readable(body)
         if change is None or not (change.kind in folders or change.kind == cells.KIND):
             continue
         rows: list[cells.Row] = []
@@ -288,95 +294,9 @@ def fold_kept(
     return done
 
 
-def _readable(body: bytes) -> Change | None:
+def readable(body: bytes) -> Change | None:
+    """Return what a body holds; None where that is no change."""
     try:
         return unpack(body)
     except RegendError:
         return None
-
-
-class Written(NamedTuple):
-    """Own changes in a row, ready to be sealed.
-
-    Attributes:
-        previous: head before the first.
-    """
-
-    log: LogId
-    first: int
-    previous: bytes
-    head: bytes
-    bodies: list[bytes]
-
-
-def own_after(
-    connection: sqlite3.Connection, log_id: LogId, seq: int, size_bytes: int
-) -> list[Written]:
-    """Return the next changes of an own log after `seq`, a frame's worth to each.
-
-    What of an own log stands in `changes` begins with 1 and has no gap: a home takes nothing of the
-    log that it writes from others (invariant 3), and a log that it writes no more, as after a
-    restore, goes on in `frames` alone. So behind what this returns, `frames_after` goes on.
-
-    Args:
-        size_bytes: where their bodies reach this, the list ends.
-    """
-    previous = _own_head(connection, log_id, seq)
-    if previous is None:
-        return []
-    rows = connection.execute(
-        "SELECT c.head, c.body FROM changes c JOIN logs l ON l.number = c.log "
-        "WHERE l.device = ? AND l.incarnation = ? AND c.seq > ? ORDER BY c.seq",
-        (*log_id, seq),
-    )
-    found: list[Written] = []
-    bodies: list[bytes] = []
-    size, total, first, head = 0, 0, seq + 1, previous
-    for next_one, body in rows:
-        if bodies and (len(bodies) == FRAME_CHANGES or size + len(body) > SYNC_FRAME_BYTES):
-            found.append(Written(log_id, first, previous, head, bodies))
-            first, previous, bodies, size = first + len(bodies), head, [], 0
-            if total >= size_bytes:
-                break
-        bodies.append(body)
-        head = next_one
-        size += len(body)
-        total += len(body)
-    if bodies:
-        found.append(Written(log_id, first, previous, head, bodies))
-    return found
-
-
-def _own_head(connection: sqlite3.Connection, log_id: LogId, seq: int) -> bytes | None:
-    """Return the head of an own log after a change; None where that is not here in the open."""
-    if seq == 0:
-        return first_head(log_id)
-    row = connection.execute(
-        "SELECT c.head FROM changes c JOIN logs l ON l.number = c.log "
-        "WHERE l.device = ? AND l.incarnation = ? AND c.seq = ?",
-        (*log_id, seq),
-    ).fetchone()
-    return None if row is None else bytes(row[0])
-
-
-def frames_after(
-    connection: sqlite3.Connection, log_id: LogId, seq: int, size_bytes: int
-) -> list[tuple[int, bytes]]:
-    """Return stored frames that hold changes after `seq`, in order, with the last number of each.
-
-    Args:
-        size_bytes: where they reach this, the list ends.
-    """
-    rows = connection.execute(
-        "SELECT f.last, f.sealed FROM frames f JOIN logs l ON l.number = f.log "
-        "WHERE l.device = ? AND l.incarnation = ? AND f.last > ? ORDER BY f.last",
-        (*log_id, seq),
-    )
-    found: list[tuple[int, bytes]] = []
-    size = 0
-    for last, sealed in rows:
-        found.append((last, sealed))
-        size += len(sealed)
-        if size >= size_bytes:
-            break
-    return found

@@ -13,7 +13,7 @@ from typing import Any
 from regend.home import Home
 from regend.jobs import places
 from regend.jobs.mirror import collect
-from regend.mesh.jobs import JOB_FOLDERS, state_hash, take_in
+from regend.mesh.jobs import state_hash, take_in
 from regend.mesh.network import wanted_payloads
 from regend.store import Store, changelog
 from regend.store.change import LogId
@@ -70,7 +70,7 @@ class Household:
         opened: list[Opened],
         cut: Callable[[LogId], int | None],
     ) -> Received:
-        return take_in(connection, opened, JOB_FOLDERS, cut, CLOCK.wall_ms())[0]
+        return take_in(connection, opened, {}, cut, self.house.read_stored, CLOCK.wall_ms())[0]
 
     async def join(self) -> Household:
         await self.store.write(lambda c: changelog.begin(c, self.log))

@@ -13,16 +13,16 @@ import msgpack
 
 from regend.jobs import handover, journal, mirror
 from regend.jobs.history import newest_seq
-from regend.mesh.jobs import JOB_FOLDERS, take_in
+from regend.mesh.jobs import take_in
 from regend.store.change import LogId
 from regend.store.connection import open_writer
 from regend.store.migrations import migrate
-from regend.sync import replica
+from regend.sync import replica, supply
 from regend.sync.frame import Frame, Header
 from regend.sync.replica import Opened
 
 
-def sealed(written: replica.Written) -> bytes:
+def sealed(written: supply.Written) -> bytes:
     """Return changes as they travel here: what protects a frame is tested elsewhere."""
     header = Header(
         *(bytes(16), written.log, written.first, len(written.bodies)),
@@ -36,6 +36,11 @@ def opened(blob: bytes) -> Opened:
     header, bodies = msgpack.unpackb(blob)
     mesh, log, *rest = header
     return Opened(blob, Frame(Header(mesh, LogId(*log), *rest), b"", b"", b""), bodies)
+
+
+def reopened(blob: bytes) -> tuple[Frame, list[bytes]]:
+    found = opened(blob)
+    return found.frame, found.bodies
 
 
 def memory() -> sqlite3.Connection:
@@ -112,12 +117,12 @@ class Device:
 
     def frames(self, log: LogId, known: int) -> list[bytes]:
         if log == self.log:
-            return [sealed(w) for w in replica.own_after(self.connection, log, known, 1 << 30)]
-        return [blob for _, blob in replica.frames_after(self.connection, log, known, 1 << 30)]
+            return [sealed(w) for w in supply.own_after(self.connection, log, known, 1 << 30)]
+        return [blob for _, blob in supply.frames_after(self.connection, log, known, 1 << 30)]
 
     def take(self, blobs: list[bytes]) -> None:
         with self.transaction() as c:
-            take_in(c, map(opened, blobs), JOB_FOLDERS, lambda _log: None, self.at_ms)
+            take_in(c, map(opened, blobs), {}, lambda _log: None, reopened, self.at_ms)
         with self.transaction() as c:
             for job in handover.held_back(c):
                 handover.let_go(c, job)
