@@ -179,12 +179,11 @@ class Exchange:
             except Busy as error:
                 log.warning("what came cannot be stored: %s", error.message)
                 await asyncio.sleep(_BUSY_RETRY_S)
-        own = self._house.identity.id
         for log_id, seq in received.missing.items():
             self._want(log_id, seq)
         for fork in received.forks:
-            if fork.common is None and fork.log.device == own:
-                self._want(fork.log, 0)  # all of it: to see from where on it is another
+            if fork.common is None:
+                self._want(fork.log, 0)  # all of it: to see from where on, and to keep it
         self._against |= {fork.log for fork in received.forks if fork.log.device == self.device}
         self._fetcher.wake()
 

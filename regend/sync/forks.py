@@ -220,7 +220,7 @@ def parked(connection: sqlite3.Connection, log: LogId) -> list[bytes]:
 def split_devices(connection: sqlite3.Connection) -> set[bytes]:
     """Return the devices that have a log with two histories, neither of which has parted yet."""
     rows = connection.execute(
-        "SELECT l.device FROM parked k JOIN logs l ON l.number = k.log WHERE k.last > l.seq "
-        "OR NOT EXISTS (SELECT 1 FROM parted p WHERE p.log = k.log)"
+        "SELECT DISTINCT l.device FROM parked k JOIN logs l ON l.number = k.log "
+        "WHERE NOT EXISTS (SELECT 1 FROM parted p WHERE p.log = k.log)"
     )
     return {row[0] for row in rows}

@@ -157,6 +157,7 @@ class Session:
         self.theirs: dict[LogId, Place] = {}
         self._sent: dict[LogId, int] = {}
         self._again: dict[LogId, int] = {}  # asked for though it is there: from this change on
+        self._shown: set[LogId] = set()
         self._unacknowledged: list[tuple[LogId, int, int]] = []  # log, last seq, bytes
         self._unacknowledged_bytes = 0
 
@@ -209,13 +210,19 @@ class Session:
     def next_log(self, vector: Vector, without: Collection[LogId] = ()) -> tuple[LogId, int] | None:
         """Return a log of which the other side lacks changes, and from where on; None where it
         lacks none, or too much is under way. The log of which least is missing comes first, so that
-        what happens now does not wait behind what happened long ago.
+        what happens now does not wait behind what happened long ago. Where a log is as long there
+        and is another, its end is sent once, so that the other side sees it.
 
         Args:
             without: logs that are left out.
         """
         if not self._met or self._unacknowledged_bytes >= EXCHANGE_WINDOW_BYTES:
             return None
+        for log, place in vector.items():
+            other = self.theirs.get(log, _NOTHING)
+            if other.seq == place.seq and other.head != place.head and log not in self._shown:
+                self._shown.add(log)  # that the two histories differ
+                self._again[log] = place.seq - 1
         lacking = [
             (place.seq - known, log, known)
             for log, place in vector.items()
