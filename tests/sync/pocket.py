@@ -12,7 +12,7 @@ from typing import Any
 
 import msgpack
 
-from regend.jobs import handover, journal, mirror
+from regend.jobs import handover, journal, mirror, repository, settlement
 from regend.jobs.history import newest_seq
 from regend.mesh import founding, lives
 from regend.mesh.jobs import take_in
@@ -80,6 +80,13 @@ class Device:
         self.connection.backup(fresh)
         more = (self.boot + 1000, self.shift_ms, self.at_ms)
         return Device(self.number, fresh, *more, {}, self.cursor, dict(self.read), self.life)
+
+    def recover(self, max_deaths: int) -> None:
+        """Settle what an earlier run left, as a daemon does that starts."""
+        with self.transaction() as c:
+            handover.stay(c)
+            settlement.requeue_orphans(c, f"boot-{self.boot}", 99, max_deaths, self.at_ms)
+            repository.release_all_held(c)
 
     def begin_anew(self, fork: Fork) -> None:
         """Go on in a new life, as `mesh.founding.begin_anew` does."""

@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from regend.jobs import handover, repository, settlement
 from tests.jobs.test_lifecycle_machine import MAX_DEATHS
 from tests.sync.agreement import assert_convergence
 from tests.sync.test_jobs_machine import LONG, JobsOfDevices
@@ -25,10 +24,7 @@ class JobsOfCopiedDevices(JobsOfDevices):
         if len(self.devices) >= _MOST:
             return
         copy = self.device(number).copied()
-        with copy.transaction() as c:
-            handover.stay(c)
-            settlement.requeue_orphans(c, f"boot-{copy.boot}", 99, MAX_DEATHS, copy.at_ms)
-            repository.release_all_held(c)
+        copy.recover(MAX_DEATHS)
         self.devices.insert(0, copy)
 
     def agree(self) -> None:

@@ -166,10 +166,7 @@ class JobsOfDevices(RuleBasedStateMachine):
         device.connection = fresh
         device.boot += 1
         device.holds.clear()
-        with device.transaction() as c:
-            handover.stay(c)
-            settlement.requeue_orphans(c, f"boot-{device.boot}", 99, MAX_DEATHS, device.at_ms)
-            repository.release_all_held(c)
+        device.recover(MAX_DEATHS)
 
     @rule(number=st.integers(0, 4), shift_ms=st.sampled_from([0, YEAR_MS, -YEAR_MS]))
     def set_the_clock(self, number: int, shift_ms: int) -> None:
