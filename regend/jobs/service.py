@@ -225,8 +225,7 @@ class Jobs:
         return await self._store.query(read)
 
     async def approvals(self, user: str) -> list[dict[str, Any]]:
-        """Return what waits for the user's word; a preview that has not come from the device that
-        asks is named in `omitted`."""
+        """Return what waits for the user's word; a preview that is not here yet is `omitted`."""
         rows = await self._store.query(lambda c: approvals.pending(c, user))
         return await asyncio.to_thread(_previewed, rows, self._store.blobs)
 
