@@ -214,7 +214,8 @@ class House:
         """
         opened = await asyncio.to_thread(self._opened, blobs)
         received = await self._store.write(lambda c: self._take_in(c, opened, self._cut))
-        for fork in received.forks:
+        known = sorted(received.forks, key=lambda one: one.common is not None)
+        for fork in {one.log: one for one in known}.values():
             if fork.common is not None or fork.log.device != self.identity.id:
                 self.forked(fork)
         return received
