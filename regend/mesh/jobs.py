@@ -55,7 +55,7 @@ def take_in(
     while mirror.collect(connection, at_ms):
         pass  # what happened here stands in the log before what follows from others' changes
     folders = {**JOB_FOLDERS, **folders, forks.PARTED: fold_parting(opened)}
-    received = replica.receive(connection, incoming, folders, cut, at_ms)
+    received = replica.receive(connection, incoming, folders, cut, at_ms, opened)
     # What was parked of logs that parted now takes the place of the history that did.
     for log in forks.parted_now(connection, received.parted_before):
         parked = [Opened(blob, *opened(blob)) for blob in forks.parked(connection, log)]

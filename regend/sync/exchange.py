@@ -78,7 +78,7 @@ class Exchange:
         self._changed = changed
         self._session = Session(house.mesh)
         self._calls = Calls(self._session, link, partial(serve, self))
-        self._against: set[LogId] = set()  # logs of its own that the other side has otherwise
+        self._against: set[LogId] = set()  # logs that the other side has otherwise
         self._held_against: set[LogId] = set()
         self._their_roster: frozenset[bytes] = frozenset()
         self._due_pieces: deque[said.PieceWanted] = deque()
@@ -181,10 +181,12 @@ class Exchange:
                 await asyncio.sleep(_BUSY_RETRY_S)
         for log_id, seq in received.missing.items():
             self._want(log_id, seq)
+        own = self._house.identity.id
         for fork in received.forks:
-            if fork.common is None:
-                self._want(fork.log, 0)  # all of it: to see from where on, and to keep it
-        self._against |= {fork.log for fork in received.forks if fork.log.device == self.device}
+            if fork.log.device != own:
+                self._against.add(fork.log)
+            elif fork.common is None:
+                self._want(fork.log, 0)  # all of it: to see from where on it is another
         self._fetcher.wake()
 
     def _want(self, log_id: LogId, seq: int) -> None:
@@ -194,9 +196,9 @@ class Exchange:
             self._due_wants[log_id] = seq
 
     async def _hold_against(self, log_id: LogId) -> None:
-        """Send what is here of the other side's own log, though it has as much: it has otherwise.
+        """Send what is here of a log, though the other side has as much: it has it otherwise.
 
-        Only the device itself can tell which history is whose, and begin anew.
+        Only the device whose log it is can begin anew; any other keeps both histories until then.
         """
         last, seq = (await self._house.vector())[log_id].seq, 0
         while seq < last:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from regend.store import changelog
@@ -24,6 +24,8 @@ from regend.store.change import HEAD_BYTES, INCARNATION_BYTES, Change, LogId, fi
 from regend.sync.frame import Frame, heads_of
 
 PARTED: Final = "parted"
+
+Reopen = Callable[[bytes], tuple[Frame, list[bytes]]]
 
 
 class Fork(NamedTuple):
@@ -70,6 +72,25 @@ def head_at(connection: sqlite3.Connection, number: int, log: LogId, seq: int) -
         ).fetchone()
     )
     return None if row is None else bytes(row[0])
+
+
+def stored_head(
+    connection: sqlite3.Connection, number: int, seq: int, blob: bytes, reopen: Reopen
+) -> bytes | None:
+    """Return the head of another's log after a change, from the frame that is stored of it.
+
+    Args:
+        blob: what is compared with it; where it is the same frame, nothing is opened.
+    """
+    row = connection.execute(
+        "SELECT sealed FROM frames WHERE log = ? AND last >= ? ORDER BY last LIMIT 1",
+        (number, seq),
+    ).fetchone()
+    if row is None or row[0] == blob:
+        return None
+    frame, bodies = reopen(row[0])
+    at = seq - frame.header.first
+    return heads_of(frame, bodies)[at] if 0 <= at < len(bodies) else None
 
 
 def behind(connection: sqlite3.Connection, log: LogId, seq: int) -> list[Change]:

@@ -23,7 +23,16 @@ from typing import NamedTuple
 from regend.errors import RegendError
 from regend.store import cells, changelog
 from regend.store.change import Change, LogId, Place, unpack
-from regend.sync.forks import Fork, compared, end_of_what_counts, head_at, park, partings
+from regend.sync.forks import (
+    Fork,
+    Reopen,
+    compared,
+    end_of_what_counts,
+    head_at,
+    park,
+    partings,
+    stored_head,
+)
 from regend.sync.frame import Frame, heads_of
 
 log = logging.getLogger("regend.sync")
@@ -87,6 +96,7 @@ def receive(
     folders: Mapping[str, Folder],
     cut: Callable[[LogId], int | None],
     at_ms: int,
+    reopen: Reopen | None = None,
 ) -> Received:
     """Take frames in: store them, fold what they say.
 
@@ -94,6 +104,8 @@ def receive(
         incoming: of any logs, those of one log in order.
         cut: the last change of a log that counts, None where all do.
         at_ms: wall time.
+        reopen: opens a stored frame; without it, another history that is shorter than what is here
+            may go unseen.
     """
     done = Received(parted_before=partings(connection))
     rows: list[cells.Row] = []
@@ -101,7 +113,7 @@ def receive(
     for opened in incoming:
         log_id = opened.frame.header.log
         number = changelog.number_of(connection, log_id)
-        fresh = _fresh(connection, number, opened, cut(log_id), done)
+        fresh = _fresh(connection, number, opened, cut(log_id), reopen, done)
         if not fresh:
             continue
         first, bodies, head = fresh
@@ -117,7 +129,12 @@ def receive(
 
 
 def _fresh(
-    connection: sqlite3.Connection, number: int, opened: Opened, cut: int | None, done: Received
+    connection: sqlite3.Connection,
+    number: int,
+    opened: Opened,
+    cut: int | None,
+    reopen: Reopen | None,
+    done: Received,
 ) -> tuple[int, list[bytes], bytes] | None:
     """Return the first number, the bodies and the head after them of what a frame brings anew."""
     header = opened.frame.header
@@ -134,7 +151,11 @@ def _fresh(
     if length <= 0:
         return None
     at_seq = header.previous if known == 0 else heads[min(known, length) - 1]
-    here = head if known <= length else head_at(connection, number, header.log, end)
+    here: bytes | None = head
+    if known > length:
+        here = head_at(connection, number, header.log, end)
+        if here is None and reopen is not None:
+            here = stored_head(connection, number, end, opened.blob, reopen)
     if here is not None and here != at_seq:
         common = compared(connection, number, opened.frame, opened.bodies)
         park(connection, number, opened.frame, opened.blob)

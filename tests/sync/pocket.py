@@ -161,7 +161,7 @@ class Device:
     def give(self, taker: Device, blobs: list[bytes]) -> None:
         """Send frames, and do as `sync.exchange` does where they are of another history."""
         for fork in taker.take(blobs):
-            if fork.log == self.log:
+            if fork.log.device != taker.log.device:
                 self.take(taker.frames(fork.log, 0))
             elif fork.common is None:
                 taker.take(self.frames(fork.log, 0))
