@@ -90,12 +90,12 @@ async def test_devices_that_met_different_copies_of_a_home_come_to_the_same(star
         await home.stop()
         return job
 
-    await three.away()
+    await three.stop()
     there = await work(await start("Laptop"), two)
-    await two.away()
-    await three.back()
+    await two.stop()
+    three = await start("Tablet")
     here = await work(await start("copy"), three)
-    await two.back()
+    two = await start("Phone")
     await two.linked("Tablet")
     for device, job, other in ((two, there, here), (three, here, there)):
         await device.until(lambda s: s["devices"][0]["copied"], "/devices")
