@@ -126,6 +126,8 @@ BASE_WAIT_S = 8.0  # a job that moved waits so long for its model's saved state,
 OWED_TO_DEVICE = 64  # pieces, and calls, that another device asked for and has not got yet
 CALL_TIMEOUT_S = 20.0  # for another device to do what it is asked; a worker stops within seconds
 PIECES_AHEAD = 4  # of a payload, asked for before the first has come: the line is kept full
+PAYLOAD_AGAIN_FIRST_S = 5.0  # a device that had not a payload is asked for it again: it may get it
+PAYLOAD_AGAIN_LAST_S = 600.0  # the wait doubles up to this, however many there are
 BLOB_CHUNK_BYTES = 256 * KIB  # of a payload between devices: small beside a live event's wait
 MAX_MESH_LOGS = 4096  # devices and their incarnations, a lifetime of them
 

@@ -14,7 +14,7 @@ from regend.errors import RegendError
 from regend.jobs import history, keys
 from regend.limits import COMMAND_KEYS_DAYS
 from regend.store import Store
-from regend.store.blobs import references
+from regend.store.blobs import later_references, references
 
 log = logging.getLogger("regend.maintenance")
 
@@ -67,7 +67,7 @@ class Maintenance:
         # when writes succeed, and those that waited had the time to, is what has no reference old.
         await self._store.write(history.floor)
         await asyncio.sleep(_REFERENCES_SETTLE_S)
-        referenced = await self._store.query(references)
+        referenced = await self._store.query(lambda c: references(c) | later_references(c))
         removed = await asyncio.to_thread(self._store.blobs.sweep, referenced)
         if removed:
             log.info("swept %d payloads without a reference", removed)

@@ -15,7 +15,7 @@ from regend.cli.table import Cell, Column, print_table
 from regend.cli.terminal import out, out_json, out_prose, paint, say
 from regend.cli.text import line, plain
 from regend.cli.view import age_of, short_id
-from regend.errors import BadInput, NotFound
+from regend.errors import BadInput, Conflict, NotFound
 
 
 @click.command(
@@ -43,6 +43,12 @@ def approve(approval: str | None, deny: bool, yes: bool, json_output: bool) -> i
         _list(waiting, json_output)
         return 0
     asked = _find(waiting, approval)
+    if "preview" in asked.get("omitted", ()) and not deny:
+        raise Conflict(
+            "preview_missing",
+            "What exactly it would do is not here yet: it lies on the device that runs the job.",
+            hint="Decide once that device was reached, or there. Deny it now: add --deny",
+        )
     if not json_output:
         _show(asked)
     if not yes and not _agreed(deny):
@@ -73,7 +79,7 @@ def _list(waiting: list[dict[str, Any]], json_output: bool) -> None:
         rows = [
             [
                 short_id(asked["job_id"]),
-                asked["action"],
+                asked["action"] + (", not here yet" if asked.get("omitted") else ""),
                 asked["title"],
                 Cell(age_of(asked["requested_at"]), "dim"),
             ]
@@ -101,6 +107,9 @@ def _find(waiting: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
 def _show(asked: dict[str, Any]) -> None:
     out_prose(paint(line(asked["action"]), "bold"))
     out_prose(f"for the job {short_id(asked['job_id'])}: {line(asked['title'])}")
+    if asked.get("omitted"):
+        out("what exactly it would do is not here yet")
+        return
     out("with exactly this:")
     shown = json.dumps(asked["preview"], ensure_ascii=False, indent=2)
     for row in plain(shown).splitlines():

@@ -50,6 +50,12 @@ def list_devices(json_output: bool) -> None:
         out_json(shown)
         return
     _print_devices(shown)
+    for one in shown["devices"]:
+        if one.get("copied"):
+            say(
+                f"“{line(one['name'])}” was copied, and both copies went on. Both histories are "
+                "kept. Start that device where it can meet the others: then they come together."
+            )
     if not _others(shown):
         say("This device is alone. Join another: regend devices invite")
 

@@ -10,7 +10,7 @@ from regend import events
 from regend.cli.flow import Flow
 from regend.cli.terminal import MEASURE, columns, is_terminal, paint, say
 from regend.cli.text import count, duration, fit, line, pad, plain
-from regend.cli.view import time_of
+from regend.cli.view import time_of, wished
 
 _PAYLOAD_CHARACTERS = 160
 _NAME_COLUMNS = 19
@@ -118,6 +118,8 @@ def _said(event: dict[str, Any]) -> str:
             return str((data.get("error") or {}).get("message", ""))
         case events.APPROVAL_REQUESTED:
             return str(data.get("action", ""))
+        case events.JOB_WISHED:
+            return wished(data)
         case events.JOB_COMPLETED | events.JOB_CANCELLED:
             return ""
         case _:

@@ -197,7 +197,8 @@ def remove(named: tuple[str, ...], yes: bool, json_output: bool) -> int:
     """Remove documents; they are out of every search at once. The files stay where they are.
 
     A path stands for every document that came from it or from below it, and for what could not be
-    read there. What is at once an id and a file is the id; write ./NAME for the file.
+    read there. A document that lies elsewhere too is only taken away from there. What is at once an
+    id and a file is the id; write ./NAME for the file.
     """
     from regend.cli.removal import Removal
 
@@ -209,7 +210,8 @@ def remove(named: tuple[str, ...], yes: bool, json_output: bool) -> int:
     removal.carry_out()
     if json_output:
         documents, refused = removal.documents.values(), removal.unreadable.values()
-        out_json({"removed": list(documents), "forgotten": list(refused)})
+        left = [{"id": identity, "place": place} for identity, place in removal.left]
+        out_json({"removed": list(documents), "left": left, "forgotten": list(refused)})
     else:
         out_prose(removal.sentence())
     return 0

@@ -31,12 +31,14 @@ class Removal:
 
     Attributes:
         documents: what is removed, by id.
+        left: places from which a document is taken that stays at others: its id, and the place.
         unreadable: what is struck off the record of what could not be read, by source.
         by_place: whether something was named by a place, which may mean more than one thinks.
     """
 
     daemon: Daemon
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    left: list[tuple[str, str]] = field(default_factory=list)
     unreadable: dict[str, dict[str, Any]] = field(default_factory=dict)
     by_place: bool = False
 
@@ -51,27 +53,45 @@ class Removal:
         refused = unreadable_sources(self.daemon)
         for name in named:
             if not any(identity.startswith(name) for identity in known) and name:
-                found = [one for one in known.values() if _came_from(one["source"], name)]
+                found = {
+                    one["id"]: here
+                    for one in known.values()
+                    if (here := [place for place in one["places"] if _came_from(place, name)])
+                }
                 lost = [one for one in refused if _came_from(one["source"], name)]
                 if found or lost:
                     self.by_place = True
-                    self.documents |= {one["id"]: one for one in found}
+                    for identity, here in found.items():
+                        self._take_away(known[identity], here)
                     self.unreadable |= {one["source"]: one for one in lost}
                     continue
             identity = whole_id(list(known.values()), name, "document", _LISTING)
             self.documents[identity] = known[identity]
 
+    def _take_away(self, document: dict[str, Any], named: list[str]) -> None:
+        """Remove a document if it is named at all of its places, else take it from these."""
+        away = {place for identity, place in self.left if identity == document["id"]} | set(named)
+        self.left = [one for one in self.left if one[0] != document["id"]]
+        if away >= set(document["places"]):
+            self.documents[document["id"]] = document
+        elif document["id"] not in self.documents:
+            self.left += [(document["id"], place) for place in document["places"] if place in away]
+
     def is_agreed(self) -> bool:
         """Ask the person, where one is there and a place stands for several documents."""
-        if not self.by_place or len(self.documents) < 2 or not sys.stdin.isatty():
+        many = len(self.documents) + len(self.left)
+        if not self.by_place or many < 2 or not sys.stdin.isatty():
             return True
-        return click.confirm(f"Remove {count(len(self.documents), 'document')}?", err=True)
+        return click.confirm(f"Remove {count(many, 'document')}?", err=True)
 
     def carry_out(self) -> None:
         """Remove all of it; what was removed meanwhile by another is no failure."""
         for identity in self.documents:
             with suppress(NotFound):
                 self.daemon.delete(f"/library/{quote(identity)}")
+        for identity, place in self.left:
+            with suppress(NotFound):
+                self.daemon.delete(f"/library/{quote(identity)}?place={quote(place)}")
         strike_off(self.daemon, list(self.unreadable.values()))
 
     def sentence(self) -> str:
@@ -81,6 +101,8 @@ class Removal:
             only = [line(one["source"]) for one in self.documents.values()]
             which = f": {only[0]}" if len(only) == 1 and self.by_place else "."
             done.append(f"Removed {count(len(only), 'document')}{which}")
+        for _, place in self.left:
+            done.append(f"Took {line(place)} away; the same document stays where else it lies.")
         if self.unreadable:
             entries = count(len(self.unreadable), "document")
             done.append(f"Forgot {entries} that could not be read.")

@@ -38,6 +38,14 @@ def _state_word(job: dict[str, Any]) -> str:
     return wish if job["state"] == "running" and wish else str(job["state"])
 
 
+def wished(data: dict[str, Any]) -> str:
+    """Return what became of what was asked on another device, from a `job:wished:v1`."""
+    command = str(data.get("command", ""))
+    if data.get("became") == "done":
+        return f"{command}, as was asked on another device"
+    return f"{command}, asked on another device, came too late. {data.get('message', '')}".rstrip()
+
+
 def short_id(identity: str) -> str:
     """Return the id as it is shown where there is only one."""
     return identity[:_LEAST_ID_LENGTH]

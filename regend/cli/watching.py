@@ -18,7 +18,7 @@ from regend.cli.stream import Event
 from regend.cli.stream import events as stream
 from regend.cli.terminal import MEASURE, columns, is_terminal, paint, room, say
 from regend.cli.text import count, duration, line, pad, plain, shown_width
-from regend.cli.view import STATES, decision, short_id
+from regend.cli.view import STATES, decision, short_id, wished
 from regend.errors import RegendError
 
 _NAME_COLUMNS = 12
@@ -81,6 +81,8 @@ class Watcher:
                 self._resumed(data)
             case events.JOB_STATE:
                 self._state(event["job_id"], data)
+            case events.JOB_WISHED if data.get("became") != "done":
+                self.tell(f"  {line(wished(data))}", "dim")
             case events.TOOL_CALL:
                 self.tell(f"  calls {line(str(data.get('tool', data.get('name', ''))))}", "dim")
 

@@ -10,13 +10,15 @@ Invariants
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import astuple, fields
 from typing import Any, Final
 
 from regend import events
-from regend.jobs import mirror, told
+from regend.jobs import dropped, mirror, told
+from regend.jobs.effects import take_early_effects
 from regend.jobs.history import Draft, insert, leave_out, newest_seq
 from regend.jobs.places import drop_places, take_place, want
 from regend.jobs.projection import NO_HISTORY, Shape, after, next_history
@@ -46,7 +48,7 @@ def fold_job(
     )
     if cursor.rowcount:
         want(connection, term.device, [values["input"]], cursor.lastrowid)
-        _take_early_effects(connection, job_id)
+        take_early_effects(connection, term.device, job_id)
     settle_terms(connection, job_id)
 
 
@@ -71,43 +73,6 @@ def fold_history(
             _keep(connection, job_id, by, event)
     if job is not None:
         _go_on(connection, job, terms)
-
-
-def fold_effect(connection: sqlite3.Connection, job_id: str, said: Sequence[Any]) -> None:
-    """Take in what is known of an effect; that it was done is never forgotten again."""
-    row = told.effect_columns(said)
-    job = _job(connection, told.name(job_id))
-    if job is None:
-        connection.execute(
-            "INSERT OR IGNORE INTO early_effects (job_id, said) VALUES (?, ?)",
-            (job_id, mirror.pack_extra(row)),
-        )
-        return
-    names = mirror.EFFECT_COLUMNS
-    connection.execute(
-        f"INSERT INTO effects (job, {', '.join(names)}) VALUES (?{', ?' * len(names)}) "
-        f"ON CONFLICT (job, ordinal) DO UPDATE SET {_EFFECT_ANEW} "
-        f"WHERE ({_EFFECT_ORDER.format('excluded')}) > ({_EFFECT_ORDER.format('effects')})",
-        (job.number, *row),
-    )
-
-
-_EFFECT_ANEW: Final = ", ".join(f"{one} = excluded.{one}" for one in mirror.EFFECT_COLUMNS[1:])
-# The same everywhere: what was done, then what is known later, then what repeats nothing.
-_EFFECT_ORDER: Final = (
-    "{0}.state = 'done', {0}.version, {0}.state <> 'repeat', {0}.state, "
-    "coalesce({0}.settled_at, 0), coalesce({0}.receipt, '')"
-)
-
-
-def _take_early_effects(connection: sqlite3.Connection, job_id: str) -> None:
-    """Take in what came of a job's effects before the job."""
-    rows = connection.execute(
-        "SELECT said FROM early_effects WHERE job_id = ?", (job_id,)
-    ).fetchall()
-    connection.execute("DELETE FROM early_effects WHERE job_id = ?", (job_id,))
-    for (said,) in rows:
-        fold_effect(connection, job_id, mirror.unpack_extra(said))
 
 
 def settle_terms(connection: sqlite3.Connection, job_id: str) -> None:
@@ -162,8 +127,16 @@ def take_out(
     connection.executemany("DELETE FROM terms WHERE id = ?", [(one,) for one in gone])
     if gone & {one.id for one in shown}:
         still = [one for one in shown if one.id not in gone]
+        # Whoever held it by such a term holds it no more, and nobody does until a person says so.
         connection.execute(
-            "UPDATE jobs SET term = ? WHERE id = ?", (still[-1].id if still else None, job_id)
+            "UPDATE jobs SET term = ?, remote = ?, device = coalesce(?, device), leaving = NULL, "
+            "boot = NULL, fence = fence + 1 WHERE id = ?",
+            (
+                still[-1].id if still else None,
+                AWAY,
+                still[-1].device.hex() if still else None,
+                job_id,
+            ),
         )
     if left:
         settle_terms(connection, job_id)
@@ -171,9 +144,23 @@ def take_out(
         _forget(connection, job.number)
 
 
+_ROWS_OF_JOBS: Final = (
+    *("steps", "dropped_steps", "checkpoints", "coming_places"),
+    *("approvals", "effects", "events"),
+)
+
+
 def _forget(connection: sqlite3.Connection, job: int) -> None:
     """Remove a job that nobody who counts has told of."""
-    for table in ("steps", "checkpoints", "coming_places", "approvals", "effects", "events"):
+    for table in (
+        "steps",
+        "dropped_steps",
+        "checkpoints",
+        "coming_places",
+        "approvals",
+        "effects",
+        "events",
+    ):
         connection.execute(f"DELETE FROM {table} WHERE job = ?", (job,))
     connection.execute("DELETE FROM jobs WHERE number = ?", (job,))
 
@@ -273,19 +260,15 @@ def _append(connection: sqlite3.Connection, job: _Job, event: Told, device: byte
     if event.type in events.JOB_ENDINGS:
         drop_places(connection, job.number)
     if event.type == events.JOB_STATE and '"dropped_from"' in event.data:
-        _drop_steps(connection, job.number, event.data)
+        dropped.drop(connection, job.number, _dropped_from(event.data), event.place)
+        drop_places(connection, job.number)
     job.shape = after(job.shape, event.type, event.at, event.data, result)
     job.last = event.place
     job.history = next_history(job.history, event.place, event.type, event.at, event.data)
 
 
-def _drop_steps(connection: sqlite3.Connection, job: int, data: str) -> None:
-    """Drop the steps that a person chose to run again."""
-    connection.execute(
-        "DELETE FROM steps WHERE job = ? AND ordinal >= json_extract(?, '$.dropped_from')",
-        (job, data),
-    )
-    drop_places(connection, job)
+def _dropped_from(data: str) -> int:
+    return int(json.loads(data)["dropped_from"])
 
 
 def _take_step(
@@ -327,73 +310,60 @@ _TAKERS: Final[dict[str, Any]] = {
 }
 
 
-def give_up_term(connection: sqlite3.Connection, job_id: str, place: int, now: LogId) -> None:
-    """Take back what this device did to a job in a term that a copy of it holds too.
-
-    Args:
-        place: the last event that both copies know.
-        now: the log of this device from now on, under which its own work is kept.
-    """
-    job = _job(connection, job_id)
-    if job is None or job.term is None:
-        return
-    if job.last > place:
-        by = branch(job.term, now.device, now.incarnation)
-        _rewind(connection, job, _chain_to(connection, job_id, job.term), place, by)
-    _write(connection, job)
-
-
 def _rewind(
     connection: sqlite3.Connection,
     job: _Job,
     terms: Sequence[Term],
     place: int,
-    kept_as: bytes | None = None,
 ) -> None:
     """Take back what is shown after `place`; it is kept beside the history (invariant 2).
 
     Args:
         terms: the chain that is shown.
-        kept_as: the branch that it is kept under; None for the one that it belongs to.
     """
     rows = connection.execute(
         "SELECT job_seq, type, at, data, seq FROM events WHERE job = ? ORDER BY job_seq",
         (job.number,),
     ).fetchall()
     newest = newest_seq(connection)
-    previous, result = 0, job.shape.result
+    result = job.shape.result
     job.shape, job.history, job.last = Shape(device=job.shape.device), NO_HISTORY, place
-    for job_seq, type_name, at, data, seq in rows:
+    for job_seq, type_name, at, data, _ in rows:
         if job_seq <= place:
             job.shape = after(job.shape, type_name, at, data, result)
             job.history = next_history(job.history, job_seq, type_name, at, data)
-        else:
-            extra = mirror.extra_of(connection, job.number, type_name, data)
-            event = Told(job_seq, previous, type_name, at, data, extra)
-            own = (one.branch for one in terms if belongs(terms, one.branch, job_seq))
-            _keep(connection, job.id, kept_as or next(own), event)
-            _take_back(connection, job.number, type_name, data)
-            connection.execute("DELETE FROM events WHERE seq = ?", (seq,))
-        previous = job_seq
+    # The last first: each is taken back from what it made.
+    for index, (job_seq, type_name, at, data, seq) in reversed(list(enumerate(rows))):
+        if job_seq <= place:
+            break
+        previous = rows[index - 1][0] if index else 0
+        extra = mirror.extra_of(connection, job.number, type_name, data, job_seq)
+        event = Told(job_seq, previous, type_name, at, data, extra)
+        own = (one.branch for one in terms if belongs(terms, one.branch, job_seq))
+        _keep(connection, job.id, next(own), event)
+        _take_back(connection, job.number, event)
+        connection.execute("DELETE FROM events WHERE seq = ?", (seq,))
     if newest_seq(connection) < newest:
         leave_out(connection, newest)  # or what follows would be taken for read already
     drop_places(connection, job.number)
 
 
-def _take_back(connection: sqlite3.Connection, job: int, type_name: str, data: str) -> None:
-    """Remove the row that an event told of."""
-    if type_name == events.JOB_STEP:
+def _take_back(connection: sqlite3.Connection, job: int, event: Told) -> None:
+    """Undo what an event, the last of a history, had made of the rows that it tells of."""
+    said = (job, event.data)
+    if event.type == events.JOB_STEP:
         connection.execute(
-            "DELETE FROM steps WHERE job = ? AND ordinal = json_extract(?, '$.ordinal')",
-            (job, data),
+            "DELETE FROM steps WHERE job = ? AND ordinal = json_extract(?, '$.ordinal')", said
         )
-    elif type_name == events.APPROVAL_REQUESTED:
+    elif event.type == events.JOB_STATE:
+        dropped.bring_back(connection, job, event.place)
+    elif event.type == events.APPROVAL_REQUESTED:
         connection.execute(
-            "DELETE FROM approvals WHERE job = ? AND id = json_extract(?, '$.id')", (job, data)
+            "DELETE FROM approvals WHERE job = ? AND id = json_extract(?, '$.id')", said
         )
-    elif type_name == events.APPROVAL_DECIDED:
+    elif event.type == events.APPROVAL_DECIDED:
         connection.execute(
             "UPDATE approvals SET state = 'pending', decided_at = NULL "
             "WHERE job = ? AND id = json_extract(?, '$.id')",
-            (job, data),
+            said,
         )

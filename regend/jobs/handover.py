@@ -86,6 +86,17 @@ def take(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> None:
     _arrive(connection, row["number"], at_ms)
 
 
+def keep(connection: sqlite3.Connection, job: int, life: LogId, at_ms: int) -> None:
+    """Let a job that is held here be held by another life of this home, which begins now.
+
+    Args:
+        life: whose log is the current one already.
+    """
+    job_id = connection.execute("SELECT id FROM jobs WHERE number = ?", (job,)).fetchone()[0]
+    if _begin_term(connection, job, job_id, life, "granted", at_ms) is not None:
+        _arrive(connection, job, at_ms)
+
+
 def arrivals(connection: sqlite3.Connection, at_ms: int) -> list[int]:
     """Let the jobs that were given to this device run, where all of them is here.
 

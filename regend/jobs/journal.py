@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from regend import events
 from regend.errors import Conflict, NotFound
+from regend.jobs import dropped
 from regend.jobs.history import Draft, insert
 from regend.jobs.mirror import tell_effect
 from regend.jobs.repository import touch
@@ -320,12 +321,14 @@ def settle_effect(
 def drop_steps_from(connection: sqlite3.Connection, job: int, ordinal: int) -> str | None:
     """Drop the steps from `ordinal` on, for a person who chose to run them again.
 
-    Effects are not forgotten: what was done outside stays done.
+    Effects are not forgotten: what was done outside stays done. The event that tells of it is to
+    be the job's next.
 
     Returns:
         The digest of a saved model state that nothing needs any more, if there was one.
     """
-    connection.execute("DELETE FROM steps WHERE job = ? AND ordinal >= ?", (job, ordinal))
+    last = connection.execute("SELECT job_seq FROM jobs WHERE number = ?", (job,)).fetchone()[0]
+    dropped.drop(connection, job, ordinal, last + 1)
     return drop_place(connection, job, ordinal)
 
 

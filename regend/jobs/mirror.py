@@ -5,8 +5,8 @@ cursor: within each commit while there is a mesh, in pages of what was before wh
 event takes along the rows that it tells of. `folding` is the other side.
 
 A change of kind `job` is `[job id, columns, term]`; one of kind `history` is `[job id, term id,
-[[place, previous place, type, at, data, extra], …]]`; `term` is `[job id, term]`; `effect` is
-`[job id, columns]`.
+[[place, previous place, type, at, data, extra], …]]`, followed by the incarnation that did it where
+that is not the log's; `term` is `[job id, term]`; `effect` is `[job id, columns]`.
 """
 
 from __future__ import annotations
@@ -96,21 +96,6 @@ def collect(connection: sqlite3.Connection, at_ms: int, limit: int = _PAGE_LENGT
     return len(found) == limit
 
 
-def tell_anew(connection: sqlite3.Connection, job_id: str, at_ms: int) -> None:
-    """Write a job of this device into the log as if no other knew of it."""
-    connection.execute("DELETE FROM terms WHERE job_id = ?", (job_id,))
-    connection.execute("UPDATE jobs SET term = NULL, history = NULL WHERE id = ?", (job_id,))
-    rows = connection.execute(
-        "SELECT e.seq, e.job, e.job_seq, e.type, e.at, e.data FROM events e "
-        "JOIN jobs j ON j.number = e.job WHERE j.id = ? ORDER BY e.job_seq",
-        (job_id,),
-    )
-    happened = [_Event(*row) for row in rows]
-    with changelog.writing(connection, at_ms) as log:
-        if log is not None and happened:
-            _tell(connection, log, happened[0].job, happened, at_ms)
-
-
 def cursor(connection: sqlite3.Connection) -> int:
     """Return the last `seq` whose event is in the log, or came from another's."""
     row = connection.execute("SELECT value FROM settings WHERE name = ?", (_CURSOR,)).fetchone()
@@ -182,7 +167,7 @@ def _tell(
     size_bytes = 0
     history = history or NO_HISTORY
     for event in happened:
-        extra = extra_of(connection, event.job, event.type, event.data)
+        extra = extra_of(connection, event.job, event.type, event.data, event.place)
         texts = (one for one in (event.data, *(extra or ())) if type(one) is str)
         own_bytes = sum(len(text.encode()) for text in texts)
         size_bytes += own_bytes
@@ -221,14 +206,18 @@ def _introduce(
 
 
 def extra_of(
-    connection: sqlite3.Connection, job: int, type_name: str, data: str
+    connection: sqlite3.Connection, job: int, type_name: str, data: str, place: int
 ) -> list[Any] | None:
-    """Return the row that an event tells of, where there is one."""
+    """Return the row that an event tells of, where there is one.
+
+    Args:
+        place: of the event in the job's history.
+    """
     query = _EXTRAS.get(type_name)
     if query is None:
         return None
-    sql, names_it = query
-    row = connection.execute(sql, (job, data) if names_it else (job,)).fetchone()
+    sql, needed = query
+    row = connection.execute(sql, (job, data, place)[:needed]).fetchone()
     return None if row is None else list(row)
 
 
@@ -244,27 +233,30 @@ def unpack_extra(packed: bytes) -> list[Any]:
     return row
 
 
-# The row that goes along with an event: by its job, and by what its payload names.
+# The row that goes along with an event, and what it is looked up by: job, payload, place.
 _EXTRAS: Final = {
+    # Of several steps in one place of a program, the one that was dropped next after the event.
     events.JOB_STEP: (
-        f"SELECT {STEP_COLUMNS} FROM steps "
-        "WHERE job = ? AND ordinal = json_extract(?, '$.ordinal')",
-        True,
+        f"SELECT {STEP_COLUMNS} FROM (SELECT *, place AS until FROM dropped_steps WHERE job = ?1 "
+        "AND place > ?3 UNION ALL SELECT job, NULL, ordinal, name, input_hash, result, "
+        "started_at, duration_ms, 1 << 62 FROM steps WHERE job = ?1) "
+        "WHERE ordinal = json_extract(?2, '$.ordinal') ORDER BY until LIMIT 1",
+        3,
     ),
     # Of several places in one commit only the last is still there, and only that one is of use.
     events.JOB_CHECKPOINT: (
         "SELECT c.ordinal, c.position, c.data, c.slot, c.at FROM checkpoints c, "
         "(SELECT ?2 AS said) WHERE c.job = ?1 AND c.ordinal = json_extract(said, '$.ordinal') "
         "AND c.position = json_extract(said, '$.position')",
-        True,
+        2,
     ),
-    events.JOB_COMPLETED: ("SELECT result FROM jobs WHERE number = ?", False),
+    events.JOB_COMPLETED: ("SELECT result FROM jobs WHERE number = ?", 1),
     events.APPROVAL_REQUESTED: (
         f"SELECT {APPROVAL_COLUMNS} FROM approvals WHERE job = ? AND id = json_extract(?, '$.id')",
-        True,
+        2,
     ),
     events.APPROVAL_DECIDED: (
         f"SELECT {APPROVAL_COLUMNS} FROM approvals WHERE job = ? AND id = json_extract(?, '$.id')",
-        True,
+        2,
     ),
 }

@@ -225,7 +225,7 @@ class Jobs:
         return await self._store.query(read)
 
     async def approvals(self, user: str) -> list[dict[str, Any]]:
-        """Return what waits for the user's word."""
+        """Return what waits for the user's word; a preview that is not here yet is `omitted`."""
         rows = await self._store.query(lambda c: approvals.pending(c, user))
         return await asyncio.to_thread(_previewed, rows, self._store.blobs)
 
@@ -294,14 +294,15 @@ class Jobs:
 
 
 def _previewed(rows: list[dict[str, Any]], blobs: Blobs) -> list[dict[str, Any]]:
-    return [
-        {
-            **row,
-            "preview": json.loads(blobs.unpack(row["preview"])),
-            "requested_at": rfc3339(row["requested_at"]),
-        }
-        for row in rows
-    ]
+    shown = []
+    for row in rows:
+        one = {**row, "preview": None, "requested_at": rfc3339(row["requested_at"])}
+        if blobs.has(row["preview"]):
+            one["preview"] = json.loads(blobs.unpack(row["preview"]))
+        else:
+            one["omitted"] = ["preview"]
+        shown.append(one)
+    return shown
 
 
 def _step_object(step: journal.Step) -> dict[str, Any]:

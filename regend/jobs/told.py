@@ -179,6 +179,7 @@ _DATA: Final[dict[str, Callable[[dict[str, Any]], bool]]] = {
     events.JOB_PROGRESS: _is_progress,
     events.JOB_FAILED: lambda data: isinstance(data.get("error"), dict),
     events.JOB_TAKEOVER: lambda data: _text(data.get("device")),
+    events.JOB_WISHED: lambda data: _text(data.get("wish")) and _text(data.get("became")),
     events.JOB_STEP: lambda data: _number(data.get("ordinal")),
     events.JOB_CHECKPOINT: lambda d: _number(d.get("ordinal")) and _number(d.get("position")),
     events.APPROVAL_REQUESTED: lambda data: _text(data.get("id")),

@@ -10,20 +10,20 @@ Invariants
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from regend.clock import Clock
 from regend.home import Home
 from regend.jobs import mirror
-from regend.jobs.folding import AWAY, HERE, give_up_term
-from regend.jobs.history import epoch, newest_seq
+from regend.jobs.folding import AWAY, HERE
+from regend.jobs.history import epoch
+from regend.mesh import lives
 from regend.store import Store, changelog
-from regend.store.change import Change, LogId
+from regend.store.change import LogId
 from regend.store.settings import device_id, set_device_id
 from regend.sync.device import Identity
 from regend.sync.entries import Entry
-from regend.sync.forks import behind, part
 from regend.sync.house import stored_roster
 from regend.sync.identity import (
     Incarnation,
@@ -123,38 +123,17 @@ def renewed(home: Home, standing: Standing, roster: Roster, database_epoch: str)
 async def begin_anew(store: Store, home: Home, forked: LogId, common: int, clock: Clock) -> None:
     """Begin a new life of this home, whose log went two ways behind a change.
 
-    What was done here since goes into the log of the new life, and jobs that the old one held are
-    held here no more: the copy may run them.
+    What was done here since goes into the log of the new life (`lives`), and jobs that the old one
+    held before are held here no more: the copy may run them.
     """
     database_epoch = await store.query(epoch)
-    renewed = renew_incarnation(home, database_epoch, machine_id())
-    new = LogId(forked.device, renewed)
+    new = LogId(forked.device, renew_incarnation(home, database_epoch, machine_id()))
 
     def write(connection: sqlite3.Connection) -> None:
-        at_ms = clock.wall_ms()
-        while mirror.collect(connection, at_ms):
-            pass
-        tail = behind(connection, forked, common)
-        fresh = {change.fields[0] for change in tail if change.kind == mirror.JOB}
-        both: dict[str, int] = {}
-        for change in tail:
-            if change.kind == mirror.HISTORY and change.fields[0] not in fresh:
-                both.setdefault(change.fields[0], change.fields[2][0][1])
-        part(connection, forked, common, new, lambda c: not _is_of(c, fresh), at_ms)
-        for job_id, place in both.items():
-            give_up_term(connection, job_id, place, new)
-        for job_id in fresh:  # no copy knows them: they are told as if they began in this life
-            mirror.tell_anew(connection, job_id, at_ms)
+        lives.begin_anew(connection, forked, common, new, clock.wall_ms())
         _take_up(connection, new)
-        mirror.move_cursor(connection, newest_seq(connection))
 
     await store.write(write)
-
-
-def _is_of(change: Change, jobs: Collection[str]) -> bool:
-    """Tell whether a change is about one of these jobs."""
-    of_jobs = (mirror.JOB, mirror.HISTORY, mirror.TERM, mirror.EFFECT)
-    return change.kind in of_jobs and change.fields[0] in jobs
 
 
 def _take_up(connection: sqlite3.Connection, log: LogId) -> None:

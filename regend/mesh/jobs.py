@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from regend.jobs import folding, handover, mirror, wishes
+from regend.jobs import effects, folding, handover, mirror, wishes
 from regend.jobs.history import newest_seq
+from regend.jobs.repository import by_number
+from regend.mesh.lives import life_of
+from regend.mesh.unfolding import Open, fold_parting
 from regend.store.change import Change, LogId
-from regend.sync import replica
+from regend.sync import forks, replica
 from regend.sync.replica import Folder, Opened, Received, Source
 
 
@@ -26,10 +29,12 @@ class Consequences:
     Attributes:
         wished: jobs of which a person asked something elsewhere, with what is desired now.
         arrived: jobs that run here from now on.
+        unneeded: digests of saved model states that nothing needs any more.
     """
 
     wished: list[tuple[int, str]] = field(default_factory=list)
     arrived: list[int] = field(default_factory=list)
+    unneeded: list[str] = field(default_factory=list)
 
 
 def take_in(
@@ -37,21 +42,37 @@ def take_in(
     incoming: Iterable[Opened],
     folders: Mapping[str, Folder],
     cut: Callable[[LogId], int | None],
+    opened: Open,
     at_ms: int,
 ) -> tuple[Received, Consequences]:
-    """Take frames in, with all that follows from them, in the caller's transaction."""
+    """Take frames in, with all that follows from them, in the caller's transaction.
+
+    Args:
+        folders: of what is not about jobs.
+        cut: the last change of a log that counts, None where all do.
+        opened: returns a stored frame with its bodies.
+    """
     while mirror.collect(connection, at_ms):
         pass  # what happened here stands in the log before what follows from others' changes
-    received = replica.receive(connection, incoming, folders, cut, at_ms)
+    folders = {**JOB_FOLDERS, **folders, forks.PARTED: fold_parting(opened)}
+    received = replica.receive(connection, incoming, folders, cut, at_ms, opened)
+    # What was parked of logs that parted now takes the place of the history that did.
+    for log in forks.parted_now(connection, received.parted_before):
+        parked = [Opened(blob, *opened(blob)) for blob in forks.parked(connection, log)]
+        again = replica.receive(connection, parked, folders, cut, at_ms)
+        received.changes += again.changes
+        received.cells += again.cells
+    copy = forks.has_parted_here(connection)
+    received.forks += [copy] if copy is not None else []
     mirror.move_cursor(connection, newest_seq(connection))
     done = Consequences()
     done.arrived = handover.arrivals(connection, at_ms)
-    for job in done.arrived:
-        wishes.cancel_where_wished(connection, job, at_ms)
-    for name, cell in received.cells:
-        row = wishes.carry_out(connection, name, cell, at_ms)
-        if row is not None:
-            done.wished.append((row["number"], row["desired"]))
+    arrived = [by_number(connection, job)["id"] for job in done.arrived]
+    for job_id in dict.fromkeys([*arrived, *(name for name, _ in received.cells)]):
+        carried = wishes.carry_out(connection, job_id, at_ms)
+        if carried is not None:
+            done.wished.append((carried.row["number"], carried.row["desired"]))
+            done.unneeded += carried.slots
     return received, done
 
 
@@ -61,8 +82,8 @@ def _job(connection: sqlite3.Connection, _source: Source, change: Change) -> Non
 
 
 def _history(connection: sqlite3.Connection, source: Source, change: Change) -> None:
-    job_id, term, said = change.fields
-    folding.fold_history(connection, source.log, job_id, term, said)
+    by = life_of(source.log, change)
+    folding.fold_history(connection, by, *change.fields[:3])
 
 
 def _term(connection: sqlite3.Connection, _source: Source, change: Change) -> None:
@@ -70,9 +91,9 @@ def _term(connection: sqlite3.Connection, _source: Source, change: Change) -> No
     folding.fold_term(connection, job_id, term)
 
 
-def _effect(connection: sqlite3.Connection, _source: Source, change: Change) -> None:
+def _effect(connection: sqlite3.Connection, source: Source, change: Change) -> None:
     job_id, row = change.fields
-    folding.fold_effect(connection, job_id, row)
+    effects.fold_effect(connection, source.log.device, job_id, row)
 
 
 JOB_FOLDERS: Final[Mapping[str, Folder]] = {

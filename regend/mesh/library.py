@@ -2,13 +2,16 @@
 
 A document is told of after it was stored, by comparing what is here with what was told: to hash a
 long text takes longer than a transaction may. Its extracted text goes as a payload; what the index
-makes of it is each device's own.
+makes of it is each device's own. An add is told of each place where a document is or was brought
+from (`library.places`), under the id of the import that found it there.
 
 Invariants
 1. A document is in the library as long as anybody who added it has not removed it, as far as they
    knew: an add that a removal did not know of wins.
-2. The same bytes added on two devices are one document on each, and count as two adds.
-3. What has come is imported once; what was removed does not come back by itself.
+2. The same bytes added on two devices, or at two places, are one document, and count as two adds.
+3. A person who removes a document removes every add of it that is known here. A file that goes, or
+   changes, takes only its own add along.
+4. What has come is imported once; what was removed does not come back by itself.
 """
 
 from __future__ import annotations
@@ -148,14 +151,18 @@ def _rows(connection: sqlite3.Connection, query: str, *values: Any) -> list[dict
 
 
 def _untold(connection: sqlite3.Connection) -> list[dict[str, Any]]:
-    """Return documents that were added here and not told of."""
+    """Return documents that were added here and not told of, once for each place."""
     return _rows(
         connection,
-        f"SELECT d.number, d.id, d.user, d.digest, {', '.join(_FIELDS)} "
-        "FROM documents d WHERE d.complete AND NOT EXISTS (SELECT 1 FROM shared_documents s "
-        "WHERE s.id = d.id) ORDER BY d.number LIMIT ?",
+        f"SELECT d.number, p.seen AS id, d.user, d.digest, {', '.join(_FIELDS)} "
+        "FROM documents d JOIN document_places p ON p.document = d.number "
+        f"WHERE d.complete AND {_UNTOLD} ORDER BY d.number LIMIT ?",
         _TOLD_AT_ONCE,
     )
+
+
+# Of a place `p`: what another device added stands under an id that is known.
+_UNTOLD: Final = "NOT EXISTS (SELECT 1 FROM shared_documents known WHERE known.id = p.seen)"
 
 
 def _hashed(connection: sqlite3.Connection, row: Mapping[str, Any]) -> str:
@@ -190,17 +197,26 @@ def _record(connection: sqlite3.Connection, device: bytes, said: list[Any], stat
 
 
 def _tell_gone(connection: sqlite3.Connection, at_ms: int) -> bool:
-    """Tell of adds whose document was here and is here no more (invariant 1)."""
+    """Tell of adds that hold no more (invariant 3).
+
+    Those are adds whose document is here no more, and of this device's own those whose place is
+    not, or holds other bytes.
+    """
+    own = changelog.current(connection)
+    if own is None:
+        return False
     rows = connection.execute(
         "SELECT id FROM shared_documents s WHERE state = 'here' AND NOT EXISTS "
-        "(SELECT 1 FROM documents d WHERE d.user = s.user AND d.digest = s.digest AND d.complete)"
+        "(SELECT 1 FROM documents d WHERE d.user = s.user AND d.digest = s.digest AND d.complete "
+        "AND (s.device <> ? OR EXISTS (SELECT 1 FROM document_places p "
+        "WHERE p.document = d.number AND p.seen = s.id)))",
+        (own.device,),
     ).fetchall()
     ids = [row[0] for row in rows]
     if not ids:
         return False
     with changelog.writing(connection, at_ms) as log_:
-        if log_ is None:
-            return False
+        assert log_ is not None
         log_.add(_REMOVED, ids)
     _mark_gone(connection, ids)
     return True
@@ -216,11 +232,26 @@ def _fold_added(connection: sqlite3.Connection, source: Source, change: Change) 
     id, user, digest, text, about = change.fields
     if not all(isinstance(one, str) for one in (id, user, digest, text)) or len(text) != 64:
         raise ValueError(change.kind)
-    dict(zip(_FIELDS, about, strict=True))
-    present = index.find_by_digest(connection, user, digest) is not None
+    if len(about) != len(_FIELDS) or not isinstance(about[_FIELDS.index("source")], str):
+        raise ValueError(change.kind)
+    present = index.find_by_digest(connection, user, digest)
     _record(connection, source.log.device, change.fields, "here" if present else "coming")
-    if not present:
+    if present is None:
         want_blob(connection, source.log.device, text, None)
+    else:
+        _hold(connection, id, about[_FIELDS.index("source")])
+
+
+def _hold(connection: sqlite3.Connection, id: str, source: str) -> None:
+    """Keep a document that is here for an add that counts, though its own file goes or changes."""
+    connection.execute(
+        "INSERT OR IGNORE INTO document_places (document, user, place, is_place, seen) "
+        "SELECT d.number, d.user, ?, 0, s.id FROM shared_documents s JOIN documents d "
+        "ON d.user = s.user AND d.digest = s.digest AND d.complete "
+        "WHERE s.id = ? AND s.state = 'here' AND NOT EXISTS (SELECT 1 FROM document_places p "
+        "WHERE p.document = d.number AND (p.seen = s.id OR p.is_place = 0))",
+        (source, id),
+    )
 
 
 def _fold_removed(connection: sqlite3.Connection, source: Source, change: Change) -> None:
@@ -271,8 +302,9 @@ def _to_remove(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     """Return user and id of documents that everybody who added them has removed."""
     rows = connection.execute(
         "SELECT d.user, d.id FROM documents d JOIN shared_documents s ON s.user = d.user "
-        "AND s.digest = d.digest WHERE d.complete GROUP BY d.number "
-        "HAVING min(s.state = 'gone') = 1"
+        "AND s.digest = d.digest WHERE d.complete AND NOT EXISTS (SELECT 1 FROM document_places p "
+        f"WHERE p.document = d.number AND {_UNTOLD}) "
+        "GROUP BY d.number HAVING min(s.state = 'gone') = 1"
     )
     return [(user, id) for user, id in rows]
 

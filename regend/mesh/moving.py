@@ -3,29 +3,33 @@
 Rules
 1. A device is asked first. Without its word a job is taken only where a person said so.
 2. A job that came runs once everything that it needs is here. Only a model's saved state is waited
-   for no longer than `BASE_WAIT_S`, and not at all where the job was taken and no device is reached
-   that could send it: the job goes on from the place before it, or the text is evaluated anew, and
-   that is said.
+   for no longer than `BASE_WAIT_S`, and where the job was taken only until no device that is
+   reached can send it: the job goes on from the place before it, or the text is evaluated anew,
+   and that is said.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from regend.clock import Clock
 from regend.errors import BadInput, Busy, Conflict
-from regend.jobs import handover, repository, wishes
+from regend.jobs import handover, places, repository, wishes
 from regend.jobs.folding import HERE
 from regend.jobs.supervisor import Supervisor
 from regend.jobs.view import job_object
 from regend.limits import BASE_WAIT_S, CALL_TIMEOUT_S
-from regend.mesh.peers import peers
 from regend.store import Store
 from regend.store.change import INCARNATION_BYTES, LogId
 from regend.sync.exchange import Exchange
+from regend.sync.fetching import Fetcher
+
+if TYPE_CHECKING:
+    from regend.mesh.network import Network
 
 
 class Moves:
@@ -33,7 +37,7 @@ class Moves:
 
     Args:
         own: the log of this device.
-        exchange: returns the exchange with a device, None where it is not reached.
+        network: returns this device among the others, None where it is not.
         called: returns what a device is called.
 
     Attributes:
@@ -46,16 +50,17 @@ class Moves:
         clock: Clock,
         supervisor: Supervisor,
         own: LogId,
-        exchange: Callable[[bytes], Exchange | None],
+        network: Callable[[], Network | None],
         called: Callable[[bytes], str],
     ) -> None:
         self._store = store
         self._clock = clock
         self._supervisor = supervisor
         self.own = own
-        self._exchange = exchange
+        self._network = network
         self._called = called
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: set[int] = set()
 
     async def stop(self) -> None:
         """End what runs by itself."""
@@ -79,7 +84,8 @@ class Moves:
         if force:
             return await self._force(user, row["id"])
         holder = await self._store.query(lambda c: _holder(c, row["id"]))
-        exchange = self._exchange(holder.device)
+        network = self._network()
+        exchange = network.links.to(holder.device) if network else None
         if exchange is None or exchange.incarnation != holder.incarnation:
             raise Conflict(
                 "device_away",
@@ -105,13 +111,9 @@ class Moves:
         to = LogId(exchange.device, incarnation)
         return await self._give(str(arguments.get("job")), to)
 
-    def let_go_now(self) -> None:
-        """Let jobs that arrived run, where everything that they need is here."""
-        self._spawn(self._let_go(anyway=False))
-
     def let_go_soon(self) -> None:
-        """Let jobs that arrived run, after a while without their models' saved state."""
-        self._spawn(self._let_go_in_time())
+        """Let jobs that arrived run, each as soon as it need not wait for anything any more."""
+        self._spawn(self._let_go())
 
     async def _give(self, job_id: str, to: LogId) -> bool:
         """Give a job that is held here to another device.
@@ -134,24 +136,18 @@ class Moves:
     async def _force(self, user: str, job_id: str) -> dict[str, Any]:
         """Run a job here from what is known of it, whatever its device does."""
 
-        def write(connection: sqlite3.Connection) -> sqlite3.Row:
+        def write(connection: sqlite3.Connection) -> tuple[sqlite3.Row, list[str]]:
             row = repository.find(connection, user, job_id)
             at_ms = self._clock.wall_ms()
             handover.take(connection, row, at_ms)
-            wishes.cancel_where_wished(connection, row["number"], at_ms)
-            return repository.by_number(connection, row["number"])
+            carried = wishes.carry_out(connection, row["id"], at_ms)
+            row = repository.by_number(connection, row["number"])
+            return row, carried.slots if carried else []
 
-        row = await self._store.write(write)
-        if await self._is_any_reached():
-            self.let_go_soon()
-        else:
-            self._spawn(self._let_go(anyway=True))
+        row, unneeded = await self._store.write(write)
+        self.let_go_soon()
+        await asyncio.to_thread(self._store.blobs.discard, unneeded)
         return await asyncio.to_thread(job_object, row, self._store.blobs)
-
-    async def _is_any_reached(self) -> bool:
-        """Tell whether there is a device from which payloads may come now."""
-        met = await self._store.query(peers)
-        return any(self._exchange(device) is not None for device in met)
 
     async def _arrived(self, user: str, job_id: str) -> dict[str, Any]:
         """Wait until a job that was given is here."""
@@ -171,16 +167,65 @@ class Moves:
                 retry_after_s=5.0,
             ) from error
 
-    async def _let_go_in_time(self) -> None:
-        await self._let_go(anyway=False)
-        await asyncio.sleep(BASE_WAIT_S)
-        await self._let_go(anyway=True)
-
-    async def _let_go(self, *, anyway: bool) -> None:
+    async def _let_go(self) -> None:
         for job in await self._store.query(handover.held_back):
-            await self._store.write(
-                lambda c, job=job: handover.let_go(c, job, anyway=anyway)  # type: ignore[misc]
-            )
+            if not await self._may_run(job, anyway=False) and job not in self._waiting:
+                self._waiting.add(job)
+                self._spawn(self._wait_for(job))
+
+    async def _wait_for(self, job: int) -> None:
+        """Let a job run once it lacks nothing but saved state that is waited for no longer."""
+        until_s = asyncio.get_running_loop().time() + BASE_WAIT_S
+        try:
+            while not await self._may_run(job, anyway=False):
+                await self._until_needless(job, until_s)
+                rung = self._payloads_rung()
+                if await self._may_run(job, anyway=True):
+                    return
+                await self._payload_news(rung)  # what else it lacks is waited for at any length
+        finally:
+            self._waiting.discard(job)
+
+    async def _until_needless(self, job: int, until_s: float) -> None:
+        """Wait while a model's saved state may be worth waiting for, until a loop time at most."""
+        is_taken = await self._store.query(lambda c: _is_taken(c, job))
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until_s):
+                while True:
+                    rung = self._payloads_rung()
+                    coming = await self._store.query(lambda c: places.coming_slots(c, job))
+                    if not coming or (is_taken and not self._may_come(coming)):
+                        return
+                    await self._payload_news(rung)
+
+    def _fetcher(self) -> Fetcher | None:
+        network = self._network()
+        return network.fetcher if network else None
+
+    def _may_come(self, digests: Iterable[str]) -> bool:
+        fetcher = self._fetcher()
+        return fetcher is not None and any(map(fetcher.may_come, digests))
+
+    def _payloads_rung(self) -> int:
+        fetcher = self._fetcher()
+        return 0 if fetcher is None else fetcher.news.count
+
+    async def _payload_news(self, since: int) -> None:
+        """Wait until more is known of payloads than there was, or a while."""
+        fetcher = self._fetcher()
+        if fetcher is None:
+            await asyncio.sleep(CALL_TIMEOUT_S)
+        else:
+            await fetcher.news.wait(CALL_TIMEOUT_S, since)
+
+    async def _may_run(self, job: int, *, anyway: bool) -> bool:
+        """Let a job run if it may; True where there is nothing more to wait for."""
+
+        def write(connection: sqlite3.Connection) -> bool:
+            is_held = job in handover.held_back(connection)
+            return not is_held or handover.let_go(connection, job, anyway=anyway)
+
+        return await self._store.write(write)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -196,3 +241,13 @@ def _holder(connection: sqlite3.Connection, job_id: str) -> LogId:
         (job_id,),
     ).fetchone()
     return LogId(*row)
+
+
+def _is_taken(connection: sqlite3.Connection, job: int) -> bool:
+    """Tell whether a job came here by a person's word alone."""
+    row = connection.execute(
+        "SELECT t.how FROM jobs j JOIN terms t ON t.job_id = j.id AND t.id = j.term "
+        "WHERE j.number = ?",
+        (job,),
+    ).fetchone()
+    return row is not None and bool(row[0] == "forced")

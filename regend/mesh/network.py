@@ -22,7 +22,7 @@ from regend.jobs import places
 from regend.jobs.supervisor import Supervisor
 from regend.mesh import peers
 from regend.mesh.founding import Standing
-from regend.mesh.jobs import JOB_FOLDERS, Consequences, state_hash, take_in
+from regend.mesh.jobs import Consequences, state_hash, take_in
 from regend.mesh.library import SharedLibrary
 from regend.mesh.links import Links, Target
 from regend.mesh.moving import Moves
@@ -58,6 +58,7 @@ class Network:
     Attributes:
         house: its keys, the roster and its replica.
         links: to the other devices.
+        fetcher: gets payloads over them.
         port: on which it listens; None while it does not.
         fault: why it cannot listen; None where it can, or need not.
     """
@@ -83,21 +84,22 @@ class Network:
         self._supervisor = supervisor
         self._moves = moves
         self._library = library
-        self._folders = {**JOB_FOLDERS, **library.folders()}
+        self._folders = library.folders()
         self._loop = asyncio.get_running_loop()
         self._known: dict[bytes, peers.Peer] = {}
         self._invite: tuple[int, PairingHandler] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         credentials = credentials_of(standing, home)
         self._server = LanServer(credentials, self._take_link)
-        self._fetcher = Fetcher(
+        self.fetcher = Fetcher(
             store,
+            clock,
             home.incoming_dir,
-            wanted=_wanted,
+            wanted=wanted_payloads,
             came=places.blob_came,
             gone=places.blob_gone,
             elsewhere=library.exported,
-            done=lambda _digest: moves.let_go_now(),
+            done=lambda _digest: moves.let_go_soon(),
         )
         self.port: int | None = None
         self.fault: RegendError | None = None
@@ -186,7 +188,8 @@ class Network:
         cut: Callable[[LogId], int | None],
     ) -> Received:
         at_ms = self._clock.wall_ms()
-        received, done = take_in(connection, opened, self._folders, cut, at_ms)
+        reopened = self.house.read_stored
+        received, done = take_in(connection, opened, self._folders, cut, reopened, at_ms)
         if received.changes:
             # In the writer's thread, before the commit: the loop turns to it after.
             self._loop.call_soon_threadsafe(self._on_taken, done)
@@ -198,13 +201,15 @@ class Network:
         self._supervisor.end_lost()
         if done.arrived:
             self._moves.let_go_soon()
+        if done.unneeded:
+            self._spawn(asyncio.to_thread(self._store.blobs.discard, done.unneeded))
 
     def _take_link(self, link: Link) -> None:
         self.links.take(link)
 
     def _exchange(self, link: Link) -> Exchange:
         serve = self._moves.serve
-        return Exchange(link, self.house, self._fetcher, self._store.bell, serve, self._on_met)
+        return Exchange(link, self.house, self.fetcher, self._store.bell, serve, self._on_met)
 
     def _on_met(self, exchange: Exchange) -> None:
         at_ms = self._clock.wall_ms()
@@ -290,13 +295,13 @@ class Network:
             log.error("a part of the mesh failed", exc_info=error)
 
 
-def _wanted(connection: sqlite3.Connection) -> list[Wanted]:
-    """Return what payloads are to come: those of jobs that wait for them first, newest first."""
+def wanted_payloads(connection: sqlite3.Connection) -> Iterator[Wanted]:
+    """Yield what payloads are to come: those of jobs that wait for them first, newest first."""
     rows = connection.execute(
         "SELECT w.digest, w.device FROM wanted_blobs w LEFT JOIN jobs j ON j.number = w.job "
-        "ORDER BY coalesce(j.held AND j.remote = 0, 0) DESC, w.at DESC LIMIT 50"
+        "ORDER BY coalesce(j.held AND j.remote = 0, 0) DESC, w.at DESC"
     )
-    return [Wanted(*row) for row in rows]
+    return (Wanted(*row) for row in rows)
 
 
 def _place(known: str) -> tuple[str, int]:

@@ -30,8 +30,7 @@ from regend.store import Store
 from regend.sync import authoring
 from regend.sync.discovery import Discovery
 from regend.sync.entries import Entry
-from regend.sync.exchange import Exchange
-from regend.sync.forks import Fork
+from regend.sync.forks import Fork, split_devices
 from regend.sync.house import House
 from regend.sync.invites import INVITE_S
 from regend.sync.roster import Roster
@@ -75,7 +74,7 @@ class Mesh:
         self._reborn: asyncio.Task[None] | None = None
         self.network: Network | None = None
         self.moves = Moves(
-            store, clock, supervisor, standing.log, self._exchange_with, self._called
+            store, clock, supervisor, standing.log, lambda: self.network, self._called
         )
 
     async def start(self) -> None:
@@ -97,8 +96,9 @@ class Mesh:
     async def devices(self) -> dict[str, Any]:
         """Return the devices of the mesh; this one alone where there is none."""
         known = await self._store.query(peers.peers)
+        split = await self._store.query(split_devices)
         vector = await self.network.house.vector() if self.network else {}
-        return devices_shown(self._standing, self.network, known, vector, self._name)
+        return devices_shown(self._standing, self.network, known, split, vector, self._name)
 
     def report(self) -> dict[str, Any]:
         """Return what was tried to reach the others, and what hindered it."""
@@ -219,8 +219,8 @@ class Mesh:
 
     def _on_fork(self, fork: Fork) -> None:
         """Begin a new life where it is this device's own log that has two histories."""
-        if fork.log.device != self._standing.identity.id or self._reborn is not None:
-            log.error("the log of %s has two histories", self._called(fork.log.device))
+        if fork.log != self._standing.log or self._reborn is not None:
+            log.warning("%s was copied, and both went on", self._called(fork.log.device))
             return
         log.warning(
             "this home was copied, or is an older state of itself: another has gone on with its "
@@ -281,9 +281,6 @@ class Mesh:
     def _on_heard(self) -> None:
         if self.network is not None:
             self.network.look()
-
-    def _exchange_with(self, device: bytes) -> Exchange | None:
-        return self.network.links.to(device) if self.network else None
 
     def _called(self, device: bytes) -> str:
         roster = self.network.house.roster if self.network else None

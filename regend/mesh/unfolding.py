@@ -1,7 +1,10 @@
-"""What a revoked device wrote past its cut is taken back where it was folded already.
+"""What counts no more is taken back where it was folded already.
 
-Others may have handed it on before they learned of the revocation. What counts of a device is what
-the one that revoked it had of its logs; everybody comes to the same.
+That is what a revoked device wrote past its cut, and a history of a log that its device has parted
+from another and written again in another log.
+
+Others may have handed on what a revoked device wrote before they learned of the revocation. What
+counts of it is what the one that revoked it had of its logs; everybody comes to the same.
 
 An effect that was told of stays told of: that something was done outside is never forgotten.
 """
@@ -10,16 +13,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable
+from itertools import count
 
 from regend.jobs import mirror
 from regend.jobs.folding import take_out
 from regend.jobs.history import newest_seq
 from regend.jobs.terms import branch
 from regend.mesh.library import forget_documents
+from regend.mesh.lives import life_of, shared_of_jobs
 from regend.store import cells, changelog
 from regend.store.change import Change, LogId, unpack
-from regend.sync import frame
+from regend.sync import forks, frame
+from regend.sync.frame import heads_of
 from regend.sync.payloads import Cut
+from regend.sync.replica import Folder, Source, readable
 
 Open = Callable[[bytes], tuple[frame.Frame, list[bytes]]]
 
@@ -42,11 +49,7 @@ def unfold(connection: sqlite3.Connection, log: LogId, cut: Cut, opened: Open, a
         for seq, body in enumerate(opened(sealed)[1], first)
         if seq > cut.seq
     ]
-    connection.execute("DELETE FROM frames WHERE log = ? AND first > ?", (number, cut.seq))
-    connection.execute("DELETE FROM unfolded WHERE log = ? AND seq > ?", (number, cut.seq))
-    connection.execute(
-        "UPDATE logs SET seq = ?, head = ? WHERE number = ?", (cut.seq, cut.head, number)
-    )
+    _end_at(connection, number, cut)
     for job_id, (told, terms) in _of_jobs(log, tail).items():
         take_out(connection, job_id, told, terms)
     _set_again(connection, {one.fields[0] for one in tail if one.kind == cells.KIND}, opened)
@@ -72,11 +75,69 @@ def _of_jobs(
             continue
         told, terms = found.setdefault(change.fields[0], ([], []))
         if change.kind == mirror.HISTORY:
-            by = branch(change.fields[1], log.device, log.incarnation)
+            by = branch(change.fields[1], *life_of(log, change))
             told += [(by, event[0]) for event in change.fields[2]]
         else:
             terms.append(change.fields[-1][0])
     return found
+
+
+def fold_parting(opened: Open) -> Folder:
+    """Return what folds that a history of a log has parted: it counts no more from there on.
+
+    Args:
+        opened: returns a stored frame with its bodies.
+    """
+
+    def fold(connection: sqlite3.Connection, source: Source, change: Change) -> None:
+        incarnation, parting = forks.parting_told(change)
+        log = LogId(source.log.device, incarnation)
+        if log == source.log:
+            raise ValueError(change.kind)
+        forks.record_parting(connection, log, parting)
+        if log != changelog.current(connection):
+            _end_where_it_parted(connection, log, parting, opened)
+
+    return fold
+
+
+def _end_where_it_parted(
+    connection: sqlite3.Connection, log: LogId, parting: forks.Parting, opened: Open
+) -> None:
+    """Let a log end where it parted, if the history that is here is the one that did."""
+    number = changelog.number_of(connection, log)
+    own = connection.execute(
+        "SELECT seq, head, body FROM changes WHERE log = ? AND seq > ? ORDER BY seq",
+        (number, parting.seq),
+    ).fetchall()
+    tail = [(seq, head, body) for seq, head, body in own]
+    stored = _stored(connection, number, parting.seq)
+    for sealed, _ in stored:
+        frame_, bodies = opened(sealed)
+        known = tail[-1][0] if tail else parting.seq
+        numbered = zip(count(frame_.header.first), heads_of(frame_, bodies), bodies, strict=False)
+        tail += [one for one in numbered if one[0] > known]
+    if not tail or tail[0][:2] != (parting.seq + 1, parting.next):
+        return
+    for sealed, _ in stored:
+        forks.park(connection, number, opened(sealed)[0], sealed)
+    _end_at(connection, number, Cut(parting.seq, parting.head))
+    connection.execute("DELETE FROM changes WHERE log = ? AND seq > ?", (number, parting.seq))
+    connection.execute(
+        "UPDATE OR REPLACE frames SET last = ?1 WHERE log = ?2 AND last > ?1",
+        (parting.seq, number),
+    )
+    changes = [change for _, _, body in tail if (change := readable(body)) is not None]
+    for job_id, (told, terms) in shared_of_jobs(log, changes).items():
+        take_out(connection, job_id, told, terms)
+
+
+def _end_at(connection: sqlite3.Connection, number: int, cut: Cut) -> None:
+    connection.execute("DELETE FROM frames WHERE log = ? AND first > ?", (number, cut.seq))
+    connection.execute("DELETE FROM unfolded WHERE log = ? AND seq > ?", (number, cut.seq))
+    connection.execute(
+        "UPDATE logs SET seq = ?, head = ? WHERE number = ?", (cut.seq, cut.head, number)
+    )
 
 
 def _set_again(connection: sqlite3.Connection, names: set[str], opened: Open) -> None:
@@ -90,7 +151,8 @@ def _set_again(connection: sqlite3.Connection, names: set[str], opened: Open) ->
     for device, body in own.fetchall():
         _merge(connection, device, body, names)
     others = connection.execute(
-        "SELECT l.device, f.sealed, f.first, l.seq FROM frames f JOIN logs l ON l.number = f.log"
+        "SELECT l.device, f.sealed, f.first, min(f.last, l.seq) FROM frames f "
+        "JOIN logs l ON l.number = f.log"
     )
     for device, sealed, first, last in others.fetchall():
         for body in opened(sealed)[1][: last - first + 1]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -26,6 +26,7 @@ def devices_shown(
     standing: Standing,
     network: Network | None,
     known: Mapping[bytes, Peer],
+    split: Collection[bytes],
     vector: Vector,
     name: str,
 ) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def devices_shown(
 
     Args:
         known: what is remembered of each device.
+        split: devices of which a log has two histories here.
         vector: how far each log is here.
         name: of this device where it is in no mesh.
     """
@@ -49,7 +51,7 @@ def devices_shown(
                 **_shown(device, member.name, this=False, revoked=member.is_revoked),
                 **_met(house, exchange, known.get(device, NOBODY), vector),
             }
-        shown.append(one)
+        shown.append({**one, "copied": device in split})
     return {"mesh": house.mesh.hex(), "devices": shown}
 
 
@@ -66,6 +68,7 @@ def _shown(device: bytes, name: str, *, this: bool, revoked: bool = False) -> di
         "behind": 0,
         "ahead": 0,
         "state": "equal" if this else "unknown",
+        "copied": False,
     }
 
 

@@ -35,7 +35,7 @@ from regend.store.archive import (
     pack,
     summary,
 )
-from regend.store.blobs import Blobs, reference, references
+from regend.store.blobs import Blobs, later_references, reference, references
 from regend.store.connection import open_reader
 from regend.store.files import sync_file, sync_folder, write
 
@@ -165,6 +165,7 @@ def _settle_references(database: Path, blobs: Blobs) -> set[str]:
         ]
         connection.executemany("DELETE FROM checkpoints WHERE job = ?", [(job,) for job in gone])
         digests = references(connection) - _still_to_come(connection)
+        later = later_references(connection)
     missing = sorted(digest for digest in digests if not blobs.path(digest).exists())
     if missing:
         raise Failed(
@@ -173,7 +174,7 @@ def _settle_references(database: Path, blobs: Blobs) -> set[str]:
             "No backup was made.",
             hint="Look closer: regend doctor",
         )
-    return digests
+    return digests | {digest for digest in later if blobs.path(digest).exists()}
 
 
 def _still_to_come(connection: sqlite3.Connection) -> set[str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import sqlite3
 import threading
@@ -35,10 +36,14 @@ _PAYLOAD_COLUMNS: Final = (
     ("jobs", "error"),
     ("jobs", "waiting"),
     ("steps", "result"),
+    ("dropped_steps", "result"),
     ("checkpoints", "data"),
     ("approvals", "preview"),
     ("effects", "receipt"),
 )
+# What may be of use later, with all that it refers to, whether in the open or packed.
+_LATER_COLUMNS: Final = (("strays", "extra"), ("early_effects", "said"), ("coming_places", "data"))
+_PACKED_REFERENCE: Final = re.compile(rb"@([0-9a-f]{64})")
 REFERENCE_MARK = "@"  # no JSON text begins with it
 _SWEEP_AGE_S = 3600.0  # a younger file may belong to a reference that is not committed yet
 
@@ -231,6 +236,19 @@ def references(connection: sqlite3.Connection) -> set[str]:
             f"SELECT {column} FROM {table} WHERE substr({column}, 1, 1) = '{REFERENCE_MARK}'"
         )
         found |= {digest for row in rows if (digest := reference(row[0]))}
+    return found
+
+
+def later_references(connection: sqlite3.Connection) -> set[str]:
+    """Return the digests that rows refer to which are of no use now, and may be later.
+
+    Where such a payload lies here it is kept; it need not.
+    """
+    found: set[str] = set()
+    for table, column in _LATER_COLUMNS:
+        rows = connection.execute(f"SELECT CAST({column} AS BLOB) FROM {table}")
+        for packed in (row[0] for row in rows if row[0]):
+            found |= {one.decode() for one in _PACKED_REFERENCE.findall(packed)}
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgpack
 
@@ -105,6 +105,25 @@ def read(connection: sqlite3.Connection, name: str, field: str) -> Any:
         "SELECT value FROM cells WHERE object = ? AND field = ?", (name, field)
     ).fetchone()
     return None if row is None else msgpack.unpackb(row[0], strict_map_key=False)
+
+
+class Cell(NamedTuple):
+    """A value as it stands, and which write set it."""
+
+    field: str
+    value: Any
+    version: int
+    clock: int
+    device: bytes
+
+
+def of(connection: sqlite3.Connection, name: str) -> list[Cell]:
+    """Return what is set of an object, by field."""
+    rows = connection.execute(
+        "SELECT field, value, version, clock, device FROM cells WHERE object = ? ORDER BY field",
+        (name,),
+    ).fetchall()
+    return [Cell(row[0], msgpack.unpackb(row[1], strict_map_key=False), *row[2:]) for row in rows]
 
 
 def _malformed() -> BadInput:

@@ -78,11 +78,12 @@ class Exchange:
         self._changed = changed
         self._session = Session(house.mesh)
         self._calls = Calls(self._session, link, partial(serve, self))
-        self._against: set[LogId] = set()  # logs of its own that the other side has otherwise
+        self._against: set[LogId] = set()  # logs that the other side has otherwise
         self._held_against: set[LogId] = set()
         self._their_roster: frozenset[bytes] = frozenset()
         self._due_pieces: deque[said.PieceWanted] = deque()
         self._due_wants: dict[LogId, int] = {}
+        self._wanted: set[tuple[LogId, int]] = set()
         self._wake = asyncio.Event()
         self._said: tuple[Any, ...] = ()
 
@@ -165,6 +166,7 @@ class Exchange:
     async def _on_met(self, hello: said.Met) -> None:
         self.incarnation, self.state_hash = hello.incarnation, hello.state_hash
         self._their_roster = hello.roster
+        self._fetcher.joined(self)
         self.met.set()
         self._changed(self)
 
@@ -177,16 +179,26 @@ class Exchange:
             except Busy as error:
                 log.warning("what came cannot be stored: %s", error.message)
                 await asyncio.sleep(_BUSY_RETRY_S)
-        lacking = {**received.missing}
-        lacking |= {fork.log: 0 for fork in received.forks if fork.common is None}
-        self._due_wants |= lacking
-        self._against |= {fork.log for fork in received.forks if fork.log.device == self.device}
+        for log_id, seq in received.missing.items():
+            self._want(log_id, seq)
+        own = self._house.identity.id
+        for fork in received.forks:
+            if fork.log.device != own:
+                self._against.add(fork.log)
+            elif fork.common is None:
+                self._want(fork.log, 0)  # all of it: to see from where on it is another
         self._fetcher.wake()
 
-    async def _hold_against(self, log_id: LogId) -> None:
-        """Send what is here of the other side's own log, though it has as much: it has otherwise.
+    def _want(self, log_id: LogId, seq: int) -> None:
+        """Ask for a log behind a change, once: who cannot supply it is not asked on and on."""
+        if (log_id, seq) not in self._wanted:
+            self._wanted.add((log_id, seq))
+            self._due_wants[log_id] = seq
 
-        Only the device itself can tell which history is whose, and begin anew.
+    async def _hold_against(self, log_id: LogId) -> None:
+        """Send what is here of a log, though the other side has as much: it has it otherwise.
+
+        Only the device whose log it is can begin anew; any other keeps both histories until then.
         """
         last, seq = (await self._house.vector())[log_id].seq, 0
         while seq < last:
@@ -242,16 +254,21 @@ class Exchange:
             await self.link.send(self._session.piece(wanted.digest, wanted.offset, *piece))
 
     async def _send_news(self) -> None:
-        """Send the frames that the other side lacks, and say what is here."""
+        """Send the frames that the other side lacks, and say what is here.
+
+        A log that cannot be supplied now is looked at again when something changed.
+        """
+        unsupplied: set[LogId] = set()
         while True:
             vector = await self._house.vector()
-            wanted = self._session.next_log(vector)
+            wanted = self._session.next_log(vector, unsupplied)
             if wanted is None:
                 break
             log_id, seq = wanted
             last, frames = await self._house.frames(log_id, seq)
             if not frames:
-                break
+                unsupplied.add(log_id)
+                continue
             await self.link.send(self._session.frames(log_id, last, frames))
             await self._send_due()
         self.level = self._session.is_level(vector)

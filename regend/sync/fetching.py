@@ -6,7 +6,9 @@ came of it before a link broke stays in `incoming/`, and the next link goes on b
 Rules
 1. A payload counts only once it is whole and its SHA-256 is its name.
 2. One link at a time gets a payload; several payloads come over several links.
-3. What a device says it has not (any more) is asked of the next; where none has it, later again.
+3. What a device says it has not (any more) is asked of the next, and of itself later again, at
+   longer and longer intervals: it may get it meanwhile.
+4. What cannot be had keeps nothing back that can, however much of it there is.
 """
 
 from __future__ import annotations
@@ -16,12 +18,19 @@ import hashlib
 import logging
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from regend.limits import BLOB_CHUNK_BYTES, PIECES_AHEAD
+from regend.clock import Clock
+from regend.limits import (
+    BLOB_CHUNK_BYTES,
+    PAYLOAD_AGAIN_FIRST_S,
+    PAYLOAD_AGAIN_LAST_S,
+    PIECES_AHEAD,
+)
 from regend.store import Store
+from regend.store.bell import Bell
 from regend.store.files import private
 from regend.store.writer import disk_refusal
 from regend.sync.session import PieceCame
@@ -50,30 +59,42 @@ class _Coming:
         self.size: int | None = None
 
 
+class _Lack(NamedTuple):
+    """That a device has not a payload: when it is asked again, and how long that waited."""
+
+    again_s: float
+    wait_s: float
+
+
 class Fetcher:
     """Gets the payloads that this store wants.
 
     Args:
         folder: where beginnings of payloads lie; on the file system of the blobs.
-        wanted: reads what is to come, the most urgent first.
+        wanted: reads what is to come, the most urgent first; it is read as far as is needed.
         came: records that a payload is here.
         gone: records that the device which wrote of a payload has it no more.
         elsewhere: returns a file with a payload that is no blob; None where there is none.
         done: called after each that came.
+
+    Attributes:
+        news: rings where something came, or more is known of who has what.
     """
 
     def __init__(
         self,
         store: Store,
+        clock: Clock,
         folder: Path,
         *,
-        wanted: Callable[[sqlite3.Connection], list[Wanted]],
+        wanted: Callable[[sqlite3.Connection], Iterable[Wanted]],
         came: Callable[[sqlite3.Connection, str], None],
         gone: Callable[[sqlite3.Connection, str], None],
         elsewhere: Callable[[str], Awaitable[Path | None]],
         done: Callable[[str], None] = lambda _digest: None,
     ) -> None:
         self._store = store
+        self._clock = clock
         self._folder = folder
         self._wanted = wanted
         self._came = came
@@ -81,7 +102,8 @@ class Fetcher:
         self._elsewhere = elsewhere
         self._done = done
         self._coming: dict[str, _Coming] = {}
-        self._lacking: dict[Exchange, set[str]] = {}
+        self._lacking: dict[Exchange, dict[str, _Lack]] = {}
+        self.news = Bell()
 
     def links(self) -> Mapping[bytes, Exchange]:
         """Return the exchanges that can be asked, by device."""
@@ -92,6 +114,15 @@ class Fetcher:
         for exchange in list(self._lacking):
             exchange.wake()
 
+    def may_come(self, digest: str) -> bool:
+        """Tell whether a device that is linked has a payload, as far as is known."""
+        return digest in self._coming or any(digest not in one for one in self._lacking.values())
+
+    def joined(self, exchange: Exchange) -> None:
+        """Take note of a link that can be asked from now on."""
+        self._lacking.setdefault(exchange, {})
+        self.news.ring()
+
     def left(self, exchange: Exchange) -> None:
         """Take note that a link ended; what it was getting is for the others."""
         self._lacking.pop(exchange, None)
@@ -99,30 +130,51 @@ class Fetcher:
             if coming.exchange is exchange:
                 del self._coming[digest]
         self.wake()
+        self.news.ring()
 
     async def ask(self, exchange: Exchange) -> None:
         """Ask a link for the next pieces of what is wanted."""
-        lacking = self._lacking.setdefault(exchange, set())
         if not any(one.exchange is exchange for one in self._coming.values()):
-            for wanted in await self._store.query(self._wanted):
-                if self._store.blobs.path(wanted.digest).exists():
-                    await self._record(self._came, wanted.digest)
-                elif self._suits(exchange, wanted, lacking):
-                    file = self._folder / f"{wanted.digest}.part"
-                    self._coming[wanted.digest] = _Coming(exchange, file)
-                    break
+            await self._begin_next(exchange)
         for digest, coming in list(self._coming.items()):
             if coming.exchange is exchange:
                 await self._ask_ahead(exchange, digest, coming)
 
-    def _suits(self, exchange: Exchange, wanted: Wanted, lacking: set[str]) -> bool:
-        """Tell whether a payload is to be asked of this link."""
-        if wanted.digest in lacking or wanted.digest in self._coming:
+    async def _begin_next(self, exchange: Exchange) -> None:
+        """Choose what this link is to get next."""
+        while (digest := await self._next_of(exchange)) is not None:
+            if self._store.blobs.path(digest).exists():
+                await self._record(self._came, digest)
+                self.news.ring()
+            elif digest not in self._coming:  # no other link has begun it meanwhile
+                self._coming[digest] = _Coming(exchange, self._folder / f"{digest}.part")
+                return
+
+    async def _next_of(self, exchange: Exchange) -> str | None:
+        """Return the most urgent payload that is to be asked of a link."""
+        now_s, links = self._clock.monotonic_s(), self.links()
+
+        def read(connection: sqlite3.Connection) -> str | None:
+            suiting = (
+                one.digest
+                for one in self._wanted(connection)
+                if self._suits(exchange, one, links, now_s)
+            )
+            return next(suiting, None)
+
+        return await self._store.query(read)
+
+    def _suits(
+        self, exchange: Exchange, wanted: Wanted, links: Mapping[bytes, Exchange], now_s: float
+    ) -> bool:
+        """Tell whether a payload is to be asked of this link now. Called in any thread."""
+        lack = self._lacking.get(exchange, {}).get(wanted.digest)
+        if wanted.digest in self._coming or (lack is not None and lack.again_s > now_s):
             return False
         if wanted.device == exchange.device:
             return True
-        writer = self.links().get(wanted.device)
-        return writer is None or wanted.digest in self._lacking[writer]
+        writer = links.get(wanted.device)
+        return writer is None or wanted.digest in self._lacking.get(writer, {})
 
     async def _ask_ahead(self, exchange: Exchange, digest: str, coming: _Coming) -> None:
         ahead = coming.have + PIECES_AHEAD * BLOB_CHUNK_BYTES
@@ -163,25 +215,36 @@ class Fetcher:
         await asyncio.to_thread(self._store.blobs.adopt, coming.file)
         self._coming.pop(digest, None)
         await self._record(self._came, digest)
+        self.news.ring()
         self._done(digest)
 
     async def _on_lacking(self, exchange: Exchange, digest: str) -> None:
         """Take note that a device has not what it was asked for."""
-        writers = {one.digest: one.device for one in await self._store.query(self._wanted)}
-        if writers.get(digest) == exchange.device:
+        writers = await self._store.query(lambda c: self._writers(c, digest))
+        if exchange.device in writers:
             await self._record(self._gone, digest)
             (self._folder / f"{digest}.part").unlink(missing_ok=True)
-            if all(one.digest != digest for one in await self._store.query(self._wanted)):
+            if not await self._store.query(lambda c: self._writers(c, digest)):
                 # Nobody waits for it. If it is written of again, it is there again.
                 self._coming.pop(digest, None)
+                self.news.ring()
                 return
         self._ask_others(exchange, digest)
 
+    def _writers(self, connection: sqlite3.Connection, digest: str) -> set[bytes]:
+        """Return who wrote of a payload that is wanted; nobody where it is not."""
+        return {one.device for one in self._wanted(connection) if one.digest == digest}
+
     def _ask_others(self, exchange: Exchange, digest: str) -> None:
-        """Get a payload from other links than this one, as long as it lasts."""
+        """Get a payload from other links than this one, and from this one later."""
         self._coming.pop(digest, None)
-        self._lacking.setdefault(exchange, set()).add(digest)
+        lacking = self._lacking.setdefault(exchange, {})
+        known = lacking.get(digest)
+        wait_s = PAYLOAD_AGAIN_FIRST_S if known is None else 2 * known.wait_s
+        wait_s = min(wait_s, PAYLOAD_AGAIN_LAST_S)
+        lacking[digest] = _Lack(self._clock.monotonic_s() + wait_s, wait_s)
         self.wake()
+        self.news.ring()
 
     async def _record(self, operation: Callable[[sqlite3.Connection, str], None], d: str) -> None:
         await self._store.write(lambda connection: operation(connection, d))

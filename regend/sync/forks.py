@@ -1,19 +1,31 @@
 """One log, two histories: a home was copied, or went back to an earlier state, and wrote on.
 
-It shows where another device has this device's own log otherwise than it is here. What was written
-here behind the last common change is taken out of that log and written again, as it is, into the
-log of a new life: nothing is dropped, and both histories are folded everywhere.
+It shows where another device has a log otherwise than it is here. Where it is this device's own,
+what was written here behind the last common change is taken out of that log and written again into
+the log of a new life, which begins by saying so (`PARTED`). Nothing is dropped, and both histories
+are folded everywhere.
+
+Invariants
+1. Of two histories of another device's log the one that came first is folded. The other is parked,
+   as long as its device has not said which of them goes on in another log.
+2. A history that was parted counts up to where it parted, on every device, and what is parked of
+   the other then takes its place.
 """
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
 
 from regend.store import changelog
-from regend.store.change import Change, LogId, first_head, unpack
+from regend.store.change import HEAD_BYTES, INCARNATION_BYTES, Change, LogId, first_head, unpack
 from regend.sync.frame import Frame, heads_of
+
+PARTED: Final = "parted"
+
+Reopen = Callable[[bytes], tuple[Frame, list[bytes]]]
 
 
 class Fork(NamedTuple):
@@ -62,6 +74,25 @@ def head_at(connection: sqlite3.Connection, number: int, log: LogId, seq: int) -
     return None if row is None else bytes(row[0])
 
 
+def stored_head(
+    connection: sqlite3.Connection, number: int, seq: int, blob: bytes, reopen: Reopen
+) -> bytes | None:
+    """Return the head of another's log after a change, from the frame that is stored of it.
+
+    Args:
+        blob: what is compared with it; where it is the same frame, nothing is opened.
+    """
+    row = connection.execute(
+        "SELECT sealed FROM frames WHERE log = ? AND last >= ? ORDER BY last LIMIT 1",
+        (number, seq),
+    ).fetchone()
+    if row is None or row[0] == blob:
+        return None
+    frame, bodies = reopen(row[0])
+    at = seq - frame.header.first
+    return heads_of(frame, bodies)[at] if 0 <= at < len(bodies) else None
+
+
 def behind(connection: sqlite3.Connection, log: LogId, seq: int) -> list[Change]:
     """Return what an own log has behind a change."""
     number = changelog.number_of(connection, log)
@@ -71,29 +102,146 @@ def behind(connection: sqlite3.Connection, log: LogId, seq: int) -> list[Change]
     return [unpack(row[0]) for row in rows]
 
 
+class Parting(NamedTuple):
+    """Where a history of a log parted from another.
+
+    Attributes:
+        seq: the last change that both share.
+        head: of the log there.
+        next: head after the next change, by which the history is known that goes on elsewhere.
+    """
+
+    seq: int
+    head: bytes
+    next: bytes
+
+
 def part(
     connection: sqlite3.Connection,
     forked: LogId,
     common: int,
     new: LogId,
-    again: Callable[[Change], bool],
+    again: Iterable[Change],
     at_ms: int,
 ) -> None:
     """Take what an own log has behind a change out of it, and write it into a new one.
 
     Args:
         new: the current log from now on.
-        again: tells whether a change is written again as it is.
+        again: what is written into it; each keeps its stamp.
     """
     number = changelog.number_of(connection, forked)
-    tail = behind(connection, forked, common)
     head = head_at(connection, number, forked, common)
+    following = head_at(connection, number, forked, common + 1)
     assert head is not None
     connection.execute("DELETE FROM changes WHERE log = ? AND seq > ?", (number, common))
     connection.execute("UPDATE logs SET seq = ?, head = ? WHERE number = ?", (common, head, number))
     changelog.begin(connection, new)
+    if following is None:
+        return  # nothing was written behind it
+    parting = Parting(common, head, following)
+    record_parting(connection, forked, parting)
     with changelog.writing(connection, at_ms) as log:
         assert log is not None
-        for change in tail:
-            if again(change):
-                log.add(change.kind, *change.fields, clock=change.clock)
+        log.add(PARTED, forked.incarnation, list(parting))
+        for change in again:
+            log.add(change.kind, *change.fields, clock=change.clock)
+
+
+def parting_told(change: Change) -> tuple[bytes, Parting]:
+    """Return the incarnation whose log parted, and where, from a change that tells of it.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    incarnation, (seq, head, following) = change.fields
+    sizes = ((incarnation, INCARNATION_BYTES), (head, HEAD_BYTES), (following, HEAD_BYTES))
+    if type(seq) is not int or seq < 0 or seq >= 1 << 62:
+        raise ValueError(seq)
+    if any(type(one) is not bytes or len(one) != size for one, size in sizes):
+        raise ValueError(change.kind)
+    return incarnation, Parting(seq, head, following)
+
+
+def record_parting(connection: sqlite3.Connection, log: LogId, parting: Parting) -> None:
+    """Keep it on record that a history of a log goes on in another log."""
+    connection.execute(
+        "INSERT OR IGNORE INTO parted (log, seq, head, next) VALUES (?, ?, ?, ?)",
+        (changelog.number_of(connection, log), *parting),
+    )
+
+
+def partings(connection: sqlite3.Connection) -> int:
+    """Return how many partings of logs are on record."""
+    return int(connection.execute("SELECT coalesce(max(number), 0) FROM parted").fetchone()[0])
+
+
+def parted_now(connection: sqlite3.Connection, before: int) -> list[LogId]:
+    """Return the logs of which a history has parted since there were `before` partings."""
+    rows = connection.execute(
+        "SELECT DISTINCT l.device, l.incarnation FROM parted p JOIN logs l ON l.number = p.log "
+        "WHERE p.number > ?",
+        (before,),
+    )
+    return [LogId(*row) for row in rows]
+
+
+def end_of_what_counts(
+    connection: sqlite3.Connection, number: int, frame: Frame, heads: Sequence[bytes]
+) -> int:
+    """Return the last change of a frame that counts: its last, or that before its history parted.
+
+    Args:
+        number: of the log in this store.
+        heads: after each of its changes.
+    """
+    end = frame.header.last
+    for seq, following in connection.execute(
+        "SELECT seq, next FROM parted WHERE log = ?", (number,)
+    ):
+        at = seq + 1 - frame.header.first
+        if 0 <= at < len(heads) and heads[at] == following:
+            end = min(end, seq)
+    return end
+
+
+def has_parted_here(connection: sqlite3.Connection) -> Fork | None:
+    """Return the fork of the log that this home writes, where it is the history that parted.
+
+    A copy of this home has begun anew with what both had written. From here, too, nobody takes
+    it any more.
+    """
+    row = connection.execute(
+        "SELECT l.device, l.incarnation, p.seq FROM parted p "
+        "JOIN logs l ON l.number = p.log AND l.current = 1 "
+        "JOIN changes c ON c.log = p.log AND c.seq = p.seq + 1 AND c.head = p.next "
+        "ORDER BY p.seq LIMIT 1"
+    ).fetchone()
+    return None if row is None else Fork(LogId(row[0], row[1]), row[2])
+
+
+def park(connection: sqlite3.Connection, number: int, frame: Frame, sealed: bytes) -> None:
+    """Keep a frame that is not of the history which is folded."""
+    id = hashlib.blake2b(sealed, digest_size=16).digest()
+    connection.execute(
+        "INSERT OR IGNORE INTO parked (id, log, first, last, sealed) VALUES (?, ?, ?, ?, ?)",
+        (id, number, frame.header.first, frame.header.last, sealed),
+    )
+
+
+def parked(connection: sqlite3.Connection, log: LogId) -> list[bytes]:
+    """Return the parked frames of a log, in order."""
+    rows = connection.execute(
+        "SELECT sealed FROM parked WHERE log = ? ORDER BY first, last",
+        (changelog.number_of(connection, log),),
+    )
+    return [row[0] for row in rows]
+
+
+def split_devices(connection: sqlite3.Connection) -> set[bytes]:
+    """Return the devices that have a log with two histories, neither of which has parted yet."""
+    rows = connection.execute(
+        "SELECT DISTINCT l.device FROM parked k JOIN logs l ON l.number = k.log "
+        "WHERE NOT EXISTS (SELECT 1 FROM parted p WHERE p.log = k.log)"
+    )
+    return {row[0] for row in rows}

@@ -19,14 +19,15 @@ from regend.errors import Refused
 from regend.limits import ROSTER_ENTRIES, SYNC_MESSAGE_BYTES
 from regend.store import Store
 from regend.store.change import LogId, Place
-from regend.sync import frame, replica
+from regend.sync import frame, replica, supply
 from regend.sync.device import Identity
 from regend.sync.entries import Entry, verify
 from regend.sync.epochs import Entropy
 from regend.sync.forks import Fork
 from regend.sync.frame import Header
-from regend.sync.replica import Opened, Received, Written
+from regend.sync.replica import Opened, Received
 from regend.sync.roster import Roster
+from regend.sync.supply import Written
 
 log = logging.getLogger("regend.sync")
 
@@ -48,7 +49,8 @@ class House:
     Attributes:
         roster: who is of the mesh.
         roster_changed: called after it grew.
-        forked: called where a log has two histories, once it is known from where on.
+        forked: called where a log has two histories; for one of this device's, once it is known
+            from where on.
     """
 
     def __init__(
@@ -175,8 +177,8 @@ class House:
         ) -> tuple[list[Written], list[tuple[int, bytes]]]:
             own = []
             if log_id.device == self.identity.id:
-                own = replica.own_after(connection, log_id, seq, SYNC_MESSAGE_BYTES)
-            stored = replica.frames_after(connection, log_id, seq, SYNC_MESSAGE_BYTES)
+                own = supply.own_after(connection, log_id, seq, SYNC_MESSAGE_BYTES)
+            stored = supply.frames_after(connection, log_id, seq, SYNC_MESSAGE_BYTES)
             return own, [] if own else stored
 
         own, stored = await self._store.query(read)
@@ -212,8 +214,9 @@ class House:
         """
         opened = await asyncio.to_thread(self._opened, blobs)
         received = await self._store.write(lambda c: self._take_in(c, opened, self._cut))
-        for fork in received.forks:
-            if fork.common is not None:
+        known = sorted(received.forks, key=lambda one: one.common is not None)
+        for fork in {one.log: one for one in known}.values():
+            if fork.common is not None or fork.log.device != self.identity.id:
                 self.forked(fork)
         return received
 

@@ -7,7 +7,9 @@ Invariants
 1. A log is taken in without gap, in order, each change once; what came twice changes nothing.
 2. A change is folded in the transaction that stores it; what cannot be folded by this program is
    kept verbatim for one that can.
-3. Two histories of one log are told from one another by their heads, and never mixed.
+3. Two histories of one log are told from one another by their heads, and never mixed. The log that
+   this home writes is taken in from nobody: whoever has more of it is another copy of this home,
+   or this one went back to an earlier state, and that is a fork too.
 """
 
 from __future__ import annotations
@@ -19,10 +21,18 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from regend.errors import RegendError
-from regend.limits import FRAME_CHANGES, SYNC_FRAME_BYTES
 from regend.store import cells, changelog
-from regend.store.change import Change, LogId, Place, first_head, unpack
-from regend.sync.forks import Fork, compared, head_at
+from regend.store.change import Change, LogId, Place, unpack
+from regend.sync.forks import (
+    Fork,
+    Reopen,
+    compared,
+    end_of_what_counts,
+    head_at,
+    park,
+    partings,
+    stored_head,
+)
 from regend.sync.frame import Frame, heads_of
 
 log = logging.getLogger("regend.sync")
@@ -56,12 +66,14 @@ class Received:
         missing: logs of which frames came that begin behind what is here, and how far that is.
         forks: of logs.
         cells: objects and fields that are set anew; not those that had been overtaken.
+        parted_before: how many partings of logs were on record.
     """
 
     changes: int = 0
     missing: dict[LogId, int] = field(default_factory=dict)
     forks: list[Fork] = field(default_factory=list)
     cells: list[tuple[str, str]] = field(default_factory=list)
+    parted_before: int = 0
 
 
 def vector(connection: sqlite3.Connection) -> dict[LogId, Place]:
@@ -84,6 +96,7 @@ def receive(
     folders: Mapping[str, Folder],
     cut: Callable[[LogId], int | None],
     at_ms: int,
+    reopen: Reopen | None = None,
 ) -> Received:
     """Take frames in: store them, fold what they say.
 
@@ -91,14 +104,16 @@ def receive(
         incoming: of any logs, those of one log in order.
         cut: the last change of a log that counts, None where all do.
         at_ms: wall time.
+        reopen: opens a stored frame; without it, another history that is shorter than what is here
+            may go unseen.
     """
-    done = Received()
+    done = Received(parted_before=partings(connection))
     rows: list[cells.Row] = []
     newest = 0
     for opened in incoming:
         log_id = opened.frame.header.log
         number = changelog.number_of(connection, log_id)
-        fresh = _fresh(connection, number, opened, cut(log_id), done)
+        fresh = _fresh(connection, number, opened, cut(log_id), reopen, done)
         if not fresh:
             continue
         first, bodies, head = fresh
@@ -114,7 +129,12 @@ def receive(
 
 
 def _fresh(
-    connection: sqlite3.Connection, number: int, opened: Opened, cut: int | None, done: Received
+    connection: sqlite3.Connection,
+    number: int,
+    opened: Opened,
+    cut: int | None,
+    reopen: Reopen | None,
+    done: Received,
 ) -> tuple[int, list[bytes], bytes] | None:
     """Return the first number, the bodies and the head after them of what a frame brings anew."""
     header = opened.frame.header
@@ -125,25 +145,37 @@ def _fresh(
         done.missing[header.log] = seq
         return None
     heads = heads_of(opened.frame, opened.bodies)
-    known = seq - header.first + 1  # of its changes
-    at_seq = header.previous if known == 0 else heads[min(known, header.length) - 1]
-    here = head if known <= header.length else head_at(connection, number, header.log, header.last)
+    end = end_of_what_counts(connection, number, opened.frame, heads)
+    end = end if cut is None else min(end, cut)
+    known, length = seq - header.first + 1, end - header.first + 1  # of its changes
+    if length <= 0:
+        return None
+    at_seq = header.previous if known == 0 else heads[min(known, length) - 1]
+    here: bytes | None = head
+    if known > length:
+        here = head_at(connection, number, header.log, end)
+        if here is None and reopen is not None:
+            here = stored_head(connection, number, end, opened.blob, reopen)
     if here is not None and here != at_seq:
         common = compared(connection, number, opened.frame, opened.bodies)
+        park(connection, number, opened.frame, opened.blob)
         done.forks.append(Fork(header.log, common))
         return None
-    last = header.last if cut is None else min(header.last, cut)
-    if last <= seq:
+    if end <= seq:
         return None
-    return seq + 1, opened.bodies[known : last - header.first + 1], heads[last - header.first]
+    if header.log == changelog.current(connection):
+        done.forks.append(Fork(header.log, seq))
+        return None
+    return seq + 1, opened.bodies[known:length], heads[length - 1]
 
 
 def _store(
     connection: sqlite3.Connection, number: int, opened: Opened, last: int, head: bytes
 ) -> None:
+    """Keep a frame, by the last of its changes that counts."""
     connection.execute(
         "INSERT OR REPLACE INTO frames (log, last, first, sealed) VALUES (?, ?, ?, ?)",
-        (number, opened.frame.header.last, opened.frame.header.first, opened.blob),
+        (number, last, opened.frame.header.first, opened.blob),
     )
     connection.execute("UPDATE logs SET seq = ?, head = ? WHERE number = ?", (last, head, number))
 
@@ -271,7 +303,7 @@ def fold_kept(
     for number, seq, body, device, incarnation in kept:
         if done == limit:
             break
-        change = _readable(body)
+        change = readable(body)
         if change is None or not (change.kind in folders or change.kind == cells.KIND):
             continue
         rows: list[cells.Row] = []
@@ -283,91 +315,9 @@ def fold_kept(
     return done
 
 
-def _readable(body: bytes) -> Change | None:
+def readable(body: bytes) -> Change | None:
+    """Return what a body holds; None where that is no change."""
     try:
         return unpack(body)
     except RegendError:
         return None
-
-
-class Written(NamedTuple):
-    """Own changes in a row, ready to be sealed.
-
-    Attributes:
-        previous: head before the first.
-    """
-
-    log: LogId
-    first: int
-    previous: bytes
-    head: bytes
-    bodies: list[bytes]
-
-
-def own_after(
-    connection: sqlite3.Connection, log_id: LogId, seq: int, size_bytes: int
-) -> list[Written]:
-    """Return the next changes of an own log after `seq`, a frame's worth to each.
-
-    Args:
-        size_bytes: where their bodies reach this, the list ends.
-    """
-    previous = _own_head(connection, log_id, seq)
-    if previous is None:
-        return []
-    rows = connection.execute(
-        "SELECT c.head, c.body FROM changes c JOIN logs l ON l.number = c.log "
-        "WHERE l.device = ? AND l.incarnation = ? AND c.seq > ? ORDER BY c.seq",
-        (*log_id, seq),
-    )
-    found: list[Written] = []
-    bodies: list[bytes] = []
-    size, total, first, head = 0, 0, seq + 1, previous
-    for next_one, body in rows:
-        if bodies and (len(bodies) == FRAME_CHANGES or size + len(body) > SYNC_FRAME_BYTES):
-            found.append(Written(log_id, first, previous, head, bodies))
-            first, previous, bodies, size = first + len(bodies), head, [], 0
-            if total >= size_bytes:
-                break
-        bodies.append(body)
-        head = next_one
-        size += len(body)
-        total += len(body)
-    if bodies:
-        found.append(Written(log_id, first, previous, head, bodies))
-    return found
-
-
-def _own_head(connection: sqlite3.Connection, log_id: LogId, seq: int) -> bytes | None:
-    """Return the head of an own log after a change; None where that is not here in the open."""
-    if seq == 0:
-        return first_head(log_id)
-    row = connection.execute(
-        "SELECT c.head FROM changes c JOIN logs l ON l.number = c.log "
-        "WHERE l.device = ? AND l.incarnation = ? AND c.seq = ?",
-        (*log_id, seq),
-    ).fetchone()
-    return None if row is None else bytes(row[0])
-
-
-def frames_after(
-    connection: sqlite3.Connection, log_id: LogId, seq: int, size_bytes: int
-) -> list[tuple[int, bytes]]:
-    """Return stored frames that hold changes after `seq`, in order, with the last number of each.
-
-    Args:
-        size_bytes: where they reach this, the list ends.
-    """
-    rows = connection.execute(
-        "SELECT f.last, f.sealed FROM frames f JOIN logs l ON l.number = f.log "
-        "WHERE l.device = ? AND l.incarnation = ? AND f.last > ? ORDER BY f.last",
-        (*log_id, seq),
-    )
-    found: list[tuple[int, bytes]] = []
-    size = 0
-    for last, sealed in rows:
-        found.append((last, sealed))
-        size += len(sealed)
-        if size >= size_bytes:
-            break
-    return found

@@ -28,7 +28,7 @@ Invariants
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -38,6 +38,7 @@ from regend.errors import Refused
 from regend.limits import BLOB_CHUNK_BYTES, EXCHANGE_WINDOW_BYTES, MAX_MESH_LOGS
 from regend.store.change import DEVICE_BYTES, HEAD_BYTES, INCARNATION_BYTES, LogId, Place
 from regend.sync.frame import MESH_BYTES
+from regend.sync.payloads import as_bytes, as_number
 
 PROTOCOLS: Final = (1, 1)  # oldest and newest that this program speaks
 
@@ -155,6 +156,8 @@ class Session:
         self._open_calls: set[int] = set()
         self.theirs: dict[LogId, Place] = {}
         self._sent: dict[LogId, int] = {}
+        self._again: dict[LogId, int] = {}  # asked for though it is there: from this change on
+        self._shown: set[LogId] = set()
         self._unacknowledged: list[tuple[LogId, int, int]] = []  # log, last seq, bytes
         self._unacknowledged_bytes = 0
 
@@ -204,16 +207,26 @@ class Session:
 
     # What to send
 
-    def next_log(self, vector: Vector) -> tuple[LogId, int] | None:
+    def next_log(self, vector: Vector, without: Collection[LogId] = ()) -> tuple[LogId, int] | None:
         """Return a log of which the other side lacks changes, and from where on; None where it
         lacks none, or too much is under way. The log of which least is missing comes first, so that
-        what happens now does not wait behind what happened long ago."""
+        what happens now does not wait behind what happened long ago. Where a log is as long there
+        and is another, its end is sent once, so that the other side sees it.
+
+        Args:
+            without: logs that are left out.
+        """
         if not self._met or self._unacknowledged_bytes >= EXCHANGE_WINDOW_BYTES:
             return None
+        for log, place in vector.items():
+            other = self.theirs.get(log, _NOTHING)
+            if other.seq == place.seq and other.head != place.head and log not in self._shown:
+                self._shown.add(log)  # that the two histories differ
+                self._again[log] = place.seq - 1
         lacking = [
             (place.seq - known, log, known)
             for log, place in vector.items()
-            if (known := self._known(log)) < place.seq
+            if (known := self._known(log)) < place.seq and log not in without
         ]
         if not lacking:
             return None
@@ -224,6 +237,10 @@ class Session:
         """Return the message that carries a log's next frames, up to the change `last`."""
         message = _pack(("frames", frames))
         self._sent[log] = max(last, self._sent.get(log, 0))
+        if log in self._again:
+            self._again[log] = last
+            if last >= self._acknowledged(log):
+                del self._again[log]
         self._unacknowledged.append((log, last, len(message)))
         self._unacknowledged_bytes += len(message)
         return message
@@ -235,8 +252,9 @@ class Session:
         }
 
     def _known(self, log: LogId) -> int:
-        place = self.theirs.get(log)
-        return max(place.seq if place else 0, self._sent.get(log, 0))
+        if log in self._again:
+            return self._again[log]
+        return max(self._acknowledged(log), self._sent.get(log, 0))
 
     # What was said
 
@@ -271,7 +289,7 @@ class Session:
     ) -> Event:
         if self._met:
             raise Broken("said hello twice")
-        oldest, newest = map(_whole, protocols)
+        oldest, newest = (as_number(one, 0) for one in protocols)
         if newest < PROTOCOLS[0] or oldest > PROTOCOLS[1]:
             older = "this" if oldest > PROTOCOLS[1] else "the other"
             raise Refused(
@@ -279,25 +297,28 @@ class Session:
                 "The two devices speak no common version of the protocol.",
                 hint=f"Upgrade regend on {older} device.",
             )
-        if _sized(mesh, MESH_BYTES) != self._mesh:
+        if as_bytes(mesh, MESH_BYTES) != self._mesh:
             raise Refused("mesh_foreign", "The other device belongs to another mesh.")
         theirs = _unpacked(vector)
-        ids = frozenset(_sized(one, MESH_BYTES) for one in roster)
-        met = Met(_sized(incarnation, INCARNATION_BYTES), ids, _bytes(state_hash))
+        ids = frozenset(as_bytes(one, MESH_BYTES) for one in roster)
+        met = Met(as_bytes(incarnation, INCARNATION_BYTES), ids, as_bytes(state_hash))
         self.theirs = theirs
         self._met = True
         return met
 
     def _take_roster(self, entries: Any) -> Event:
-        return RosterCame([_bytes(one) for one in entries])
+        return RosterCame([as_bytes(one) for one in entries])
 
     def _take_frames(self, frames: Any) -> Event:
-        return FramesCame([_bytes(one) for one in frames])
+        return FramesCame([as_bytes(one) for one in frames])
 
     def _take_have(self, vector: Any, state_hash: Any) -> Event:
-        event = Acknowledged(_bytes(state_hash))
+        event = Acknowledged(as_bytes(state_hash))
         # All of it, not what grew alone: what a revoked device wrote past its cut is taken back.
-        self.theirs = _unpacked(vector)
+        before, self.theirs = self.theirs, _unpacked(vector)
+        for log, place in before.items():
+            if self._acknowledged(log) < place.seq:  # it was taken back there, and may come again
+                self._sent.pop(log, None)
         left = [one for one in self._unacknowledged if one[1] > self._acknowledged(one[0])]
         self._unacknowledged = left
         self._unacknowledged_bytes = sum(size for _, _, size in left)
@@ -307,28 +328,30 @@ class Session:
         return self.theirs.get(log, _NOTHING).seq
 
     def _take_want(self, device: Any, incarnation: Any, seq: Any) -> None:
-        log = LogId(_sized(device, DEVICE_BYTES), _sized(incarnation, INCARNATION_BYTES))
-        known = _whole(seq)
+        log = LogId(as_bytes(device, DEVICE_BYTES), as_bytes(incarnation, INCARNATION_BYTES))
+        known = as_number(seq, 0)
         if log in self._sent:
             self._sent[log] = min(known, self._sent[log])
+        if known < self._acknowledged(log):
+            self._again[log] = known
         self._unacknowledged = [one for one in self._unacknowledged if one[0] != log]
         self._unacknowledged_bytes = sum(size for _, _, size in self._unacknowledged)
 
     def _take_get(self, digest: Any, offset: Any) -> Event:
-        return PieceWanted(_sized(digest, 32), _whole(offset))
+        return PieceWanted(as_bytes(digest, 32), as_number(offset, 0))
 
     def _take_piece(self, digest: Any, offset: Any, size: Any, content: Any) -> Event:
-        if len(_bytes(content)) > BLOB_CHUNK_BYTES:
+        if len(as_bytes(content)) > BLOB_CHUNK_BYTES:
             raise Broken("sent a piece that is too large")
-        return PieceCame(_sized(digest, 32), _whole(offset), _whole(size), content)
+        return PieceCame(as_bytes(digest, 32), as_number(offset, 0), as_number(size, 0), content)
 
     def _take_call(self, number: Any, name: Any, arguments: Any) -> Event:
         if not isinstance(name, str) or not isinstance(arguments, dict):
             raise Broken("called without a name")
-        return Called(_whole(number), name, arguments)
+        return Called(as_number(number, 0), name, arguments)
 
     def _take_answer(self, number: Any, ok: Any, value: Any) -> Event | None:
-        if _whole(number) not in self._open_calls:
+        if as_number(number, 0) not in self._open_calls:
             return None  # whoever asked has given up
         self._open_calls.remove(number)
         return Answered(number, ok is True, value)
@@ -368,26 +391,8 @@ def _unpacked(vector: Any) -> dict[LogId, Place]:
     if len(vector) > MAX_MESH_LOGS:
         raise Broken("names more logs than there can be")
     return {
-        LogId(_sized(device, DEVICE_BYTES), _sized(incarnation, INCARNATION_BYTES)): Place(
-            _whole(seq), _sized(head, HEAD_BYTES)
+        LogId(as_bytes(device, DEVICE_BYTES), as_bytes(incarnation, INCARNATION_BYTES)): Place(
+            as_number(seq, 0), as_bytes(head, HEAD_BYTES)
         )
         for device, incarnation, seq, head in vector
     }
-
-
-def _sized(value: Any, size: int) -> bytes:
-    if not isinstance(value, bytes) or len(value) != size:
-        raise ValueError(value)
-    return value
-
-
-def _bytes(value: Any) -> bytes:
-    if not isinstance(value, bytes):
-        raise ValueError(value)
-    return value
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 1 << 62:
-        raise ValueError(value)
-    return value

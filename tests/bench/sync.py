@@ -31,7 +31,7 @@ import msgpack
 from regend.home import Home
 from regend.store import Store, cells
 from regend.store.change import next_head
-from regend.sync import replica
+from regend.sync import supply
 from tests.sync.replicas import CLOCK, Replica
 
 _OBJECTS = 500
@@ -126,11 +126,11 @@ def _write(connection: sqlite3.Connection, group: list[Update]) -> None:
 async def _alone(device: Replica, seq: int) -> bytes:
     """Return the frame that carries one change and no other."""
 
-    def read(connection: sqlite3.Connection) -> replica.Written:
-        both = replica.own_after(connection, device.log, seq - 1, 1)[0]
+    def read(connection: sqlite3.Connection) -> supply.Written:
+        both = supply.own_after(connection, device.log, seq - 1, 1)[0]
         previous = next_head(both.previous, seq, both.bodies[0])
         head = next_head(previous, seq + 1, both.bodies[1])
-        return replica.Written(device.log, seq + 1, previous, head, both.bodies[1:2])
+        return supply.Written(device.log, seq + 1, previous, head, both.bodies[1:2])
 
     return device.seal(await device.store.query(read))
 

@@ -271,6 +271,35 @@ def test_a_file_and_a_folder_are_removed_with_what_could_not_be_read_there(
     assert again.returncode == 4 and str(folder) in again.stderr
 
 
+def test_a_document_that_lies_at_several_paths_is_found_at_each(desk: Desk, tmp_path: Path) -> None:
+    places = [tmp_path / name for name in ("old/same.md", "new/same.md")]
+    for place in places:
+        place.parent.mkdir()
+        place.write_text("The same letter, kept at two paths.", encoding="utf-8")
+        assert desk.run("library", "add", str(place)).returncode == 0
+    once = desk.run("library", "rm", str(places[0]))
+    assert once.returncode == 0 and str(places[0]) in once.stdout
+    (kept,) = [
+        one
+        for one in desk.json("library", "list", "-n", "1000")["documents"]
+        if one["source"] == str(places[1])
+    ]
+    assert kept["places"] == [str(places[1])]
+    assert desk.run("library", "rm", str(tmp_path)).returncode == 0
+    assert not _sources(desk) & {str(place) for place in places}
+
+
+def test_a_folder_that_holds_all_places_of_a_document_removes_it(
+    desk: Desk, tmp_path: Path
+) -> None:
+    for name in ("one.md", "two.md"):
+        (tmp_path / name).write_text("A letter, twice in one folder.", encoding="utf-8")
+    assert desk.run("library", "add", str(tmp_path)).returncode == 0
+    removed = desk.json("library", "rm", str(tmp_path))
+    assert len(removed["removed"]) == 1 and removed["left"] == []
+    assert not any(one.startswith(str(tmp_path)) for one in _sources(desk))
+
+
 def test_what_could_not_be_read_and_is_gone_leaves_the_record_with_prune(
     desk: Desk, tmp_path: Path
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from regend.api.access import OWNER
 from tests.mesh.conftest import Device, Start, pair
 
 RENT = "# Rent\n\nThe rent of 18,500 rupees is due on the 5th of each month."
@@ -51,6 +53,53 @@ async def test_what_is_removed_on_one_is_removed_on_the_other(start: Start) -> N
     again = await add(one, "Rent", RENT)
     assert again != rent
     await has(two, again)
+    await one.level()
+
+
+async def keep_file(device: Device, path: Path, text: str) -> str:
+    """Add a file as `library add` does; return the document's id."""
+    importer = device.daemon._services.importer
+    return (await importer.import_file(text.encode(), str(path), OWNER)).document.id
+
+
+async def test_a_file_that_changes_takes_no_other_devices_add_along(
+    start: Start, tmp_path: Path
+) -> None:
+    one, two = await start("Laptop"), await start("Phone")
+    for device in (one, two):
+        await keep_file(device, tmp_path / device.name / "rent.md", RENT)
+    await pair(one, two)
+    await one.level()
+    fresh = await keep_file(two, tmp_path / two.name / "rent.md", RENT + " Ask Ravi.")
+
+    def both(shown: Any) -> bool:
+        return len(shown["documents"]) == 2 and fresh in {d["id"] for d in shown["documents"]}
+
+    for device in (one, two):
+        await device.until(both, "/library")
+    await one.level()
+    (old,) = [d for d in (await one.call("GET", "/library"))["documents"] if d["id"] != fresh]
+    importer = one.daemon._services.importer
+    await importer.leave(OWNER, old["id"], str(tmp_path / one.name / "rent.md"))
+    for device in (one, two):
+        await has(device, fresh)
+    await one.level()
+
+
+async def test_an_add_of_what_another_device_had_added_counts(start: Start, tmp_path: Path) -> None:
+    one, two = await start("Laptop"), await start("Phone")
+    rent = await add(one, "Rent", RENT)
+    await pair(one, two)
+    await has(two, rent)
+    await two.away()
+    same = await keep_file(two, tmp_path / "rent.txt", RENT)
+    await one.call("DELETE", f"/library/{rent}")
+    await has(one)
+    await two.back()
+    await two.linked("Laptop")
+    for device in (one, two):
+        await device.until(lambda s: len(s["documents"]) == 1, "/library")
+    assert same == rent, "the same bytes are one document"
     await one.level()
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
+
+from regend.errors import NotFound
 from regend.store.backup import back_up
 from regend.store.restore import restore
-from tests.mesh.conftest import Start, pair
+from tests.mesh.conftest import Device, Start, pair
 
 
 async def test_a_restored_home_begins_anew_and_gets_back_what_it_had_told(start: Start) -> None:
@@ -32,7 +35,8 @@ async def test_a_restored_home_begins_anew_and_gets_back_what_it_had_told(start:
         assert await one.told(job["id"]) == await two.told(job["id"])
 
 
-async def test_a_copied_home_that_wrote_on_becomes_another_life(start: Start) -> None:
+@pytest.mark.parametrize("writes_first", [True, False])
+async def test_a_copied_home_becomes_another_life(start: Start, writes_first: bool) -> None:
     one, two = await start("Laptop"), await start("Phone")
     await pair(one, two)
     both = await one.client.jobs.create("count", {"steps": 1})
@@ -49,15 +53,63 @@ async def test_a_copied_home_that_wrote_on_becomes_another_life(start: Start) ->
     await one.level()
     await one.stop()
 
-    await two.stop()
-    other = await start("copy")  # it writes before it meets anybody
+    if writes_first:  # before it meets anybody
+        await two.stop()
+    other = await start("copy")
+    if not writes_first:
+        await other.until(lambda s: s["incarnation"] != life, "/mesh")
     here = await other.client.jobs.create("count", {"steps": 3})
     await other.until(lambda s: s["state"] == "completed", f"/jobs/{here['id']}")
-    two = await start("Phone")
-    await other.until(lambda s: s["incarnation"] != life, "/mesh")
+    if writes_first:
+        two = await start("Phone")
+        await other.until(lambda s: s["incarnation"] != life, "/mesh")
     for device in (other, two):
         for job in (both, there, here):
             await device.until(lambda s: s["state"] == "completed", f"/jobs/{job['id']}")
     await other.level()
     for job in (both, there):
         assert await other.told(job["id"]) == await two.told(job["id"])
+
+
+async def test_devices_that_met_different_copies_of_a_home_come_to_the_same(start: Start) -> None:
+    """Each keeps what it had, and says so, until the one that was copied is met again."""
+    one, two, three = await start("Laptop"), await start("Phone"), await start("Tablet")
+    await pair(one, two, three)
+    both = await one.client.jobs.create("count", {"steps": 1})
+    for device in (two, three):
+        await device.until(lambda s: s["state"] == "completed", f"/jobs/{both['id']}")
+    await one.level()
+    await one.stop()
+    shutil.copytree(one.home.data_dir, one.home.data_dir.parent / "copy")
+
+    async def work(home: Device, met: Device) -> str:
+        await home.linked(met.name)
+        job = str((await home.client.jobs.create("count", {"steps": 2}))["id"])
+        await met.until(lambda s: s["state"] == "completed", f"/jobs/{job}")
+        await home.level()
+        await home.stop()
+        return job
+
+    await three.stop()
+    there = await work(await start("Laptop"), two)
+    await two.stop()
+    three = await start("Tablet")
+    here = await work(await start("copy"), three)
+    two = await start("Phone")
+    await two.linked("Tablet")
+    for device, job, other in ((two, there, here), (three, here, there)):
+        await device.until(lambda s: s["devices"][0]["copied"], "/devices")
+        assert (await device.call("GET", f"/jobs/{job}"))["state"] == "completed"
+        with pytest.raises(NotFound):
+            await device.call("GET", f"/jobs/{other}")
+
+    one = await start("Laptop")
+    jobs = [str(both["id"]), there, here]
+    for device in (one, two, three):
+        for job in jobs:
+            await device.until(lambda s: s["state"] == "completed", f"/jobs/{job}")
+        assert not (await device.call("GET", "/devices"))["devices"][0]["copied"]
+    await one.level()
+    await two.level()
+    for job in jobs:
+        assert await one.told(job) == await two.told(job) == await three.told(job)

@@ -19,8 +19,8 @@ class Gate:
         network = device.daemon._mesh.network
         assert network is not None
         self._links = network.links
-        self._ask = network._fetcher.ask
-        network._fetcher.ask = self.ask  # type: ignore[method-assign]
+        self._ask = network.fetcher.ask
+        network.fetcher.ask = self.ask  # type: ignore[method-assign]
         self.is_open = False
 
     async def ask(self, exchange: Any) -> None:
@@ -70,4 +70,21 @@ async def test_a_job_that_was_taken_waits_for_nothing_that_nobody_can_send(start
     await one.away()
     await two.until(lambda shown: not shown["devices"][0]["reachable"], "/devices")
     await two.call("POST", f"/jobs/{job}/takeover", {"force": True})
+    await two.until(lambda shown: shown["state"] == "completed", f"/jobs/{job}")
+
+
+async def test_a_job_that_was_taken_does_not_wait_for_a_device_that_has_not_its_state(
+    start: Start,
+) -> None:
+    """What one can send is waited for, what nobody that is reached can send is not."""
+    one, two, three = [await start(n, model=n != "Tablet") for n in ("Laptop", "Phone", "Tablet")]
+    await pair(one, two, three)
+    gates = [Gate(two), Gate(three)]
+    job = await begun(one, two)
+    await one.away()
+    await two.until(lambda shown: not shown["devices"][0]["reachable"], "/devices")
+    await two.call("POST", f"/jobs/{job}/takeover", {"force": True})
+    await asyncio.sleep(0.5)
+    assert (await two.call("GET", f"/jobs/{job}"))["state"] == "created", "it may be on the third"
+    gates[0].open()
     await two.until(lambda shown: shown["state"] == "completed", f"/jobs/{job}")

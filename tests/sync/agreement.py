@@ -6,13 +6,13 @@ import sqlite3
 from collections import defaultdict
 from typing import Any
 
-from regend.jobs import mirror
+from regend.jobs import mirror, wishes
 from regend.jobs.folding import AWAY, HERE
 from regend.jobs.lifecycle import TERMINAL
 from regend.jobs.projection import Shape, after
 from regend.jobs.terms import Term, belongs, branch, chain
 from regend.mesh.jobs import state_hash
-from regend.store import cells
+from regend.mesh.lives import life_of
 from regend.store.change import LogId, unpack
 from tests.sync.pocket import Device
 
@@ -25,15 +25,31 @@ SHOWN = (
 def assert_agreement(devices: list[Device]) -> None:
     """What devices that have the same changes agree on.
 
-    1. The state hash, every job's row and every job's history, which has no gap.
+    1. The state hash, every job's row, history, which has no gap, and steps.
     2. The row is what the history makes of it.
     3. Every event that a device recorded is in the history or beside it, once.
     4. A device works on a job only in its own term, and not past what it gave away.
     5. One device holds a job, the one of the last term; a running job has an attempt there.
     6. A cancelled job goes on nowhere.
+    7. What a person asked elsewhere of a job was done, or is said to be overtaken.
     """
+    told, terms = told_by(devices), terms_on(devices[0])
+    assert_same(devices, told, terms)
+    for job_id, known in terms.items():
+        assert_terms_are_kept(job_id, known, told[job_id])
+        assert_one_holds(devices, job_id, known)
+
+
+def assert_convergence(devices: list[Device]) -> None:
+    """Hold devices of which some are copies of others to the first three points."""
+    assert_same(devices, told_by_copies(devices), terms_on(devices[0]))
+
+
+_Told = dict[str, dict[tuple[bytes, int], tuple[Any, ...]]]
+
+
+def assert_same(devices: list[Device], told: _Told, terms: dict[str, list[Term]]) -> None:
     first = devices[0]
-    told, terms = told_by(devices), terms_on(first)
     for device in devices:
         assert state_hash(device.connection) == state_hash(first.connection)
         assert not device.connection.execute("SELECT * FROM unfolded").fetchall()
@@ -46,19 +62,33 @@ def assert_agreement(devices: list[Device]) -> None:
             differing = {n: (row[n], model[n]) for n in SHOWN if row[n] != model[n]}
             assert not differing, differing
             assert shown == first.events(model["number"])
+            assert device.steps(row["number"]) == first.steps(model["number"])
             assert [event[0] for event in shown] == list(range(1, len(shown) + 1))
             assert_row_is_of_history(row, shown)
             assert_each_event_once(device, row, shown, told[job_id], terms[job_id])
-    for job_id, known in terms.items():
-        assert_terms_are_kept(job_id, known, told[job_id])
-        assert_one_holds(devices, job_id, known)
 
 
-def told_by(
-    devices: list[Device],
-) -> dict[str, dict[tuple[bytes, int], tuple[Any, ...]]]:
+def told_by_copies(devices: list[Device]) -> _Told:
+    """Return the events of each job that devices recorded in any life, by branch and place."""
+    found: _Told = defaultdict(dict)
+    for device in devices:
+        rows = device.connection.execute(
+            "SELECT l.device, l.incarnation, body FROM changes c JOIN logs l ON l.number = c.log"
+        )
+        for by_device, incarnation, body in rows:
+            change = unpack(body)
+            if change.kind != mirror.HISTORY:
+                continue
+            by = branch(change.fields[1], *life_of(LogId(by_device, incarnation), change))
+            for place, _previous, type_name, at, data, _extra in change.fields[2]:
+                event = (place, type_name, at, data)
+                assert found[change.fields[0]].setdefault((by, place), event) == event
+    return found
+
+
+def told_by(devices: list[Device]) -> _Told:
     """Return the events of each job that devices recorded, by branch and place (4)."""
-    found: dict[str, dict[tuple[bytes, int], tuple[Any, ...]]] = defaultdict(dict)
+    found: _Told = defaultdict(dict)
     for device in devices:
         rows = device.connection.execute(
             "SELECT body FROM changes c JOIN logs l ON l.number = c.log WHERE l.current = 1"
@@ -130,5 +160,9 @@ def assert_one_holds(devices: list[Device], job_id: str, terms: list[Term]) -> N
         assert row["remote"] == (HERE if own else AWAY)
         if own and row["state"] == "running":
             assert device.holds.get(row["number"]) == row["fence"]
-        if own and cells.read(device.connection, job_id, "cancel"):
-            assert row["state"] in TERMINAL or row["desired"] == "cancel"
+        if not own:
+            continue
+        became = wishes.became(device.connection, row["number"], job_id)
+        assert set(became.values()) <= {"done", "overtaken"}, became
+        if became.get("cancel") == "done":
+            assert row["state"] == "cancelled" or row["desired"] == "cancel"

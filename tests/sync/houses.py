@@ -13,7 +13,8 @@ from typing import Any
 from regend.home import Home
 from regend.jobs import places
 from regend.jobs.mirror import collect
-from regend.mesh.jobs import JOB_FOLDERS, state_hash, take_in
+from regend.mesh.jobs import state_hash, take_in
+from regend.mesh.network import wanted_payloads
 from regend.store import Store, changelog
 from regend.store.change import LogId
 from regend.sync.exchange import Exchange
@@ -55,8 +56,9 @@ class Household:
         )
         self.fetcher = Fetcher(
             self.store,
+            CLOCK,
             self.home.incoming_dir,
-            wanted=_wanted,
+            wanted=wanted_payloads,
             came=places.blob_came,
             gone=places.blob_gone,
             elsewhere=_nowhere,
@@ -68,7 +70,7 @@ class Household:
         opened: list[Opened],
         cut: Callable[[LogId], int | None],
     ) -> Received:
-        return take_in(connection, opened, JOB_FOLDERS, cut, CLOCK.wall_ms())[0]
+        return take_in(connection, opened, {}, cut, self.house.read_stored, CLOCK.wall_ms())[0]
 
     async def join(self) -> Household:
         await self.store.write(lambda c: changelog.begin(c, self.log))
@@ -86,7 +88,7 @@ class Household:
         await self.store.write(lambda c: places.want_blob(c, writer, digest, None))
 
     async def wanted(self) -> list[Wanted]:
-        return await self.store.query(_wanted)
+        return await self.store.query(lambda c: list(wanted_payloads(c)))
 
     def has(self, digest: str) -> bool:
         return self.store.blobs.path(digest).exists()
@@ -97,11 +99,6 @@ class Household:
         await asyncio.gather(*self.running, return_exceptions=True)
         await self.house.stop()
         self.store.close()
-
-
-def _wanted(connection: sqlite3.Connection) -> list[Wanted]:
-    rows = connection.execute("SELECT digest, device FROM wanted_blobs ORDER BY at DESC")
-    return [Wanted(*row) for row in rows]
 
 
 async def _nowhere(_digest: str) -> Path | None:

@@ -6,23 +6,26 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import msgpack
 
-from regend.jobs import handover, mirror
+from regend.jobs import handover, journal, mirror, repository, settlement
 from regend.jobs.history import newest_seq
-from regend.mesh.jobs import JOB_FOLDERS, take_in
+from regend.mesh import founding, lives
+from regend.mesh.jobs import take_in
 from regend.store.change import LogId
 from regend.store.connection import open_writer
 from regend.store.migrations import migrate
-from regend.sync import replica
+from regend.sync import replica, supply
+from regend.sync.forks import Fork
 from regend.sync.frame import Frame, Header
 from regend.sync.replica import Opened
 
 
-def sealed(written: replica.Written) -> bytes:
+def sealed(written: supply.Written) -> bytes:
     """Return changes as they travel here: what protects a frame is tested elsewhere."""
     header = Header(
         *(bytes(16), written.log, written.first, len(written.bodies)),
@@ -38,10 +41,18 @@ def opened(blob: bytes) -> Opened:
     return Opened(blob, Frame(Header(mesh, LogId(*log), *rest), b"", b"", b""), bodies)
 
 
+def reopened(blob: bytes) -> tuple[Frame, list[bytes]]:
+    found = opened(blob)
+    return found.frame, found.bodies
+
+
 def memory() -> sqlite3.Connection:
     connection = open_writer(Path(":memory:"))
     migrate(connection, Path(":memory:"))
     return connection
+
+
+_LIVES = count(1)
 
 
 @dataclass
@@ -56,10 +67,35 @@ class Device:
     holds: dict[int, int] = field(default_factory=dict)  # job, fence
     cursor: int = 0
     read: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+    life: bytes = b""
 
     @property
     def log(self) -> LogId:
-        return LogId(bytes([self.number + 1]) * 16, bytes([self.number + 1]) * 8)
+        one = bytes([self.number + 1])
+        return LogId(one * 16, self.life or one * 8)
+
+    def copied(self) -> Device:
+        """Return a copy of this device's home; its attempts are none of the copy's."""
+        fresh = memory()
+        self.connection.backup(fresh)
+        more = (self.boot + 1000, self.shift_ms, self.at_ms)
+        return Device(self.number, fresh, *more, {}, self.cursor, dict(self.read), self.life)
+
+    def recover(self, max_deaths: int) -> None:
+        """Settle what an earlier run left, as a daemon does that starts."""
+        with self.transaction() as c:
+            handover.stay(c)
+            settlement.requeue_orphans(c, f"boot-{self.boot}", 99, max_deaths, self.at_ms)
+            repository.release_all_held(c)
+
+    def begin_anew(self, fork: Fork) -> None:
+        """Go on in a new life, as `mesh.founding.begin_anew` does."""
+        assert fork.common is not None
+        new = self.log._replace(incarnation=next(_LIVES).to_bytes(8))
+        with self.transaction() as c:
+            lives.begin_anew(c, fork.log, fork.common, new, self.at_ms)
+            founding._take_up(c, new)
+        self.life = new.incarnation
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -96,6 +132,9 @@ class Device:
             "SELECT job_seq, type, at, data FROM events WHERE job = ? ORDER BY job_seq", (job,)
         ).fetchall()
 
+    def steps(self, job: int) -> list[journal.Step]:
+        return journal.steps(self.connection, job)
+
     def vector(self) -> dict[LogId, Any]:
         return replica.vector(self.connection)
 
@@ -105,16 +144,37 @@ class Device:
             known = theirs[log].seq if log in theirs else 0
             if known < place.seq:
                 found[log] = self.frames(log, known)
+            elif known == place.seq and theirs[log].head != place.head:
+                found[log] = self.frames(log, known - 1)
         return found
 
     def frames(self, log: LogId, known: int) -> list[bytes]:
-        if log == self.log:
-            return [sealed(w) for w in replica.own_after(self.connection, log, known, 1 << 30)]
-        return [blob for _, blob in replica.frames_after(self.connection, log, known, 1 << 30)]
+        """Return all of a log behind a change, as `sync.house` supplies it part by part."""
+        own = []
+        if log.device == self.log.device:
+            own = supply.own_after(self.connection, log, known, 1 << 30)
+        if own:
+            known = own[-1].first + len(own[-1].bodies) - 1
+        stored = supply.frames_after(self.connection, log, known, 1 << 30)
+        return [*map(sealed, own), *(blob for _, blob in stored)]
 
-    def take(self, blobs: list[bytes]) -> None:
+    def give(self, taker: Device, blobs: list[bytes]) -> None:
+        """Send frames, and do as `sync.exchange` does where they are of another history."""
+        for fork in taker.take(blobs):
+            if fork.log.device != taker.log.device:
+                self.take(taker.frames(fork.log, 0))
+            elif fork.common is None:
+                taker.take(self.frames(fork.log, 0))
+
+    def take(self, blobs: list[bytes]) -> list[Fork]:
         with self.transaction() as c:
-            take_in(c, map(opened, blobs), JOB_FOLDERS, lambda _log: None, self.at_ms)
+            received, _ = take_in(
+                c, map(opened, blobs), {}, lambda _log: None, reopened, self.at_ms
+            )
+        for fork in received.forks:
+            if fork.log == self.log and fork.common is not None:
+                self.begin_anew(fork)
         with self.transaction() as c:
             for job in handover.held_back(c):
                 handover.let_go(c, job)
+        return received.forks

@@ -13,16 +13,23 @@ from nacl.signing import SigningKey
 from regend.clock import SystemClock
 from regend.home import Home
 from regend.jobs.mirror import collect
-from regend.mesh.jobs import JOB_FOLDERS, take_in
+from regend.mesh.jobs import Consequences, take_in
 from regend.store import Store, changelog
 from regend.store.change import LogId, first_head, next_head
-from regend.sync import frame, replica
+from regend.sync import frame, replica, supply
 from regend.sync.frame import Header
-from regend.sync.replica import Opened, Received, Written
+from regend.sync.replica import Opened, Received
+from regend.sync.supply import Written
 
 MESH = bytes(16)
 KEY = bytes(range(32))
 CLOCK = SystemClock()
+
+
+def reopened(blob: bytes) -> tuple[frame.Frame, list[bytes]]:
+    """Return a stored frame with its bodies."""
+    parsed = frame.parse(blob)
+    return parsed, frame.open_bodies(parsed, KEY)
 
 
 class Replica:
@@ -32,6 +39,7 @@ class Replica:
         self.signing_key = SigningKey.generate()
         self.log = LogId(os.urandom(16), os.urandom(8))
         self.store = store or Store(Home.at(folder))
+        self.done = Consequences()
 
     async def join(self) -> None:
         """Write a log of changes from now on, and of what was before."""
@@ -54,14 +62,14 @@ class Replica:
         return found
 
     async def frames(self, log_id: LogId, after: int, last: int) -> list[bytes]:
-        stored = await self.store.query(lambda c: replica.frames_after(c, log_id, after, 1 << 30))
+        stored = await self.store.query(lambda c: supply.frames_after(c, log_id, after, 1 << 30))
         if stored or log_id != self.log:
             return [blob for _, blob in stored]
-        written = await self.store.query(lambda c: replica.own_after(c, log_id, after, 1 << 30))
+        written = await self.store.query(lambda c: supply.own_after(c, log_id, after, 1 << 30))
         assert written[-1].first + len(written[-1].bodies) - 1 >= last
         return [self.seal(one) for one in written]
 
-    def seal(self, written: replica.Written) -> bytes:
+    def seal(self, written: supply.Written) -> bytes:
         header = Header(
             MESH,
             written.log,
@@ -79,8 +87,8 @@ class Replica:
         for blob in blobs:
             parsed = frame.parse(blob)
             opened.append(Opened(blob, parsed, frame.open_bodies(parsed, KEY)))
-        received, _ = await self.store.write(
-            lambda c: take_in(c, opened, JOB_FOLDERS, lambda _log: None, CLOCK.wall_ms())
+        received, self.done = await self.store.write(
+            lambda c: take_in(c, opened, {}, lambda _log: None, reopened, CLOCK.wall_ms())
         )
         return received
 

@@ -112,6 +112,22 @@ async def test_a_third_device_gets_over_one_what_another_wrote(houses: list[Hous
     await level(one, two, three)
 
 
+async def test_a_log_that_cannot_be_sent_holds_up_no_other(houses: list[Household]) -> None:
+    one, two, three = houses
+    await put(three, 1)
+    joined(two, three)
+    await level(two, three)
+    await two.store.write(lambda c: c.execute("DELETE FROM frames").rowcount)
+    await put(two, 300)  # more than is lacking of the log that comes first
+    joined(one, two)
+
+    async def came() -> bool:
+        return (await one.house.vector()).get(two.log) == (await two.house.vector())[two.log]
+
+    await until(came)
+    assert three.log not in await one.house.vector()
+
+
 async def test_over_the_network_it_is_the_same(houses: list[Household], tmp_path: Path) -> None:
     one, two, _ = houses
     for name in NAMES[:2]:
@@ -250,6 +266,41 @@ async def test_a_payload_that_its_writer_has_no_more_comes_from_another_device(
     joined(three, two)
     await until(lambda: _is_so(two.has(digest)))
     assert hashlib.sha256(two.store.blobs.get(digest)).hexdigest() == digest
+
+
+async def test_payloads_that_nobody_has_keep_back_none_that_somebody_has(
+    houses: list[Household],
+) -> None:
+    one, two, three = houses
+    old = [payload(one, 10), payload(three, 10)]
+    for digest, device in zip(old, (one, three), strict=True):
+        await two.want(digest, device.identity.id)
+    for number in range(120):
+        await two.want(f"{number:064}", (one, three)[number % 2].identity.id)
+    joined(one, two)
+    joined(three, two)
+
+    async def came() -> bool:
+        return len(await two.wanted()) == 120
+
+    await until(came)
+    assert all(two.has(digest) for digest in old)
+
+
+async def test_a_payload_that_a_device_gets_only_later_is_asked_of_it_again(
+    houses: list[Household], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regend.sync.fetching.PAYLOAD_AGAIN_FIRST_S", 0.01)
+    one, two, three = houses
+    content = os.urandom(10)
+    digest = hashlib.sha256(content).hexdigest()
+    await two.want(digest, one.identity.id)
+    joined(three, two)
+    await until(lambda: _is_so(any(digest in one for one in two.fetcher._lacking.values())))
+    assert not two.fetcher.may_come(digest)
+    three.store.blobs.put(content)
+    await put(three, 1)  # what happens there wakes this side; else it looks every few seconds
+    await until(lambda: _is_so(two.has(digest)))
 
 
 @pytest.mark.parametrize("size_bytes", [0, 1, BLOB_CHUNK_BYTES, BLOB_CHUNK_BYTES + 1])

@@ -46,13 +46,14 @@ class JobsOfDevices(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "devices"):
-            self.meet_all()
-            assert_agreement(self.devices)
+            self.all_meet()
             for device in self.devices:
                 device.connection.close()
 
     def device(self, number: int) -> Device:
-        device = self.devices[number % len(self.devices)]
+        return self.at_its_time(self.devices[number % len(self.devices)])
+
+    def at_its_time(self, device: Device) -> Device:
         self.now_ms += 7
         device.at_ms = self.now_ms + device.shift_ms
         return device
@@ -165,10 +166,7 @@ class JobsOfDevices(RuleBasedStateMachine):
         device.connection = fresh
         device.boot += 1
         device.holds.clear()
-        with device.transaction() as c:
-            handover.stay(c)
-            settlement.requeue_orphans(c, f"boot-{device.boot}", 99, MAX_DEATHS, device.at_ms)
-            repository.release_all_held(c)
+        device.recover(MAX_DEATHS)
 
     @rule(number=st.integers(0, 4), shift_ms=st.sampled_from([0, YEAR_MS, -YEAR_MS]))
     def set_the_clock(self, number: int, shift_ms: int) -> None:
@@ -217,7 +215,7 @@ class JobsOfDevices(RuleBasedStateMachine):
             return
         with contextlib.suppress(RegendError), device.transaction() as c:
             handover.take(c, repository.by_number(c, row["number"]), device.at_ms)
-            wishes.cancel_where_wished(c, row["number"], device.at_ms)
+            wishes.carry_out(c, row["id"], device.at_ms)
 
     # Meetings
 
@@ -236,7 +234,7 @@ class JobsOfDevices(RuleBasedStateMachine):
         if self.may_meet(one, other):
             for giver, taker in ((one, other), (other, one), (one, other)):
                 for blobs in giver.frames_for(taker).values():
-                    taker.take(blobs)
+                    giver.give(taker, blobs)
 
     @rule(
         number=st.integers(0, 4),
@@ -251,24 +249,27 @@ class JobsOfDevices(RuleBasedStateMachine):
         queues = list(one.frames_for(other).values())
         queues = [blobs[: chance.randrange(len(blobs) + 1)] for blobs in queues]
         while queues := [blobs for blobs in queues if blobs]:
-            other.take([chance.choice(queues).pop(0)])
+            one.give(other, [chance.choice(queues).pop(0)])
 
     @precondition(lambda self: hasattr(self, "devices"))
     @rule()
     def all_meet(self) -> None:
         self.meet_all()
+        self.agree()
+
+    def agree(self) -> None:
         assert_agreement(self.devices)
 
     def meet_all(self) -> None:
         """Let all meet until nobody has anything to tell."""
-        for _ in range(8):
+        for _ in range(12):
             if all(one.vector() == self.devices[0].vector() for one in self.devices):
                 return
             for one in self.devices:
                 for other in self.devices:
-                    self.device(other.number)
+                    self.at_its_time(other)
                     for blobs in one.frames_for(other).values():
-                        other.take(blobs)
+                        one.give(other, blobs)
         raise AssertionError("they never come to the same changes")
 
     # What must hold

@@ -37,7 +37,7 @@ class Device:
             CLOCK,
             self.engine.supervisor,
             self.replica.log,
-            lambda _device: None,
+            lambda: None,
             lambda device: device.hex(),
         )
 
@@ -88,6 +88,18 @@ async def test_a_job_is_seen_on_another_device_as_it_is(devices: list[Device]) -
         await same_everywhere(devices, job)
     waiting = (await two.engine.jobs.show(USER, jobs[3]))["omitted"]
     assert waiting == ["input"], "a payload that is not here yet is named"
+
+
+async def test_a_question_whose_preview_is_not_here_yet_hides_no_other(
+    devices: list[Device],
+) -> None:
+    one, two, _ = devices
+    for to in ("bank", "x" * 40_000):
+        await one.engine.until(await one.engine.submit("approve", to=to), "waiting")
+    await one.replica.meet(two.replica)
+    small, large = await two.engine.jobs.approvals(USER)
+    assert small["preview"] == {"to": "bank"} and "omitted" not in small
+    assert large["preview"] is None and large["omitted"] == ["preview"]
 
 
 async def test_what_was_before_the_mesh_is_told_too(tmp_path: Path) -> None:

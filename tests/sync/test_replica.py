@@ -22,10 +22,11 @@ from regend.mesh.jobs import JOB_FOLDERS, state_hash, take_in
 from regend.store import Store, cells, changelog
 from regend.store.change import Change, LogId
 from regend.store.hlc import AHEAD_MS
-from regend.sync import frame, replica
-from regend.sync.replica import Opened, Received, Source, Written
+from regend.sync import frame, replica, supply
+from regend.sync.replica import Opened, Received, Source
+from regend.sync.supply import Written
 from tests.jobs.test_lifecycle_machine import new_job
-from tests.sync.replicas import CLOCK, KEY, Replica, anything, bodies_of, kept, of
+from tests.sync.replicas import CLOCK, KEY, Replica, anything, bodies_of, kept, of, reopened
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ async def cut_out(device: Replica, after: int, count: int) -> bytes:
             "WHERE l.current = 1 AND c.seq > ? ORDER BY c.seq LIMIT ?",
             (after, count),
         ).fetchall()
-        previous = replica._own_head(connection, device.log, after)
+        previous = supply._own_head(connection, device.log, after)
         assert previous is not None
         return Written(device.log, after + 1, previous, rows[-1][0], [row[1] for row in rows])
 
@@ -156,7 +157,7 @@ async def test_another_history_of_a_log_is_a_fork_and_not_mixed_in(
     await put(one, 6)
     await two.take(await own_frames(one))
     before = await state_of(two)
-    bodies = await one.store.query(lambda c: replica.own_after(c, one.log, 0, 1 << 20)[0].bodies)
+    bodies = await one.store.query(lambda c: supply.own_after(c, one.log, 0, 1 << 20)[0].bodies)
     other = changed(bodies[3])
     forged = of(one, *bodies[:3], other, *bodies[4:], b"more")
     received = await two.take([forged])
@@ -184,7 +185,7 @@ async def test_a_cut_holds_in_the_middle_of_a_frame(
             parsed = frame.parse(blob)
             opened.append(Opened(blob, parsed, frame.open_bodies(parsed, KEY)))
         received, _ = await two.store.write(
-            lambda c: take_in(c, opened, JOB_FOLDERS, lambda _log: limit, CLOCK.wall_ms())
+            lambda c: take_in(c, opened, {}, lambda _log: limit, reopened, CLOCK.wall_ms())
         )
         return received
 
@@ -394,7 +395,7 @@ async def test_frames_hold_no_more_changes_and_bytes_than_they_may(tmp_path: Pat
         at, found = 0, []
         while at < total:
             written = await device.store.query(
-                lambda c, at=at, size=size: replica.own_after(c, device.log, at, size)  # type: ignore[misc]
+                lambda c, at=at, size=size: supply.own_after(c, device.log, at, size)  # type: ignore[misc]
             )
             assert written, at
             for one in written:

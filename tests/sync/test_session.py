@@ -136,11 +136,24 @@ def test_what_was_asked_for_again_is_sent_again() -> None:
     assert session.next_log(vector) == (LOGS[0], 4)
 
 
-def test_what_the_other_side_said_it_has_is_not_sent_though_it_is_wanted() -> None:
+def test_what_is_wanted_is_sent_though_it_is_there() -> None:
+    """Two histories of one log look alike until the one that is there is held against the other."""
     session = met({LOGS[0]: place(10)})
     session.receive(Session(MESH).want(LOGS[0], 0))
+    assert session.next_log({LOGS[0]: place(12)}) == (LOGS[0], 0)
+    session.frames(LOGS[0], 4, [b"frame"])
+    session.receive(Session(MESH).have({LOGS[0]: place(10)}, b""))
+    assert session.next_log({LOGS[0]: place(12)}) == (LOGS[0], 4)
+    session.frames(LOGS[0], 10, [b"frame"])
     assert session.next_log({LOGS[0]: place(10)}) is None
     assert session.next_log({LOGS[0]: place(12)}) == (LOGS[0], 10)
+
+
+def test_what_was_taken_back_there_is_sent_again() -> None:
+    session = met({LOGS[0]: place(10)})
+    session.frames(LOGS[0], 12, [b"frame"])
+    session.receive(Session(MESH).have({LOGS[0]: place(6)}, b""))
+    assert session.next_log({LOGS[0]: place(12)}) == (LOGS[0], 6)
 
 
 def test_what_is_under_way_is_bounded_and_goes_on_when_it_was_acknowledged() -> None:
@@ -155,7 +168,10 @@ def test_what_is_under_way_is_bounded_and_goes_on_when_it_was_acknowledged() -> 
     assert session.next_log(vector) == (LOGS[0], sent)
     session.receive(Session(MESH).have({LOGS[0]: place(1)}, b""))
     assert session.theirs == {LOGS[0]: place(1)}, "what of a log counts no more is said too"
-    assert session.next_log(vector) == (LOGS[0], sent), "and not sent again by itself"
+    assert session.next_log(vector) == (LOGS[0], 1), "another history may take its place"
+    session.frames(LOGS[0], sent, [b"frame"])
+    session.receive(Session(MESH).have({LOGS[0]: place(1)}, b""))
+    assert session.next_log(vector) == (LOGS[0], sent), "and not sent again and again"
 
 
 def test_the_log_of_which_least_is_missing_goes_first() -> None:

@@ -16,6 +16,8 @@ from regend.errors import Refused
 from regend.store.files import sync_file, sync_folder
 from regend.store.migrations.access import access_tables
 from regend.store.migrations.commands import command_tables
+from regend.store.migrations.dropped import dropped_tables
+from regend.store.migrations.histories import history_tables
 from regend.store.migrations.jobs import job_tables
 from regend.store.migrations.library import library_tables
 from regend.store.migrations.mesh import mesh_tables
@@ -30,6 +32,8 @@ MIGRATIONS(name="0004_commands")(command_tables)
 MIGRATIONS(name="0005_rebuild")(rebuild_tables)
 MIGRATIONS(name="0006_mesh")(mesh_tables)
 MIGRATIONS(name="0007_places")(place_tables)
+MIGRATIONS(name="0008_dropped")(dropped_tables)
+MIGRATIONS(name="0009_histories")(history_tables)
 
 
 def migrate(

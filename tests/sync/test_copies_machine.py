@@ -1,0 +1,43 @@
+"""Homes that are copied while they work: the copies write on in one log until they meet others.
+
+Whatever the order of meetings, when all have met they agree on the first three points of
+`agreement`: nothing that any copy did is lost, and nothing is shown otherwise anywhere.
+"""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from tests.jobs.test_lifecycle_machine import MAX_DEATHS
+from tests.sync.agreement import assert_convergence
+from tests.sync.test_jobs_machine import LONG, JobsOfDevices
+
+_MOST = 6
+
+
+class JobsOfCopiedDevices(JobsOfDevices):
+    @rule(number=st.integers(0, 4))
+    def copy(self, number: int) -> None:
+        """Copy a home and let both go on; the copy stands first, so that rules choose it too."""
+        if len(self.devices) >= _MOST:
+            return
+        copy = self.device(number).copied()
+        copy.recover(MAX_DEATHS)
+        self.devices.insert(0, copy)
+
+    def agree(self) -> None:
+        assert_convergence(self.devices)
+
+
+TestJobsOfCopiedDevices = JobsOfCopiedDevices.TestCase
+TestJobsOfCopiedDevices.settings = settings(
+    max_examples=1000 if LONG else 100,
+    stateful_step_count=60 if LONG else 40,
+    phases=set(Phase) - {Phase.explain},
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+del JobsOfDevices  # or its own test would run here again
