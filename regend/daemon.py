@@ -155,10 +155,11 @@ class Daemon:
         self._streams = Streams(
             StreamParts(store, clock, self._hub, self._jobs, self._access, submissions)
         )
+        events = EventStream(store, self._jobs, self._access)
         calls = (
-            JobCalls(self._jobs, EventStream(store, self._jobs, self._access), submissions),
+            JobCalls(self._jobs, events, submissions),
             ApprovalCalls(self._jobs, submissions),
-            DeviceCalls(self._mesh),
+            DeviceCalls(self._mesh, events),
             AccessCalls(
                 store, self._access, self._streams, secure=bool(config.server.tls_certificate)
             ),

@@ -126,6 +126,7 @@ OWED_TO_DEVICE = 64  # pieces, and calls, that another device asked for and has 
 CALL_TIMEOUT_S = 20.0  # for another device to do what it is asked; a worker stops within seconds
 PIECES_AHEAD = 4  # of a payload, asked for before the first has come: the line is kept full
 BLOB_CHUNK_BYTES = 256 * KIB  # of a payload between devices: small beside a live event's wait
+PRESENCE_EVENTS = 2000  # kept of devices that came and went: hours of links that do nothing else
 MAX_MESH_LOGS = 4096  # devices and their incarnations, a lifetime of them
 
 # Mesh: links and discovery

@@ -10,8 +10,11 @@ from regend.api.call import Call, answer
 from regend.api.endpoints import (
     API,
     CURSOR,
+    EVENTS,
+    EVENTS_QUERY,
     JOB,
     KEYED,
+    LIMIT,
     Endpoint,
     fields,
     listing,
@@ -24,9 +27,7 @@ from regend.api.submission import Submissions
 from regend.errors import BadInput
 from regend.jobs.lifecycle import STATES
 from regend.jobs.service import Jobs
-from regend.limits import MAX_INTEGER, MAX_PAGE_LENGTH, MAX_STEPS, MAX_TITLE_CHARACTERS
-
-_LIMIT = ("limit", whole(1, MAX_PAGE_LENGTH))
+from regend.limits import MAX_STEPS, MAX_TITLE_CHARACTERS
 
 
 class JobCalls:
@@ -65,7 +66,7 @@ class JobCalls:
                     ("state", text(enum=["pending", *STATES])),
                     ("type", text()),
                     ("q", text(maxLength=MAX_TITLE_CHARACTERS)),
-                    _LIMIT,
+                    LIMIT,
                     ("cursor", text(pattern="^[0-9]{1,18}$")),
                 ),
                 answers=listing("jobs", JOB, next_cursor=CURSOR),
@@ -98,8 +99,8 @@ class JobCalls:
                 self.events,
                 "The job's history, as a page or as server-sent events",
                 "jobs:read",
-                query=(("after_seq", whole(0, MAX_INTEGER)), _LIMIT),
-                answers=listing("events"),
+                query=EVENTS_QUERY,
+                answers=EVENTS,
                 media=("text/event-stream",),
             ),
         ]
@@ -199,8 +200,7 @@ class JobCalls:
 
     async def events(self, call: Call) -> Any:
         """Return a page of events, or stream them."""
-        wants_stream = "text/event-stream" in call.request.headers.get("Accept", "")
-        if wants_stream and call.request.method == "GET":
+        if call.wants_stream():
             return await self._streams.serve(call)
         page = await self._jobs.events(
             call.user, call.path("job_id"), call.after_seq(), call.limit()

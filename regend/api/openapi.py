@@ -47,7 +47,12 @@ def document(endpoints: Iterable[Endpoint], types: Mapping[str, InputType]) -> d
         },
         "paths": paths,
         "components": {
-            "schemas": {"Job": _job(), "NewJob": _new_job(types), "Error": _error()},
+            "schemas": {
+                "Job": _job(),
+                "NewJob": _new_job(types),
+                "Event": _event(),
+                "Error": _error(),
+            },
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -163,6 +168,19 @@ def _job() -> dict[str, Any]:
         "required": list(properties),
         "properties": {**properties, "omitted": omitted},
     }
+
+
+def _event() -> dict[str, Any]:
+    of_job = {"description": "null where it is about the person's devices"}
+    properties: dict[str, Any] = {
+        "seq": {"type": "integer", "minimum": 1},
+        "job_id": {"type": ["string", "null"], **of_job},
+        "job_seq": {"type": ["integer", "null"], **of_job},
+        "type": text(),
+        "at": text(),
+        "data": {"type": "object"},
+    }
+    return {"type": "object", "required": list(properties), "properties": properties}
 
 
 def _error() -> dict[str, Any]:
