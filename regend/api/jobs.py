@@ -26,6 +26,7 @@ from regend.api.sse import EventStream
 from regend.api.submission import Submissions
 from regend.errors import BadInput
 from regend.jobs.lifecycle import STATES
+from regend.jobs.orphans import Accounts
 from regend.jobs.service import Jobs
 from regend.limits import MAX_STEPS, MAX_TITLE_CHARACTERS
 
@@ -33,8 +34,11 @@ from regend.limits import MAX_STEPS, MAX_TITLE_CHARACTERS
 class JobCalls:
     """Handlers of `/jobs`."""
 
-    def __init__(self, jobs: Jobs, streams: EventStream, submissions: Submissions) -> None:
+    def __init__(
+        self, jobs: Jobs, streams: EventStream, submissions: Submissions, accounts: Accounts
+    ) -> None:
         self._jobs = jobs
+        self._accounts = accounts
         self._streams = streams
         self._submissions = submissions
 
@@ -152,8 +156,10 @@ class JobCalls:
         )
 
     async def show(self, call: Call) -> dict[str, Any]:
-        """Show one job."""
-        return await self._jobs.show(call.user, call.path("job_id"))
+        """Show one job, and what became of it where several devices ran it."""
+        job = await self._jobs.show(call.user, call.path("job_id"))
+        account = await self._accounts.of(job["id"])
+        return {**job, "account": account} if account else job
 
     async def cancel(self, call: Call) -> dict[str, Any]:
         """Cancel a job."""

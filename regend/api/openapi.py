@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from regend import __version__
 from regend.api.endpoints import Endpoint, optional, text, whole
+from regend.jobs.account import Kind
 from regend.jobs.inputs import InputType
 from regend.jobs.lifecycle import STATES, Desired
 from regend.limits import MAX_ATTEMPTS, MAX_PRIORITY
@@ -153,6 +154,10 @@ def _job() -> dict[str, Any]:
         "priority": {"type": "integer"},
         "owner_device": words,
         "device": words,
+        "contested": {
+            "description": "Whether several devices took it over at once",
+            "type": "boolean",
+        },
         "created_at": words,
         "updated_at": words,
         "finished_at": optional_words,
@@ -166,7 +171,22 @@ def _job() -> dict[str, Any]:
     return {
         "type": "object",
         "required": list(properties),
-        "properties": {**properties, "omitted": omitted},
+        "properties": {**properties, "omitted": omitted, "account": _account()},
+    }
+
+
+def _account() -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "kind": {"enum": list(get_args(Kind))},
+        "steps": {"type": "array", "items": {"type": "integer"}},
+        "devices": {"type": "array", "items": text()},
+        "counts": optional(text()),
+        "text": text(description="The same in plain words"),
+    }
+    return {
+        "description": "Of one job: its forks, and its steps that ran on several devices",
+        "type": "array",
+        "items": {"type": "object", "required": list(facts), "properties": facts},
     }
 
 
