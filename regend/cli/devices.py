@@ -12,7 +12,7 @@ from regend.cli.command import Command, Group, as_json, offered
 from regend.cli.daemon import Daemon, quote
 from regend.cli.names import DeviceNames
 from regend.cli.table import Cell, Column, print_table
-from regend.cli.terminal import is_terminal, out, out_json, out_prose, say
+from regend.cli.terminal import is_terminal, out, out_json, out_prose, paint, say
 from regend.cli.text import count, line
 from regend.cli.view import since
 
@@ -71,8 +71,8 @@ def invite(name: str | None, svg: str | None, json_output: bool) -> None:
         out_json(shown)
         return
     if is_terminal(sys.stdout):
-        out(_qr(shown["link"]))
-    out(shown["code"])
+        out(f"{_qr(shown['link'])}\n")
+    out(paint(shown["code"], "bold"))
     minutes = round(shown["expires_in_s"] / 60)
     say(f"On the other device, on the same network: regend devices join {shown['code']}")
     if shown["addresses"]:
@@ -93,16 +93,25 @@ def invite(name: str | None, svg: str | None, json_output: bool) -> None:
 @click.option("--name", help="What this device is called in the mesh.")
 @click.option("--leave", is_flag=True, help="Leave the mesh that this device is in now.")
 @as_json
-def join(code: str, address: str | None, name: str | None, leave: bool, json_output: bool) -> None:
-    """Join the mesh of the device that shows CODE."""
+def join(code: str, address: str | None, name: str | None, leave: bool, json_output: bool) -> int:
+    """Join the mesh of the device that shows CODE.
+
+    On a terminal it shows how far the first sync is; Ctrl-C stops watching, not the sync.
+    """
     given = {"code": code, "address": address, "name": name, "leave": leave or None}
     body = {key: value for key, value in given.items() if value is not None}
-    shown = Daemon().post("/devices/join", body)
+    daemon = Daemon()
     if json_output:
-        out_json(shown)
-        return
+        out_json(daemon.post("/devices/join", body))
+        return 0
+    from regend.cli.syncing import looking, watch_first_sync
+
+    seq = daemon.get("/devices").get("seq", 0)
+    with looking("the device that shows the code"):
+        shown = daemon.post("/devices/join", body)
     out_prose(f"Joined {', '.join(line(one['name']) for one in _others(shown))}.")
     say("Jobs of all of them are seen here from now on. Who is where: regend devices list")
+    return watch_first_sync(daemon, seq) if is_terminal(sys.stderr) else 0
 
 
 @devices.command(

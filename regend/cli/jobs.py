@@ -93,6 +93,7 @@ _NEXT = {
     "failed": "Try again from its last checkpoint: regend jobs retry",
     "cancelled": "Begin anew with what it finished: regend jobs fork",
 }
+_ACCOUNTS = {"contested": "amber", "twice": "amber", "beside": "dim", "unfinished": "dim"}
 _FIRST_STEP = 'No jobs yet. Start one: regend research "your question"'
 
 _COLUMNS = (
@@ -124,6 +125,8 @@ def print_jobs(found: list[dict[str, Any]], devices: DeviceNames, *, wide: bool)
     ]
     kept = [at for at, column in enumerate(_COLUMNS) if told or column.title != "device"]
     print_table([_COLUMNS[at] for at in kept], [[row[at] for at in kept] for row in rows])
+    if any(job["contested"] for job in found):
+        say("Contested: several devices took it over at once. Who counts: regend jobs show ID")
 
 
 @jobs.command("show", examples=["regend jobs show 019ab3f2", "regend jobs show 019ab3f2 --json"])
@@ -137,6 +140,10 @@ def show(job: str, json_output: bool) -> None:
         out_json(shown)
         return
     _print_head(shown, DeviceNames(daemon))
+    if shown.get("account"):
+        out("")
+    for told in shown.get("account", ()):
+        out_prose(paint(f"◆ {line(told['text'])}", _ACCOUNTS.get(told["kind"], "")))
     if shown.get("waiting"):
         out_prose("\n" + paint(line(str(shown["waiting"].get("message", ""))), "amber"))
         out_prose(f"Decide: {decision(shown['id'], shown['waiting'])}")

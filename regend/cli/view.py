@@ -27,9 +27,10 @@ _LEAST_ID_LENGTH = 18
 
 
 def state_cell(job: dict[str, Any]) -> Cell:
-    """Return the state of a job with its icon and colour."""
+    """Return the state of a job with its icon and colour, flagged where devices contest it."""
     icon, style = STATES.get(job["state"], ("·", ""))
-    return Cell(f"{icon} {_state_word(job)}", style)
+    flag = ", contested" if job.get("contested") else ""
+    return Cell(f"{icon} {_state_word(job)}{flag}", style)
 
 
 def _state_word(job: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import socket
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from regend.sync.words import parse
 from tests.cli.conftest import Desk, wait_until
+from tests.cli.test_terminal import _seen
 
 _HINDI = "रसोई का फ़ोन"
 _SETTINGS = """
@@ -107,6 +109,21 @@ def test_devices_that_joined_are_listed_by_their_names_on_both(seat: Seat) -> No
         )
         shown = desk.run("devices", "list")
         assert "by network" in shown.stdout and "alone" not in shown.stderr
+
+
+def test_on_a_terminal_the_first_sync_is_shown_to_its_end(seat: Seat) -> None:
+    one, two = seat("Laptop"), seat("Phone")
+    jobs = [one.job("nap", "steps=3") for _ in range(3)]
+    for job in jobs:
+        one.await_state(job, "completed")
+    code, address = invite(one)
+    seen, exit_code = _seen(two, "devices", "join", code, "--address", address)
+    assert exit_code == 0
+    assert "Looking for the device that shows the code" in seen and "Joined Laptop." in seen
+    assert "━" in seen and re.search(
+        r"Up to date with Laptop: \d+ changes, [\d.]+ kB received\.", seen
+    )
+    assert {row["id"] for row in two.json("jobs", "list")["jobs"]} == set(jobs)
 
 
 def test_wrong_words_use_up_the_tries_and_the_right_ones_come_too_late(seat: Seat) -> None:
