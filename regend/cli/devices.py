@@ -14,7 +14,7 @@ from regend.cli.names import DeviceNames
 from regend.cli.table import Cell, Column, print_table
 from regend.cli.terminal import is_terminal, out, out_json, out_prose, paint, say
 from regend.cli.text import count, line
-from regend.cli.view import since
+from regend.cli.view import is_recent, moment_of, since
 
 _offered_devices = offered("/devices", "devices", title="name")
 
@@ -45,11 +45,15 @@ def devices() -> None:
 @as_json
 def list_devices(json_output: bool) -> None:
     """List your devices: which are reached, by which way, and whether they have the same state."""
-    shown = Daemon().get("/devices")
+    daemon = Daemon()
+    shown = daemon.get("/devices")
     if json_output:
         out_json(shown)
         return
     _print_devices(shown)
+    for one in daemon.get("/mesh").get("renewals", [])[:1]:
+        if is_recent(one["at"]):
+            say(f"\n{moment_of(one['at'])}: {one['text']}")
     if not _others(shown):
         say("This device is alone. Join another: regend devices invite")
 

@@ -21,6 +21,7 @@ from regend.jobs.history import epoch, newest_seq
 from regend.store import Store, changelog
 from regend.store.change import Change, LogId
 from regend.store.settings import device_id, set_device_id
+from regend.sync import renewals
 from regend.sync.device import Identity
 from regend.sync.entries import Entry
 from regend.sync.forks import behind, part
@@ -96,7 +97,7 @@ async def enter(store: Store, standing: Standing, entries: Sequence[Entry], cloc
 
 async def keep_log(store: Store, standing: Standing, clock: Clock) -> None:
     """Write the log from now on, beginning with what is not in it yet."""
-    await store.write(lambda c: _take_up(c, standing.log))
+    await store.write(lambda c: _take_up(c, standing.log, standing.life.reason, clock.wall_ms()))
     while await store.write(lambda c: mirror.collect(c, clock.wall_ms())):
         pass  # what was before, in pages: the writer has others to serve
 
@@ -117,7 +118,7 @@ def renewed(home: Home, standing: Standing, roster: Roster, database_epoch: str)
     if roster.cut(standing.identity.id, standing.life.id) is None:
         return standing
     life = renew_incarnation(home, database_epoch, machine_id())
-    return standing._replace(life=Incarnation(life, is_fresh=True, reason="missing"))
+    return standing._replace(life=Incarnation(life, is_fresh=True, reason="revoked"))
 
 
 async def begin_anew(store: Store, home: Home, forked: LogId, common: int, clock: Clock) -> None:
@@ -145,7 +146,8 @@ async def begin_anew(store: Store, home: Home, forked: LogId, common: int, clock
             give_up_term(connection, job_id, place, new)
         for job_id in fresh:  # no copy knows them: they are told as if they began in this life
             mirror.tell_anew(connection, job_id, at_ms)
-        _take_up(connection, new)
+        renewals.note(connection, forked, new, "forked", at_ms)
+        _take_up(connection, new, "forked", at_ms)
         mirror.move_cursor(connection, newest_seq(connection))
 
     await store.write(write)
@@ -157,9 +159,11 @@ def _is_of(change: Change, jobs: Collection[str]) -> bool:
     return change.kind in of_jobs and change.fields[0] in jobs
 
 
-def _take_up(connection: sqlite3.Connection, log: LogId) -> None:
+def _take_up(connection: sqlite3.Connection, log: LogId, reason: str, at_ms: int) -> None:
     """Let the current log be that of this life; of an earlier life's jobs, none runs here."""
-    if changelog.current(connection) != log:
+    before = changelog.current(connection)
+    if before != log:
+        renewals.note(connection, before, log, reason, at_ms)
         changelog.begin(connection, log)
     connection.execute(
         "UPDATE jobs SET remote = ?, boot = NULL, fence = fence + 1 WHERE remote = ? AND term IN "

@@ -126,6 +126,21 @@ def test_on_a_terminal_the_first_sync_is_shown_to_its_end(seat: Seat) -> None:
     assert {row["id"] for row in two.json("jobs", "list")["jobs"]} == set(jobs)
 
 
+def test_a_home_that_was_restored_says_so(seat: Seat, tmp_path: Path) -> None:
+    one = seat("Laptop")
+    invite(one)
+    assert "restored" not in one.run("devices", "list").stderr
+    assert "one, never restored or copied" in one.run("doctor").stdout
+    assert one.run("backup", str(tmp_path / "saved")).returncode == 0
+    one.stop()
+    restored = one.run("restore", str(tmp_path / "saved"))
+    assert restored.returncode == 0, restored.stderr
+    one.start()
+    assert "This home was restored from a backup." in one.run("devices", "list").stderr
+    (found,) = [check for check in one.json("doctor")["checks"] if check["name"] == "history"]
+    assert found["level"] == "warn" and "regend jobs takeover ID --force" in found["message"]
+
+
 def test_wrong_words_use_up_the_tries_and_the_right_ones_come_too_late(seat: Seat) -> None:
     one, two = seat("Laptop"), seat("Phone")
     code, address = invite(one)
