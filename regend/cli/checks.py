@@ -226,7 +226,8 @@ def check_history(home: Home) -> Finding:
     if not noted:
         return Finding("history", "ok", "one, never restored or copied")
     message = f"{moment_of(noted[0]['at'])}: {noted[0]['text']}"
-    return Finding("history", "warn" if is_recent(noted[0]["at"]) else "ok", message)
+    level: Level = "warn" if is_recent(noted[0]["at"]) else "ok"
+    return Finding("history", level, message, noted[0]["hint"])
 
 
 CHECKS: tuple[Callable[[Home], Finding], ...] = (

@@ -53,7 +53,7 @@ def list_devices(json_output: bool) -> None:
     _print_devices(shown)
     for one in daemon.get("/mesh").get("renewals", [])[:1]:
         if is_recent(one["at"]):
-            say(f"\n{moment_of(one['at'])}: {one['text']}")
+            say(f"\n{moment_of(one['at'])}: {one['text']} {one['hint']}")
     if not _others(shown):
         say("This device is alone. Join another: regend devices invite")
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from regend.cli import prose
 from regend.cli.command import Group, as_json, job_id
 from regend.cli.daemon import Daemon, quote
 from regend.cli.facts import print_facts
 from regend.cli.names import DeviceNames
 from regend.cli.table import Cell, Column, print_table, say_more
-from regend.cli.terminal import out, out_json, out_prose, paint, say
+from regend.cli.terminal import MEASURE, out, out_json, out_prose, paint, room, say
 from regend.cli.text import duration, escaped, line
 from regend.cli.view import (
     STATES,
@@ -140,10 +142,7 @@ def show(job: str, json_output: bool) -> None:
         out_json(shown)
         return
     _print_head(shown, DeviceNames(daemon))
-    if shown.get("account"):
-        out("")
-    for told in shown.get("account", ()):
-        out_prose(paint(f"◆ {line(told['text'])}", _ACCOUNTS.get(told["kind"], "")))
+    _print_account(shown.get("account", []))
     if shown.get("waiting"):
         out_prose("\n" + paint(line(str(shown["waiting"].get("message", ""))), "amber"))
         out_prose(f"Decide: {decision(shown['id'], shown['waiting'])}")
@@ -160,9 +159,21 @@ def show(job: str, json_output: bool) -> None:
         print_result(shown)
 
 
+def _print_account(account: list[dict[str, Any]]) -> None:
+    """Print what became of a job that several devices ran."""
+    if account:
+        out("")
+    for told in account:
+        style = _ACCOUNTS.get(told["kind"], "")
+        mark, indent = "◆ ", "  "
+        for row in prose.rows(line(told["text"]), room(sys.stdout, MEASURE) - len(mark)):
+            out(paint(mark + row, style))
+            mark = indent
+
+
 def _print_head(job: dict[str, Any], devices: DeviceNames) -> None:
     out_prose(paint(line(job["title"]), "bold"))
-    cell = state_cell(job)
+    cell = state_cell({**job, "contested": False})  # which the account tells
     progress = "" if job["finished_at"] else f" {job['progress']:.0f}%"
     rows = [
         ("id", job["id"]),

@@ -16,16 +16,16 @@ from regend.store.change import LogId
 _SETTING: Final = "renewals"
 _KEPT: Final = 20  # a home that is restored each day needs no memory of a year
 
-_AGAIN: Final = "Jobs that ran in it go on here once you say so: regend jobs takeover ID --force"
+_HINT: Final = "Jobs that ran in it go on here once you say so: regend jobs takeover ID --force"
 _TEXTS: Final = {
     "database": "This home was restored from a backup. What it told your other devices after that "
-    "backup was made comes back from them and is kept, as its earlier history. " + _AGAIN,
+    "backup was made comes back from them and is kept, as its earlier history.",
     "machine": "This home came from another machine. What was done there is kept, as its earlier "
-    "history; if it still runs there, both go on beside each other. " + _AGAIN,
+    "history; if it still runs there, both go on beside each other.",
     "forked": "This home was copied, or put back to an earlier state, and another copy went on. "
-    "What each did is kept: the other's as the earlier history, this one's as a new one. " + _AGAIN,
+    "What each did is kept: the other's as the earlier history, this one's as a new one.",
     "lost": "This home lost the mark of its own history and began a new one. What it did before "
-    "is kept, as its earlier history. " + _AGAIN,
+    "is kept, as its earlier history.",
 }
 _REASONS: Final = {"kept": "lost", "missing": "lost", "unreadable": "lost"}
 
@@ -65,6 +65,7 @@ def renewals(connection: sqlite3.Connection) -> list[dict[str, Any]]:
             "incarnation": one["incarnation"],
             "earlier": {"incarnation": one["before"], "changes": changes.get(one["before"], 0)},
             "text": _TEXTS[one["reason"]],
+            "hint": _HINT,
         }
         for one in reversed(_noted(connection))
     ]

@@ -138,7 +138,7 @@ def test_a_home_that_was_restored_says_so(seat: Seat, tmp_path: Path) -> None:
     one.start()
     assert "This home was restored from a backup." in one.run("devices", "list").stderr
     (found,) = [check for check in one.json("doctor")["checks"] if check["name"] == "history"]
-    assert found["level"] == "warn" and "regend jobs takeover ID --force" in found["message"]
+    assert found["level"] == "warn" and "regend jobs takeover ID --force" in found["remedy"]
 
 
 def test_wrong_words_use_up_the_tries_and_the_right_ones_come_too_late(seat: Seat) -> None:
@@ -249,6 +249,7 @@ def test_a_device_that_is_away_is_named_and_force_is_offered(seat: Seat) -> None
     job = one.job("nap", "steps=40", "sleep_s=0.5")
     one.await_state(job, "running")
     wait_until(lambda: two.run("jobs", "show", job).returncode == 0, "it is seen on the other")
+    two.await_state(job, "running")
     one.stop()
     wait_until(lambda: "not now" in two.run("devices", "list").stdout, "it is seen to be away")
     refused = two.run("jobs", "takeover", job)
@@ -257,4 +258,6 @@ def test_a_device_that_is_away_is_named_and_force_is_offered(seat: Seat) -> None
     assert "--force" in refused.stderr and "twice" in refused.stderr
     done = two.run("jobs", "takeover", job, "--force")
     assert done.returncode == 0 and "; on Phone." in done.stdout, done.stderr
+    shown = two.run("jobs", "show", job).stdout
+    assert "◆ Phone took the job over without a word from Laptop, " in shown
     two.run("jobs", "cancel", job)
