@@ -40,6 +40,7 @@ from regend.config import Config, load_config
 from regend.errors import Busy
 from regend.home import Home
 from regend.jobs.inputs import INPUT_TYPES, InputType
+from regend.jobs.orphans import Accounts
 from regend.jobs.service import Jobs
 from regend.jobs.supervisor import Supervisor
 from regend.logs import start_logging
@@ -155,10 +156,11 @@ class Daemon:
         self._streams = Streams(
             StreamParts(store, clock, self._hub, self._jobs, self._access, submissions)
         )
+        events = EventStream(store, self._jobs, self._access)
         calls = (
-            JobCalls(self._jobs, EventStream(store, self._jobs, self._access), submissions),
+            JobCalls(self._jobs, events, submissions, Accounts(store, self._device_name)),
             ApprovalCalls(self._jobs, submissions),
-            DeviceCalls(self._mesh),
+            DeviceCalls(self._mesh, events),
             AccessCalls(
                 store, self._access, self._streams, secure=bool(config.server.tls_certificate)
             ),
@@ -175,6 +177,11 @@ class Daemon:
             self._types,
             self._services.routes(),
         )
+
+    def _device_name(self, device: bytes) -> str:
+        """Return what a device is called, the beginning of its id where nobody knows."""
+        network = self._mesh.network
+        return (network and network.name_of(device)) or device.hex()[:8]
 
     def _refresh(self) -> None:
         """Bring the gauges up to date."""

@@ -28,6 +28,7 @@ TOOL_CALL: Final = "tool:call:v1"
 TOOL_RESULT: Final = "tool:result:v1"
 APPROVAL_REQUESTED: Final = "approval:requested:v1"
 APPROVAL_DECIDED: Final = "approval:decided:v1"
+# Of no job: they are this home's own, and are told to no other device.
 DEVICE_ONLINE: Final = "device:online:v1"
 DEVICE_OFFLINE: Final = "device:offline:v1"
 SYNC_PROGRESS: Final = "sync:progress:v1"
@@ -50,24 +51,27 @@ class Event:
 
     Attributes:
         seq: place in the whole store.
-        job_id: the job it tells of.
-        job_seq: place within the job, from 1, without gaps.
+        job_id: the job it tells of; None for one about the person's devices.
+        job_seq: place within the job, from 1, without gaps; None where there is no job.
         type: a name of `EVENT_TYPES`.
         at: RFC 3339 time of its commit.
         data: JSON text of the payload object.
     """
 
     seq: int
-    job_id: str
-    job_seq: int
+    job_id: str | None
+    job_seq: int | None
     type: str
     at: str
     data: str
 
     def to_json(self) -> str:
         """Return the event as the JSON object of the contract, without parsing its payload."""
+        job = f'"{self.job_id}","job_seq":{self.job_seq}'
+        if self.job_id is None:
+            job = 'null,"job_seq":null'
         return (
-            f'{{"seq":{self.seq},"job_id":"{self.job_id}","job_seq":{self.job_seq},'
+            f'{{"seq":{self.seq},"job_id":{job},'
             f'"type":"{self.type}","at":"{self.at}","data":{self.data}}}'
         )
 

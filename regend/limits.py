@@ -129,6 +129,7 @@ PIECES_AHEAD = 4  # of a payload, asked for before the first has come: the line 
 PAYLOAD_AGAIN_FIRST_S = 5.0  # a device that had not a payload is asked for it again: it may get it
 PAYLOAD_AGAIN_LAST_S = 600.0  # the wait doubles up to this, however many there are
 BLOB_CHUNK_BYTES = 256 * KIB  # of a payload between devices: small beside a live event's wait
+PRESENCE_EVENTS = 2000  # kept of devices that came and went: hours of links that do nothing else
 MAX_MESH_LOGS = 4096  # devices and their incarnations, a lifetime of them
 
 # Mesh: links and discovery

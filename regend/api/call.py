@@ -149,6 +149,11 @@ class Call:
         """Return the position after which events are wanted."""
         return self.whole("after_seq", 0, 0, MAX_INTEGER)
 
+    def wants_stream(self) -> bool:
+        """Tell whether events are wanted as they happen."""
+        accepted = self.request.headers.get("Accept", "")
+        return self.request.method == "GET" and "text/event-stream" in accepted
+
     async def json(self, *, optional: bool = False) -> Any:
         """Return the body.
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from regend.api.call import Call
-from regend.api.endpoints import API, JOB, Endpoint, fields, listing, optional, text
+from regend.api.endpoints import (
+    API,
+    EVENTS,
+    EVENTS_QUERY,
+    JOB,
+    Endpoint,
+    fields,
+    listing,
+    optional,
+    text,
+)
+from regend.api.sse import EventStream
 from regend.errors import BadInput
 from regend.limits import MAX_TITLE_CHARACTERS
 
@@ -42,12 +53,14 @@ class Devices(Protocol):
 class DeviceCalls:
     """Handlers of `/devices`, `/mesh` and of jobs that move."""
 
-    def __init__(self, mesh: Devices) -> None:
+    def __init__(self, mesh: Devices, streams: EventStream) -> None:
         self._mesh = mesh
+        self._streams = streams
 
     def endpoints(self) -> list[Endpoint]:
         """Return the table of these calls."""
         devices = listing("devices", mesh={"type": ["string", "null"]})
+        position = {"description": "Position before it", "type": "integer"}
         return [
             Endpoint(
                 "GET",
@@ -55,7 +68,17 @@ class DeviceCalls:
                 self.devices,
                 "Your devices, and how far each is",
                 "devices:read",
-                answers=devices,
+                answers=listing("devices", mesh={"type": ["string", "null"]}, seq=position),
+            ),
+            Endpoint(
+                "GET",
+                API + "/devices/events",
+                self.events,
+                "Who came and went, and how far each sync is, as a page or as server-sent events",
+                "devices:read",
+                query=EVENTS_QUERY,
+                answers=EVENTS,
+                media=("text/event-stream",),
             ),
             Endpoint(
                 "POST",
@@ -124,8 +147,16 @@ class DeviceCalls:
         ]
 
     async def devices(self, call: Call) -> dict[str, Any]:
-        """List the devices."""
-        return await self._mesh.devices()
+        """List the devices, with a position from which `events` tells what changes after."""
+        seq = await self._streams.position()
+        return {**await self._mesh.devices(), "seq": seq}
+
+    async def events(self, call: Call) -> Any:
+        """Return a page of events about devices, or stream them."""
+        if call.wants_stream():
+            return await self._streams.serve_devices(call)
+        page = await self._streams.of_devices(call.after_seq(), call.limit())
+        return {"events": [event.to_dict() for event in page]}
 
     async def invite(self, call: Call) -> dict[str, Any]:
         """Open an invite."""

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from regend.api.call import Call, answer
 from regend.api.guard import GRANT, REFUSAL
-from regend.limits import IDEMPOTENCY_KEY_CHARACTERS
+from regend.limits import IDEMPOTENCY_KEY_CHARACTERS, MAX_INTEGER, MAX_PAGE_LENGTH
 
 Handle = Callable[[Call], Awaitable[Any]]
 Schema = dict[str, Any]
@@ -106,6 +106,9 @@ def fields(*required: str, **properties: Schema) -> Schema:
     }
 
 
+EVENTS: Schema = listing("events", {"$ref": "#/components/schemas/Event"})
+LIMIT = ("limit", whole(1, MAX_PAGE_LENGTH))
+EVENTS_QUERY = (("after_seq", whole(0, MAX_INTEGER)), LIMIT)
 JOB: Schema = {"$ref": "#/components/schemas/Job"}
 CURSOR: Schema = {"type": ["string", "null"]}
 KEYED = (("Idempotency-Key", text(minLength=1, maxLength=IDEMPOTENCY_KEY_CHARACTERS)),)

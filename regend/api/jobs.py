@@ -10,8 +10,11 @@ from regend.api.call import Call, answer
 from regend.api.endpoints import (
     API,
     CURSOR,
+    EVENTS,
+    EVENTS_QUERY,
     JOB,
     KEYED,
+    LIMIT,
     Endpoint,
     fields,
     listing,
@@ -23,17 +26,19 @@ from regend.api.sse import EventStream
 from regend.api.submission import Submissions
 from regend.errors import BadInput
 from regend.jobs.lifecycle import STATES
+from regend.jobs.orphans import Accounts
 from regend.jobs.service import Jobs
-from regend.limits import MAX_INTEGER, MAX_PAGE_LENGTH, MAX_STEPS, MAX_TITLE_CHARACTERS
-
-_LIMIT = ("limit", whole(1, MAX_PAGE_LENGTH))
+from regend.limits import MAX_STEPS, MAX_TITLE_CHARACTERS
 
 
 class JobCalls:
     """Handlers of `/jobs`."""
 
-    def __init__(self, jobs: Jobs, streams: EventStream, submissions: Submissions) -> None:
+    def __init__(
+        self, jobs: Jobs, streams: EventStream, submissions: Submissions, accounts: Accounts
+    ) -> None:
         self._jobs = jobs
+        self._accounts = accounts
         self._streams = streams
         self._submissions = submissions
 
@@ -65,7 +70,7 @@ class JobCalls:
                     ("state", text(enum=["pending", *STATES])),
                     ("type", text()),
                     ("q", text(maxLength=MAX_TITLE_CHARACTERS)),
-                    _LIMIT,
+                    LIMIT,
                     ("cursor", text(pattern="^[0-9]{1,18}$")),
                 ),
                 answers=listing("jobs", JOB, next_cursor=CURSOR),
@@ -98,8 +103,8 @@ class JobCalls:
                 self.events,
                 "The job's history, as a page or as server-sent events",
                 "jobs:read",
-                query=(("after_seq", whole(0, MAX_INTEGER)), _LIMIT),
-                answers=listing("events"),
+                query=EVENTS_QUERY,
+                answers=EVENTS,
                 media=("text/event-stream",),
             ),
         ]
@@ -151,8 +156,10 @@ class JobCalls:
         )
 
     async def show(self, call: Call) -> dict[str, Any]:
-        """Show one job."""
-        return await self._jobs.show(call.user, call.path("job_id"))
+        """Show one job, and what became of it where several devices ran it."""
+        job = await self._jobs.show(call.user, call.path("job_id"))
+        account = await self._accounts.of(job["id"])
+        return {**job, "account": account} if account else job
 
     async def cancel(self, call: Call) -> dict[str, Any]:
         """Cancel a job."""
@@ -199,8 +206,7 @@ class JobCalls:
 
     async def events(self, call: Call) -> Any:
         """Return a page of events, or stream them."""
-        wants_stream = "text/event-stream" in call.request.headers.get("Accept", "")
-        if wants_stream and call.request.method == "GET":
+        if call.wants_stream():
             return await self._streams.serve(call)
         page = await self._jobs.events(
             call.user, call.path("job_id"), call.after_seq(), call.limit()

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from regend import __version__
 from regend.api.endpoints import Endpoint, optional, text, whole
+from regend.jobs.account import Kind
 from regend.jobs.inputs import InputType
 from regend.jobs.lifecycle import STATES, Desired
 from regend.limits import MAX_ATTEMPTS, MAX_PRIORITY
@@ -47,7 +48,12 @@ def document(endpoints: Iterable[Endpoint], types: Mapping[str, InputType]) -> d
         },
         "paths": paths,
         "components": {
-            "schemas": {"Job": _job(), "NewJob": _new_job(types), "Error": _error()},
+            "schemas": {
+                "Job": _job(),
+                "NewJob": _new_job(types),
+                "Event": _event(),
+                "Error": _error(),
+            },
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -148,6 +154,10 @@ def _job() -> dict[str, Any]:
         "priority": {"type": "integer"},
         "owner_device": words,
         "device": words,
+        "contested": {
+            "description": "Whether several devices took it over at once",
+            "type": "boolean",
+        },
         "created_at": words,
         "updated_at": words,
         "finished_at": optional_words,
@@ -161,8 +171,36 @@ def _job() -> dict[str, Any]:
     return {
         "type": "object",
         "required": list(properties),
-        "properties": {**properties, "omitted": omitted},
+        "properties": {**properties, "omitted": omitted, "account": _account()},
     }
+
+
+def _account() -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "kind": {"enum": list(get_args(Kind))},
+        "steps": {"type": "array", "items": {"type": "integer"}},
+        "devices": {"type": "array", "items": text()},
+        "counts": optional(text()),
+        "text": text(description="The same in plain words"),
+    }
+    return {
+        "description": "Of one job: its forks, and its steps that ran on several devices",
+        "type": "array",
+        "items": {"type": "object", "required": list(facts), "properties": facts},
+    }
+
+
+def _event() -> dict[str, Any]:
+    of_job = {"description": "null where it is about the person's devices"}
+    properties: dict[str, Any] = {
+        "seq": {"type": "integer", "minimum": 1},
+        "job_id": {"type": ["string", "null"], **of_job},
+        "job_seq": {"type": ["integer", "null"], **of_job},
+        "type": text(),
+        "at": text(),
+        "data": {"type": "object"},
+    }
+    return {"type": "object", "required": list(properties), "properties": properties}
 
 
 def _error() -> dict[str, Any]:

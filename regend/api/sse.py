@@ -1,13 +1,15 @@
-"""A job's history as server-sent events, resumable by `Last-Event-ID`.
+"""A job's history as server-sent events, and what happens to devices; by `Last-Event-ID` resumable.
 
-Each stream reads from the store by its own cursor and waits for the bell. It ends after the event
-that ends the job; a reader that comes back after it is told by 204 to come no more.
+Each stream reads from the store by its own cursor and waits for the bell. That of a job ends after
+the event that ends it; a reader that comes back after it is told by 204 to come no more. That of
+the devices has no end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -16,14 +18,17 @@ from regend.api.call import Call
 from regend.api.tokens import Grant
 from regend.errors import BadInput
 from regend.events import JOB_ENDINGS, Event
-from regend.jobs import history
+from regend.jobs import history, jobless
 from regend.jobs.service import Jobs
 from regend.limits import CATCH_UP_PAGE_LENGTH, CLIENT_STALL_S, HEARTBEAT_COMMENT_S
 from regend.store import Store
 
+Read = Callable[[int], Awaitable[list[Event]]]
+IsOver = Callable[[Event], Awaitable[bool]]
+
 
 class EventStream:
-    """Serves the streams of single jobs."""
+    """Serves the streams of single jobs, and that of the devices."""
 
     def __init__(self, store: Store, jobs: Jobs, access: Access) -> None:
         self._store = store
@@ -32,13 +37,53 @@ class EventStream:
 
     async def serve(self, call: Call) -> web.StreamResponse:
         """Stream a job's events until it ends or the reader leaves."""
-        job_id = call.path("job_id")
+        job_id, user = call.path("job_id"), call.user
         cursor = _position(call)
-        job = await self._jobs.show(call.user, job_id)
-        if cursor > await self._store.query(history.newest_seq):
-            raise _unknown_position()  # of another history: a backup was restored since
+        job = await self._jobs.show(user, job_id)
+        await self._require_known(cursor)
         if job["finished_at"] is not None and cursor >= job["last_seq"]:
             return web.Response(status=204)
+
+        async def read(seq: int) -> list[Event]:
+            return await self._jobs.events(user, job["id"], seq, CATCH_UP_PAGE_LENGTH)
+
+        async def is_over(last: Event) -> bool:
+            """Tell whether a job has ended for good: a failed one may be tried again."""
+            if last.type not in JOB_ENDINGS:
+                return False
+            now = await self._jobs.show(user, job["id"])
+            return now["finished_at"] is not None and last.seq >= now["last_seq"]
+
+        return await self._stream(call, cursor, read, is_over)
+
+    async def serve_devices(self, call: Call) -> web.StreamResponse:
+        """Stream what happens to the devices until the reader leaves."""
+        cursor = _position(call)
+        await self._require_known(cursor)
+
+        async def read(seq: int) -> list[Event]:
+            return await self.of_devices(seq, CATCH_UP_PAGE_LENGTH)
+
+        async def is_over(_last: Event) -> bool:
+            return False
+
+        return await self._stream(call, cursor, read, is_over)
+
+    async def of_devices(self, after_seq: int, limit: int) -> list[Event]:
+        """Return the next events about devices."""
+        return await self._store.query(lambda c: jobless.after(c, after_seq, limit))
+
+    async def position(self) -> int:
+        """Return the newest `seq`."""
+        return await self._store.query(history.newest_seq)
+
+    async def _require_known(self, cursor: int) -> None:
+        if cursor > await self.position():
+            raise _unknown_position()  # of another history: a backup was restored since
+
+    async def _stream(
+        self, call: Call, cursor: int, read: Read, is_over: IsOver
+    ) -> web.StreamResponse:
         response = web.StreamResponse(
             headers={
                 "Content-Type": "text/event-stream",
@@ -49,17 +94,22 @@ class EventStream:
         await response.prepare(call.request)
         # A reader that leaves goes on from its own position when it comes back.
         with contextlib.suppress(ConnectionResetError):
-            await self._send(response, call.grant, job["id"], cursor)
+            await self._send(response, call.grant, cursor, read, is_over)
         return response
 
     async def _send(
-        self, response: web.StreamResponse, grant: Grant, job_id: str, cursor: int
+        self,
+        response: web.StreamResponse,
+        grant: Grant,
+        cursor: int,
+        read: Read,
+        is_over: IsOver,
     ) -> None:
         now_s = asyncio.get_running_loop().time
         written_s = now_s()
         while self._access.holds(grant):
             rung = self._store.bell.count
-            page = await self._jobs.events(grant.user, job_id, cursor, CATCH_UP_PAGE_LENGTH)
+            page = await read(cursor)
             quiet_s = now_s() - written_s
             if page:
                 await _write(response, b"".join(_record(event) for event in page))
@@ -71,14 +121,9 @@ class EventStream:
                 await self._store.bell.wait(HEARTBEAT_COMMENT_S - quiet_s, rung)
                 continue
             written_s = now_s()
-            if page and page[-1].type in JOB_ENDINGS and await self._is_over(grant, job_id, cursor):
+            if page and await is_over(page[-1]):
                 break
         await response.write_eof()
-
-    async def _is_over(self, grant: Grant, job_id: str, cursor: int) -> bool:
-        """Tell whether a job has ended for good at this event: a failed one may be tried again."""
-        job = await self._jobs.show(grant.user, job_id)
-        return job["finished_at"] is not None and cursor >= job["last_seq"]
 
 
 async def _write(response: web.StreamResponse, content: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -171,7 +171,8 @@ class StreamSession:
         await self._send(answer)
         if gap is not None or not same:
             await self._send({"op": "snapshot", "jobs": await self._snapshot(user)})
-        wanted = Filter(user, None if jobs is None else frozenset(jobs))
+        devices = self.grant.allows("devices:read")
+        wanted = Filter(user, None if jobs is None else frozenset(jobs), devices)
         self._connection = Connection(self._transport, wanted, cursor, self.end)
         self._parts.hub.add(self._connection)
 
@@ -240,7 +241,7 @@ class StreamSession:
             raise BadInput("follows_all", "This stream follows all jobs and cannot leave some out.")
         else:
             jobs = present - named
-        seq = self._parts.hub.refilter(connection, Filter(connection.filter.user, jobs))
+        seq = self._parts.hub.refilter(connection, replace(connection.filter, jobs=jobs))
         return {"jobs": None if jobs is None else sorted(jobs), "seq": seq}
 
     async def _send(self, frame: dict[str, Any]) -> None:

@@ -15,20 +15,27 @@ class Line(NamedTuple):
     """An event as clients get it, with what decides who gets it."""
 
     seq: int
-    user: str
-    job_id: str
+    user: str | None
+    job_id: str | None
     json: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which events a client gets: its user's, of all jobs or of some."""
+    """Which events a client gets: its user's, of all jobs or of some.
+
+    Attributes:
+        devices: whether it may see the devices; it is told of them where it follows all jobs.
+    """
 
     user: str
     jobs: frozenset[str] | None
+    devices: bool = False
 
     def lets(self, line: Line) -> bool:
         """Tell whether the client gets this event."""
+        if line.job_id is None:
+            return self.devices and self.jobs is None
         if line.user != self.user:
             return False
         return self.jobs is None or line.job_id in self.jobs

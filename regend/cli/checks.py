@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple
 from regend import __version__
 from regend.cli.daemon import Daemon
 from regend.cli.text import size
+from regend.cli.view import is_recent, moment_of
 from regend.cli.wire import Dropped, Exchange, Unreachable, parse_place
 from regend.config import Config, load_config
 from regend.errors import NOT_RUNNING_CODE, RegendError
@@ -216,6 +217,19 @@ def check_clock(home: Home) -> Finding:
     return Finding("clock", "ok", f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S %Z}")
 
 
+def check_history(home: Home) -> Finding:
+    """Whether this home was restored or copied, and what became of its earlier history."""
+    try:
+        noted = Daemon(home).get("/mesh").get("renewals", [])
+    except RegendError:
+        return Finding("history", "ok", "told by the daemon once it runs")
+    if not noted:
+        return Finding("history", "ok", "one, never restored or copied")
+    message = f"{moment_of(noted[0]['at'])}: {noted[0]['text']}"
+    level: Level = "warn" if is_recent(noted[0]["at"]) else "ok"
+    return Finding("history", level, message, noted[0]["hint"])
+
+
 CHECKS: tuple[Callable[[Home], Finding], ...] = (
     check_python,
     check_sqlite,
@@ -227,6 +241,7 @@ CHECKS: tuple[Callable[[Home], Finding], ...] = (
     check_port,
     check_model,
     check_clock,
+    check_history,
 )
 
 

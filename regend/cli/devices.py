@@ -12,9 +12,9 @@ from regend.cli.command import Command, Group, as_json, offered
 from regend.cli.daemon import Daemon, quote
 from regend.cli.names import DeviceNames
 from regend.cli.table import Cell, Column, print_table
-from regend.cli.terminal import is_terminal, out, out_json, out_prose, say
+from regend.cli.terminal import is_terminal, out, out_json, out_prose, paint, say
 from regend.cli.text import count, line
-from regend.cli.view import since
+from regend.cli.view import is_recent, moment_of, since
 
 _offered_devices = offered("/devices", "devices", title="name")
 
@@ -45,7 +45,8 @@ def devices() -> None:
 @as_json
 def list_devices(json_output: bool) -> None:
     """List your devices: which are reached, by which way, and whether they have the same state."""
-    shown = Daemon().get("/devices")
+    daemon = Daemon()
+    shown = daemon.get("/devices")
     if json_output:
         out_json(shown)
         return
@@ -56,6 +57,9 @@ def list_devices(json_output: bool) -> None:
                 f"“{line(one['name'])}” was copied, and both copies went on. Both histories are "
                 "kept. Start that device where it can meet the others: then they come together."
             )
+    for one in daemon.get("/mesh").get("renewals", [])[:1]:
+        if is_recent(one["at"]):
+            say(f"\n{moment_of(one['at'])}: {one['text']} {one['hint']}")
     if not _others(shown):
         say("This device is alone. Join another: regend devices invite")
 
@@ -77,8 +81,8 @@ def invite(name: str | None, svg: str | None, json_output: bool) -> None:
         out_json(shown)
         return
     if is_terminal(sys.stdout):
-        out(_qr(shown["link"]))
-    out(shown["code"])
+        out(f"{_qr(shown['link'])}\n")
+    out(paint(shown["code"], "bold"))
     minutes = round(shown["expires_in_s"] / 60)
     say(f"On the other device, on the same network: regend devices join {shown['code']}")
     if shown["addresses"]:
@@ -99,16 +103,25 @@ def invite(name: str | None, svg: str | None, json_output: bool) -> None:
 @click.option("--name", help="What this device is called in the mesh.")
 @click.option("--leave", is_flag=True, help="Leave the mesh that this device is in now.")
 @as_json
-def join(code: str, address: str | None, name: str | None, leave: bool, json_output: bool) -> None:
-    """Join the mesh of the device that shows CODE."""
+def join(code: str, address: str | None, name: str | None, leave: bool, json_output: bool) -> int:
+    """Join the mesh of the device that shows CODE.
+
+    On a terminal it shows how far the first sync is; Ctrl-C stops watching, not the sync.
+    """
     given = {"code": code, "address": address, "name": name, "leave": leave or None}
     body = {key: value for key, value in given.items() if value is not None}
-    shown = Daemon().post("/devices/join", body)
+    daemon = Daemon()
     if json_output:
-        out_json(shown)
-        return
+        out_json(daemon.post("/devices/join", body))
+        return 0
+    from regend.cli.syncing import looking, watch_first_sync
+
+    seq = daemon.get("/devices").get("seq", 0)
+    with looking("the device that shows the code"):
+        shown = daemon.post("/devices/join", body)
     out_prose(f"Joined {', '.join(line(one['name']) for one in _others(shown))}.")
     say("Jobs of all of them are seen here from now on. Who is where: regend devices list")
+    return watch_first_sync(daemon, seq) if is_terminal(sys.stderr) else 0
 
 
 @devices.command(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from regend.cli import prose
 from regend.cli.command import Group, as_json, job_id
 from regend.cli.daemon import Daemon, quote
 from regend.cli.facts import print_facts
 from regend.cli.names import DeviceNames
 from regend.cli.table import Cell, Column, print_table, say_more
-from regend.cli.terminal import out, out_json, out_prose, paint, say
+from regend.cli.terminal import MEASURE, out, out_json, out_prose, paint, room, say
 from regend.cli.text import duration, escaped, line
 from regend.cli.view import (
     STATES,
@@ -93,6 +95,7 @@ _NEXT = {
     "failed": "Try again from its last checkpoint: regend jobs retry",
     "cancelled": "Begin anew with what it finished: regend jobs fork",
 }
+_ACCOUNTS = {"contested": "amber", "twice": "amber", "beside": "dim", "unfinished": "dim"}
 _FIRST_STEP = 'No jobs yet. Start one: regend research "your question"'
 
 _COLUMNS = (
@@ -124,6 +127,8 @@ def print_jobs(found: list[dict[str, Any]], devices: DeviceNames, *, wide: bool)
     ]
     kept = [at for at, column in enumerate(_COLUMNS) if told or column.title != "device"]
     print_table([_COLUMNS[at] for at in kept], [[row[at] for at in kept] for row in rows])
+    if any(job["contested"] for job in found):
+        say("Contested: several devices took it over at once. Who counts: regend jobs show ID")
 
 
 @jobs.command("show", examples=["regend jobs show 019ab3f2", "regend jobs show 019ab3f2 --json"])
@@ -137,6 +142,7 @@ def show(job: str, json_output: bool) -> None:
         out_json(shown)
         return
     _print_head(shown, DeviceNames(daemon))
+    _print_account(shown.get("account", []))
     if shown.get("waiting"):
         out_prose("\n" + paint(line(str(shown["waiting"].get("message", ""))), "amber"))
         out_prose(f"Decide: {decision(shown['id'], shown['waiting'])}")
@@ -153,9 +159,21 @@ def show(job: str, json_output: bool) -> None:
         print_result(shown)
 
 
+def _print_account(account: list[dict[str, Any]]) -> None:
+    """Print what became of a job that several devices ran."""
+    if account:
+        out("")
+    for told in account:
+        style = _ACCOUNTS.get(told["kind"], "")
+        mark, indent = "◆ ", "  "
+        for row in prose.rows(line(told["text"]), room(sys.stdout, MEASURE) - len(mark)):
+            out(paint(mark + row, style))
+            mark = indent
+
+
 def _print_head(job: dict[str, Any], devices: DeviceNames) -> None:
     out_prose(paint(line(job["title"]), "bold"))
-    cell = state_cell(job)
+    cell = state_cell({**job, "contested": False})  # which the account tells
     progress = "" if job["finished_at"] else f" {job['progress']:.0f}%"
     rows = [
         ("id", job["id"]),

@@ -1,9 +1,9 @@
-"""A job's events, one after the other, whatever happens to the connection or the daemon.
+"""Events, one after the other, whatever happens to the connection or the daemon.
 
 Invariants
 1. Events are handed out in the order of `seq`, each once.
-2. The stream ends after the event that ends the job, and with nothing else; an ending that a retry
-   has undone is not the end.
+2. The stream of a job ends after the event that ends it, and with nothing else; an ending that a
+   retry has undone is not the end. That of the devices does not end.
 3. A daemon that is away is waited for; the person is told once when it goes and once when it is
    back.
 """
@@ -39,8 +39,30 @@ def events(
     Raises:
         RegendError: the daemon refuses (no such job, no right to it).
     """
-    cursor, wait_s, away = after_seq, STREAM_BACKOFF_FIRST_S, False
-    path = f"/jobs/{quote(job_id)}/events"
+
+    def is_over(event: Event) -> bool:
+        return event["type"] in JOB_ENDINGS and _is_over(daemon, job_id, event["seq"])
+
+    safe = "Your job is safe; waiting for it …"
+    for event in _followed(daemon, f"/jobs/{quote(job_id)}/events", after_seq, tell, safe):
+        if event is not None:
+            yield event
+            if is_over(event):
+                return
+
+
+def device_events(
+    daemon: Daemon, after_seq: int, tell: Callable[[str], None] = say
+) -> Iterator[Event | None]:
+    """Yield what happens to the devices after a position; None where nothing did for a while."""
+    return _followed(daemon, "/devices/events", after_seq, tell, "Waiting for it …")
+
+
+def _followed(
+    daemon: Daemon, path: str, cursor: int, tell: Callable[[str], None], away_note: str
+) -> Iterator[Event | None]:
+    """Yield the events of a path until the daemon says that no more will come; None for a beat."""
+    wait_s, away = STREAM_BACKOFF_FIRST_S, False
     while True:
         try:
             with daemon.stream(path, cursor, _SILENCE_S) as exchange:
@@ -50,12 +72,11 @@ def events(
                 if exchange.status == 204:
                     return
                 for event in _parsed(exchange):
-                    if event["seq"] <= cursor:
-                        continue
-                    cursor = event["seq"]
-                    yield event
-                    if event["type"] in JOB_ENDINGS and _is_over(daemon, job_id, cursor):
-                        return
+                    if event is None:
+                        yield None
+                    elif event["seq"] > cursor:
+                        cursor = event["seq"]
+                        yield event
             gone = False
         except Dropped:
             gone = False  # a restart shows itself at the next try
@@ -66,7 +87,7 @@ def events(
                 raise
             gone = True
         if gone and not away:
-            tell("The daemon is away. Your job is safe; waiting for it …")
+            tell(f"The daemon is away. {away_note}")
             tell("To start it again: regend serve --background")
             away = True
         time.sleep(wait_s)
@@ -84,12 +105,14 @@ def _is_absence(error: RegendError) -> bool:
     return error.code == NOT_RUNNING_CODE or error.status == 503
 
 
-def _parsed(exchange: Exchange) -> Iterator[Event]:
-    """Yield the events of a stream (WHATWG HTML, server-sent events); comments are passed over."""
+def _parsed(exchange: Exchange) -> Iterator[Event | None]:
+    """Yield the events of a stream (WHATWG HTML, server-sent events), and None for a comment."""
     pieces: list[bytes] = []
     for line in exchange.lines():
         if line.startswith(b"data:"):
             pieces.append(line[5:].removeprefix(b" "))
+        elif line.startswith(b":"):
+            yield None
         elif not line and pieces:
             event = json.loads(b"\n".join(pieces))
             pieces.clear()

@@ -25,11 +25,14 @@ STATES: Final = {
 # of jobs that began together, one pair in four thousand shares them, and is told when it is named.
 _LEAST_ID_LENGTH = 18
 
+_RECENT_S = 30 * 24 * 3600.0
+
 
 def state_cell(job: dict[str, Any]) -> Cell:
-    """Return the state of a job with its icon and colour."""
+    """Return the state of a job with its icon and colour, flagged where devices contest it."""
     icon, style = STATES.get(job["state"], ("·", ""))
-    return Cell(f"{icon} {_state_word(job)}", style)
+    flag = ", contested" if job.get("contested") else ""
+    return Cell(f"{icon} {_state_word(job)}{flag}", style)
 
 
 def _state_word(job: dict[str, Any]) -> str:
@@ -73,6 +76,11 @@ def since(moment: str) -> str:
     """Return how long ago an RFC 3339 time was, as one says it: `just now`, `3m ago`."""
     passed = age_of(moment)
     return "just now" if passed == "now" else f"{passed} ago"
+
+
+def is_recent(moment: str) -> bool:
+    """Tell whether an RFC 3339 time is so near that a person should be told without asking."""
+    return seconds_since(moment) < _RECENT_S
 
 
 def moment_of(moment: str) -> str:

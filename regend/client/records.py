@@ -15,7 +15,10 @@ class Job(TypedDict):
     Attributes:
         desired: what the person wants of it: `run`, `pause` or `cancel`.
         waiting: for a job that waits for a person: the reason, and the `choices` of a resume.
+        contested: whether several devices took it over at once.
         omitted: in listings, the names of payloads that are too large for them and read None.
+        account: of one job, where there is something to tell: its forks, and its steps that ran on
+            several devices, each with its `text`.
     """
 
     id: str
@@ -36,11 +39,13 @@ class Job(TypedDict):
     priority: int
     owner_device: str | None
     device: str | None
+    contested: bool
     created_at: str
     updated_at: str
     finished_at: str | None
     parent_id: str | None
     omitted: NotRequired[list[str]]
+    account: NotRequired[list[Json]]
 
 
 class JobPage(TypedDict):

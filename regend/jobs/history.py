@@ -25,9 +25,9 @@ class Draft(NamedTuple):
 
 
 class StoredEvent(NamedTuple):
-    """An event with whose it is, for those who filter by owner."""
+    """An event with whose it is, for those who filter by owner; None where it is of no job."""
 
-    user: str
+    user: str | None
     event: Event
 
 
@@ -71,14 +71,16 @@ def leave_out(connection: sqlite3.Connection, seq: int) -> None:
 def after(
     connection: sqlite3.Connection, seq: int, limit: int, size_bytes: int | None = None
 ) -> list[StoredEvent]:
-    """Return the next events of all users after `seq`, oldest first.
+    """Return the next events of all users after `seq`, and those of no job, oldest first.
 
     Args:
         size_bytes: where their payloads reach this, the page ends; None for no such end.
     """
     rows = connection.execute(
-        "SELECT e.seq, j.id, j.user, e.job_seq, e.type, e.at, e.data FROM events e "
-        "JOIN jobs j ON j.number = e.job WHERE e.seq > ? ORDER BY e.seq LIMIT ?",
+        "SELECT e.seq, j.id, j.user, iif(e.job = 0, NULL, e.job_seq), e.type, e.at, e.data "
+        "FROM events e LEFT JOIN jobs j ON j.number = e.job "
+        "WHERE e.seq > ? AND (j.number IS NOT NULL OR e.job = 0 AND e.type <> '') "
+        "ORDER BY e.seq LIMIT ?",
         (seq, limit),
     )
     return [

@@ -96,7 +96,8 @@ JOB_COLUMNS = (
     "max_attempts, fence, seed, model, input, result, error, waiting, progress, step, parent_id, "
     "owner_device, device, remote, created_at, updated_at, finished_at, "
     "coalesce((SELECT seq FROM events WHERE job = number ORDER BY job_seq DESC LIMIT 1), 0) "
-    "AS last_seq"
+    "AS last_seq, EXISTS (SELECT 1 FROM terms a JOIN terms b ON b.job_id = a.job_id "
+    "AND b.number = a.number AND b.id > a.id WHERE a.job_id = jobs.id) AS contested"
 )
 
 

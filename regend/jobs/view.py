@@ -42,6 +42,7 @@ def job_object(row: sqlite3.Row, blobs: Blobs, *, whole: bool = True) -> dict[st
         "priority": row["priority"],
         "owner_device": row["owner_device"],
         "device": row["device"],
+        "contested": bool(row["contested"]),
         "created_at": rfc3339(row["created_at"]),
         "updated_at": rfc3339(row["updated_at"]),
         "finished_at": None if row["finished_at"] is None else rfc3339(row["finished_at"]),

@@ -22,6 +22,7 @@ from regend.mesh import lives
 from regend.store import Store, changelog
 from regend.store.change import LogId
 from regend.store.settings import device_id, set_device_id
+from regend.sync import renewals
 from regend.sync.device import Identity
 from regend.sync.entries import Entry
 from regend.sync.house import stored_roster
@@ -96,7 +97,7 @@ async def enter(store: Store, standing: Standing, entries: Sequence[Entry], cloc
 
 async def keep_log(store: Store, standing: Standing, clock: Clock) -> None:
     """Write the log from now on, beginning with what is not in it yet."""
-    await store.write(lambda c: _take_up(c, standing.log))
+    await store.write(lambda c: _take_up(c, standing.log, standing.life.reason, clock.wall_ms()))
     while await store.write(lambda c: mirror.collect(c, clock.wall_ms())):
         pass  # what was before, in pages: the writer has others to serve
 
@@ -117,7 +118,7 @@ def renewed(home: Home, standing: Standing, roster: Roster, database_epoch: str)
     if roster.cut(standing.identity.id, standing.life.id) is None:
         return standing
     life = renew_incarnation(home, database_epoch, machine_id())
-    return standing._replace(life=Incarnation(life, is_fresh=True, reason="missing"))
+    return standing._replace(life=Incarnation(life, is_fresh=True, reason="revoked"))
 
 
 async def begin_anew(store: Store, home: Home, forked: LogId, common: int, clock: Clock) -> None:
@@ -130,15 +131,19 @@ async def begin_anew(store: Store, home: Home, forked: LogId, common: int, clock
     new = LogId(forked.device, renew_incarnation(home, database_epoch, machine_id()))
 
     def write(connection: sqlite3.Connection) -> None:
-        lives.begin_anew(connection, forked, common, new, clock.wall_ms())
-        _take_up(connection, new)
+        at_ms = clock.wall_ms()
+        lives.begin_anew(connection, forked, common, new, at_ms)
+        renewals.note(connection, forked, new, "forked", at_ms)
+        _take_up(connection, new, "forked", at_ms)
 
     await store.write(write)
 
 
-def _take_up(connection: sqlite3.Connection, log: LogId) -> None:
+def _take_up(connection: sqlite3.Connection, log: LogId, reason: str, at_ms: int) -> None:
     """Let the current log be that of this life; of an earlier life's jobs, none runs here."""
-    if changelog.current(connection) != log:
+    before = changelog.current(connection)
+    if before != log:
+        renewals.note(connection, before, log, reason, at_ms)
         changelog.begin(connection, log)
     connection.execute(
         "UPDATE jobs SET remote = ?, boot = NULL, fence = fence + 1 WHERE remote = ? AND term IN "

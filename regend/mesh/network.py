@@ -21,6 +21,7 @@ from regend.home import Home
 from regend.jobs import places
 from regend.jobs.supervisor import Supervisor
 from regend.mesh import peers
+from regend.mesh.events import DeviceEvents
 from regend.mesh.founding import Standing
 from regend.mesh.jobs import Consequences, state_hash, take_in
 from regend.mesh.library import SharedLibrary
@@ -120,8 +121,9 @@ class Network:
             clock,
             targets=self._targets,
             exchange=self._exchange,
-            changed=lambda: self._spawn(self._remember()),
+            changed=self._on_left,
         )
+        self._events = DeviceEvents(store, clock, lambda: self.links.exchanges, self.name_of)
 
     async def start(self) -> None:
         """Begin to meet the others; where the port is taken, by calling them alone."""
@@ -134,12 +136,14 @@ class Network:
             log.error("other devices cannot call this one: %s", error.message)
         self._on_roster()
         self.links.start()
+        await self._events.start()
         self._library.start()
         self._moves.let_go_soon()
 
     async def stop(self) -> None:
         """End every link, and listen no more."""
         self._discovery.withdraw()
+        await self._events.stop()
         await self.links.stop()
         await self._server.stop()
         await self._library.stop()
@@ -179,6 +183,11 @@ class Network:
         """Dial whoever is not linked: somebody was heard."""
         self.links.look()
 
+    def name_of(self, device: bytes) -> str | None:
+        """Return what a device of the mesh is called, or was."""
+        member = self.house.roster.members.get(device)
+        return member.name if member else None
+
     # What the parts tell
 
     def _take_in(
@@ -211,7 +220,12 @@ class Network:
         serve = self._moves.serve
         return Exchange(link, self.house, self.fetcher, self._store.bell, serve, self._on_met)
 
+    def _on_left(self) -> None:
+        self._events.look()
+        self._spawn(self._remember())
+
     def _on_met(self, exchange: Exchange) -> None:
+        self._events.look()
         at_ms = self._clock.wall_ms()
         theirs, state = dict(exchange.theirs), exchange.state_hash
         address = self.links.dialled(exchange)

@@ -102,7 +102,7 @@ class Mesh:
 
     def report(self) -> dict[str, Any]:
         """Return what was tried to reach the others, and what hindered it."""
-        return report_shown(self._standing, self.network, self._discovery)
+        return report_shown(self._standing, self.network, self._discovery, self._store)
 
     async def invite(self, name: str | None) -> dict[str, Any]:
         """Open an invite, beginning a mesh where there is none; return its code.

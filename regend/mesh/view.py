@@ -10,12 +10,14 @@ from regend.clock import rfc3339
 from regend.mesh.founding import Standing
 from regend.mesh.network import Network
 from regend.mesh.peers import NOBODY, Peer
+from regend.store import Store
 from regend.store.change import LogId, Place
 from regend.sync.discovery import Discovery
 from regend.sync.exchange import Exchange
 from regend.sync.house import House
 from regend.sync.interfaces import interfaces
 from regend.sync.near import is_link_local, written
+from regend.sync.renewals import renewals
 
 _LINK_ADDRESSES: Final = 3  # a code that is small enough to be read from a poor screen
 
@@ -118,14 +120,17 @@ def invite_shown(code: dict[str, Any], network: Network, *, loopback: bool) -> d
 
 
 def report_shown(
-    standing: Standing, network: Network | None, discovery: Discovery
+    standing: Standing, network: Network | None, discovery: Discovery, store: Store
 ) -> dict[str, Any]:
     """Return the object of `GET /mesh`."""
     troubles = network.links.troubles if network else {}
+    with store.reading() as connection:
+        lives = renewals(connection)
     return {
         "mesh": network.house.mesh.hex() if network else None,
         "device": standing.identity.id.hex(),
         "incarnation": standing.life.id.hex(),
+        "renewals": lives,
         "port": network.port if network else None,
         "fault": network.fault.to_dict() if network and network.fault else None,
         "discovery": discovery.report().to_dict(),

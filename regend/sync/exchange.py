@@ -32,6 +32,7 @@ from regend.sync.calls import Calls
 from regend.sync.fetching import Fetcher
 from regend.sync.house import House
 from regend.sync.link import Link
+from regend.sync.presence import Counts
 from regend.sync.session import Broken, Session
 
 log = logging.getLogger("regend.sync")
@@ -55,6 +56,8 @@ class Exchange:
         met: set once the other side has said hello.
         state_hash: of the other side, as it said last.
         level: whether both sides have the same changes.
+        began: how far each log was here and there when both said hello.
+        counts: what went over the link so far.
     """
 
     def __init__(
@@ -71,6 +74,8 @@ class Exchange:
         self.met = asyncio.Event()
         self.state_hash = b""
         self.level = False
+        self.began: tuple[said.Vector, said.Vector] | None = None
+        self.counts = Counts()
         self.reason = ""
         self._house = house
         self._fetcher = fetcher
@@ -80,6 +85,7 @@ class Exchange:
         self._calls = Calls(self._session, link, partial(serve, self))
         self._against: set[LogId] = set()  # logs that the other side has otherwise
         self._held_against: set[LogId] = set()
+        self._theirs_first: said.Vector = {}
         self._their_roster: frozenset[bytes] = frozenset()
         self._due_pieces: deque[said.PieceWanted] = deque()
         self._due_wants: dict[LogId, int] = {}
@@ -147,6 +153,7 @@ class Exchange:
                     self._require_room(self._due_pieces)
                     self._due_pieces.append(event)
                 case said.PieceCame():
+                    self.counts.received_bytes += len(event.content)
                     await self._fetcher.took(self, event)
                 case said.Called():
                     self._require_room(self._calls.serving)
@@ -167,8 +174,8 @@ class Exchange:
         self.incarnation, self.state_hash = hello.incarnation, hello.state_hash
         self._their_roster = hello.roster
         self._fetcher.joined(self)
+        self._theirs_first = dict(self.theirs)
         self.met.set()
-        self._changed(self)
 
     async def _on_frames(self, frames: list[bytes]) -> None:
         """Make frames durable; while the disk refuses, the other side waits."""
@@ -179,6 +186,10 @@ class Exchange:
             except Busy as error:
                 log.warning("what came cannot be stored: %s", error.message)
                 await asyncio.sleep(_BUSY_RETRY_S)
+        size = sum(map(len, frames))
+        self.counts.changes += received.changes
+        self.counts.change_bytes += size
+        self.counts.received_bytes += size
         for log_id, seq in received.missing.items():
             self._want(log_id, seq)
         own = self._house.identity.id
@@ -217,6 +228,8 @@ class Exchange:
             await self.link.send(hello)
             self._calls.greeted.set()
             await self.met.wait()
+            self.began = vector, self._theirs_first
+            self._changed(self)
             while True:
                 self._wake.clear()
                 await self._send_roster()
@@ -252,6 +265,7 @@ class Exchange:
             wanted = self._due_pieces.popleft()
             piece = await self._fetcher.read_piece(wanted.digest, wanted.offset)
             await self.link.send(self._session.piece(wanted.digest, wanted.offset, *piece))
+            self.counts.sent_bytes += len(piece[1])
 
     async def _send_news(self) -> None:
         """Send the frames that the other side lacks, and say what is here.
@@ -270,6 +284,7 @@ class Exchange:
                 unsupplied.add(log_id)
                 continue
             await self.link.send(self._session.frames(log_id, last, frames))
+            self.counts.sent_bytes += sum(map(len, frames))
             await self._send_due()
         self.level = self._session.is_level(vector)
         state_hash = self._house.state_hash(vector)

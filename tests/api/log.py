@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 from regend.clock import SystemClock, new_id
-from regend.events import MODEL_CHUNK
-from regend.jobs import history, repository
+from regend.events import DEVICE_ONLINE, MODEL_CHUNK, SYNC_PROGRESS
+from regend.jobs import history, jobless, repository
 from regend.jobs.history import Draft
 from regend.jobs.repository import NewJob
 from regend.jsontext import dumps
@@ -84,7 +84,17 @@ class Log:
             await self._store.write(partial(history.compact, seqs=seqs))
         return await self._store.query(history.floor)
 
-    async def all(self, user: str = "owner") -> list[dict[str, Any]]:
+    async def presence(self, device: str, type_name: str = DEVICE_ONLINE) -> int:
+        """Tell that a device came or went; return the `seq`."""
+        draft = Draft(type_name, dumps({"device": device, "name": device.upper()}))
+        return await self._store.write(lambda c: jobless.append(c, draft, CLOCK.wall_ms()))
+
+    async def progress(self, device: str, behind: int) -> int:
+        """Tell how far the sync with a device is; return the `seq`."""
+        draft = Draft(SYNC_PROGRESS, dumps({"device": device, "behind": behind}))
+        return await self._store.write(lambda c: jobless.append(c, draft, CLOCK.wall_ms()))
+
+    async def all(self, user: str | None = "owner") -> list[dict[str, Any]]:
         """Return what the store holds of a user's events."""
         stored = await self._store.query(lambda c: history.after(c, 0, 10_000_000))
         return [one.event.to_dict() for one in stored if one.user == user]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,7 +34,7 @@ from regend.api.metrics import Metrics
 from regend.api.tail import Filter
 from regend.clock import SystemClock
 from regend.home import Home
-from regend.jobs import history
+from regend.jobs import history, jobless
 from regend.store import Store
 from tests.api.log import Log, LoggedJob
 
@@ -106,8 +107,10 @@ class Watcher:
     def refilter(self, wanted: Filter) -> None:
         self.filters.append((self.hub.refilter(self.connection, wanted), wanted))
 
-    def wants(self, user: str, event: dict[str, Any]) -> bool:
+    def wants(self, user: str | None, event: dict[str, Any]) -> bool:
         wanted = next(f for after, f in reversed(self.filters) if event["seq"] > after)
+        if user is None:
+            return wanted.devices and wanted.jobs is None
         if wanted.user != user:
             return False
         return wanted.jobs is None or event["job_id"] in wanted.jobs
@@ -131,7 +134,8 @@ class StreamMachine(RuleBasedStateMachine):
         self.patch.setattr(hub_module, "CLIENT_STALL_S", 0.05)
         self.patch.setattr(hub_module, "_POLL_S", 0.001)
         self.patch.setattr(tail_module, "TAIL_EVENTS", 12)
-        self.written: dict[int, tuple[str, dict[str, Any]]] = {}
+        self.patch.setattr(jobless, "PRESENCE_EVENTS", 6)
+        self.written: dict[int, tuple[str | None, dict[str, Any]]] = {}
         self.open: list[Watcher] = []
         self.run(self.begin())
 
@@ -174,6 +178,15 @@ class StreamMachine(RuleBasedStateMachine):
 
         self.run(act())
 
+    @rule(device=st.sampled_from(["a", "b"]), times=st.integers(1, 4))
+    def a_device_comes_and_goes(self, device: str, times: int) -> None:
+        async def act() -> None:
+            for _ in range(times):
+                await self.log.presence(device)
+                await self.note()
+
+        self.run(act())
+
     @rule(job=consumes(jobs), straight_on=st.booleans())
     def finish_and_compact(self, job: LoggedJob, straight_on: bool) -> None:
         async def act() -> None:
@@ -200,14 +213,15 @@ class StreamMachine(RuleBasedStateMachine):
         user=st.sampled_from(USERS),
         back=st.integers(0, 60),
         some=st.none() | st.lists(jobs, max_size=2),
+        devices=st.booleans(),
     )
-    def watch(self, user: str, back: int, some: list[LoggedJob] | None) -> Watcher:
+    def watch(self, user: str, back: int, some: list[LoggedJob] | None, devices: bool) -> Watcher:
         async def act() -> Watcher:
             newest, floor = await self.store.query(
                 lambda c: (history.newest_seq(c), history.floor(c))
             )
             names = None if some is None else frozenset(job.id for job in some)
-            watcher = Watcher(self.hub, Filter(user, names), max(newest - back, floor))
+            watcher = Watcher(self.hub, Filter(user, names, devices), max(newest - back, floor))
             self.open.append(watcher)
             return watcher
 
@@ -218,10 +232,10 @@ class StreamMachine(RuleBasedStateMachine):
     def subscribe(self, watcher: Watcher, some: list[LoggedJob] | None) -> None:
         if watcher.closed is None:
             names = None if some is None else frozenset(job.id for job in some)
-            user = watcher.connection.filter.user
+            wanted = replace(watcher.connection.filter, jobs=names)
 
             async def act() -> None:
-                watcher.refilter(Filter(user, names))
+                watcher.refilter(wanted)
 
             self.run(act())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import socket
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from regend.sync.words import parse
 from tests.cli.conftest import Desk, wait_until
+from tests.cli.test_terminal import _seen
 
 _HINDI = "रसोई का फ़ोन"
 _SETTINGS = """
@@ -107,6 +109,36 @@ def test_devices_that_joined_are_listed_by_their_names_on_both(seat: Seat) -> No
         )
         shown = desk.run("devices", "list")
         assert "by network" in shown.stdout and "alone" not in shown.stderr
+
+
+def test_on_a_terminal_the_first_sync_is_shown_to_its_end(seat: Seat) -> None:
+    one, two = seat("Laptop"), seat("Phone")
+    jobs = [one.job("nap", "steps=3") for _ in range(3)]
+    for job in jobs:
+        one.await_state(job, "completed")
+    code, address = invite(one)
+    seen, exit_code = _seen(two, "devices", "join", code, "--address", address)
+    assert exit_code == 0
+    assert "Looking for the device that shows the code" in seen and "Joined Laptop." in seen
+    assert "━" in seen and re.search(
+        r"Up to date with Laptop: \d+ changes, [\d.]+ kB received\.", seen
+    )
+    assert {row["id"] for row in two.json("jobs", "list")["jobs"]} == set(jobs)
+
+
+def test_a_home_that_was_restored_says_so(seat: Seat, tmp_path: Path) -> None:
+    one = seat("Laptop")
+    invite(one)
+    assert "restored" not in one.run("devices", "list").stderr
+    assert "one, never restored or copied" in one.run("doctor").stdout
+    assert one.run("backup", str(tmp_path / "saved")).returncode == 0
+    one.stop()
+    restored = one.run("restore", str(tmp_path / "saved"))
+    assert restored.returncode == 0, restored.stderr
+    one.start()
+    assert "This home was restored from a backup." in one.run("devices", "list").stderr
+    (found,) = [check for check in one.json("doctor")["checks"] if check["name"] == "history"]
+    assert found["level"] == "warn" and "regend jobs takeover ID --force" in found["remedy"]
 
 
 def test_wrong_words_use_up_the_tries_and_the_right_ones_come_too_late(seat: Seat) -> None:
@@ -217,6 +249,7 @@ def test_a_device_that_is_away_is_named_and_force_is_offered(seat: Seat) -> None
     job = one.job("nap", "steps=40", "sleep_s=0.5")
     one.await_state(job, "running")
     wait_until(lambda: two.run("jobs", "show", job).returncode == 0, "it is seen on the other")
+    two.await_state(job, "running")
     one.stop()
     wait_until(lambda: "not now" in two.run("devices", "list").stdout, "it is seen to be away")
     refused = two.run("jobs", "takeover", job)
@@ -225,4 +258,6 @@ def test_a_device_that_is_away_is_named_and_force_is_offered(seat: Seat) -> None
     assert "--force" in refused.stderr and "twice" in refused.stderr
     done = two.run("jobs", "takeover", job, "--force")
     assert done.returncode == 0 and "; on Phone." in done.stdout, done.stderr
+    shown = two.run("jobs", "show", job).stdout
+    assert "◆ Phone took the job over without a word from Laptop, " in shown
     two.run("jobs", "cancel", job)

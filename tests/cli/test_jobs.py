@@ -226,6 +226,22 @@ def test_a_watcher_outlives_the_daemon_and_misses_nothing(own_desk: Desk) -> Non
     assert steps == [f"step-{number}" for number in range(30)]
 
 
+def test_a_contested_job_is_flagged_in_the_list(
+    capsys: pytest.CaptureFixture[str], desk: Desk
+) -> None:
+    found = desk.json("jobs", "show", desk.job("nap"))
+    devices = DeviceNames(Daemon(Home.at(desk.home)))
+    print_jobs([found], devices, wide=False)
+    assert "contested" not in capsys.readouterr().out
+    print_jobs([{**found, "contested": True}], devices, wide=False)
+    told = capsys.readouterr()
+    assert f"{found['state']}, contested" in told.out
+    assert (
+        "Contested: several devices took it over at once. Who counts: regend jobs show ID"
+        in told.err
+    )
+
+
 def test_the_device_is_a_column_only_where_it_tells_jobs_apart(
     capsys: pytest.CaptureFixture[str], desk: Desk
 ) -> None:

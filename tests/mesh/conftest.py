@@ -85,6 +85,7 @@ class Device:
         """Cut this device off: its links break, and it reaches nobody and is not reached."""
         network = self.daemon._mesh.network
         assert network is not None
+        await network.links.cut()  # first: who loses a link dials at once
         await network._server.stop()
         await network.links.cut()
 

@@ -25,7 +25,13 @@ async def test_a_restored_home_begins_anew_and_gets_back_what_it_had_told(start:
     await one.stop()
     restore(one.home, saved)
     one = await start("Laptop")
-    assert (await one.call("GET", "/mesh"))["incarnation"] != before
+    report = await one.call("GET", "/mesh")
+    assert report["incarnation"] != before
+    (told,) = report["renewals"]
+    assert (told["reason"], told["incarnation"]) == ("database", report["incarnation"])
+    assert told["earlier"]["incarnation"] == before and told["earlier"]["changes"] > 0
+    assert told["text"].startswith("This home was restored from a backup. What it told your other")
+    assert (await two.call("GET", "/mesh"))["renewals"] == []
     kept = await one.client.jobs.create("count", {"steps": 3})
     for device in (one, two):
         for job in (first, lost, kept):
@@ -63,6 +69,9 @@ async def test_a_copied_home_becomes_another_life(start: Start, writes_first: bo
     if writes_first:
         two = await start("Phone")
         await other.until(lambda s: s["incarnation"] != life, "/mesh")
+    (told,) = (await other.call("GET", "/mesh"))["renewals"]
+    assert (told["reason"], told["earlier"]["incarnation"]) == ("forked", life)
+    assert "This home was copied, or put back to an earlier state" in told["text"]
     for device in (other, two):
         for job in (both, there, here):
             await device.until(lambda s: s["state"] == "completed", f"/jobs/{job['id']}")

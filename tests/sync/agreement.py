@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import defaultdict
-from typing import Any
+from typing import Any, get_args
 
-from regend.jobs import mirror, wishes
+from regend.events import JOB_STEP
+from regend.jobs import mirror, orphans, wishes
+from regend.jobs.account import Kind
 from regend.jobs.folding import AWAY, HERE
 from regend.jobs.lifecycle import TERMINAL
 from regend.jobs.projection import Shape, after
@@ -16,6 +19,7 @@ from regend.mesh.lives import life_of
 from regend.store.change import LogId, unpack
 from tests.sync.pocket import Device
 
+KINDS = get_args(Kind)
 SHOWN = (
     *("id", "title", "state", "desired", "progress", "step", "attempt", "result", "error"),
     *("waiting", "created_at", "updated_at", "finished_at", "device", "owner_device", "job_seq"),
@@ -32,6 +36,7 @@ def assert_agreement(devices: list[Device]) -> None:
     5. One device holds a job, the one of the last term; a running job has an attempt there.
     6. A cancelled job goes on nowhere.
     7. What a person asked elsewhere of a job was done, or is said to be overtaken.
+    8. What people are told of a job's forks; every step that ran twice is in it.
     """
     told, terms = told_by(devices), terms_on(devices[0])
     assert_same(devices, told, terms)
@@ -66,6 +71,9 @@ def assert_same(devices: list[Device], told: _Told, terms: dict[str, list[Term]]
             assert [event[0] for event in shown] == list(range(1, len(shown) + 1))
             assert_row_is_of_history(row, shown)
             assert_each_event_once(device, row, shown, told[job_id], terms[job_id])
+            account = orphans.told(device.connection, job_id, bytes.hex)
+            assert account == orphans.told(first.connection, job_id, bytes.hex)
+            assert_account_is_whole(shown, told[job_id], terms[job_id], account)
 
 
 def told_by_copies(devices: list[Device]) -> _Told:
@@ -136,6 +144,27 @@ def assert_each_event_once(
     assert {told[key] for key in part} == {tuple(event) for event in shown}
     assert len(part) == len(shown)
     assert beside == {key: told[key] for key in told.keys() - part}
+
+
+def assert_account_is_whole(
+    shown: list[tuple[Any, ...]],
+    told: dict[tuple[bytes, int], tuple[Any, ...]],
+    terms: list[Term],
+    account: list[dict[str, Any]],
+) -> None:
+    here = {json.loads(event[3])["ordinal"] for event in shown if event[1] == JOB_STEP}
+    beside = {
+        json.loads(event[3])["ordinal"]
+        for key, event in told.items()
+        if event[1] == JOB_STEP and not belongs(chain(terms), *key)
+    }
+    said = {
+        kind: {n for one in account if one["kind"] == kind for n in one["steps"]} for kind in KINDS
+    }
+    assert said["twice"] == here & beside
+    assert said["beside"] == beside - here
+    forced = sum(one.how == "forced" for one in chain(terms))
+    assert sum(one["kind"] == "forced" for one in account) == forced
 
 
 def assert_terms_are_kept(

@@ -94,7 +94,7 @@ class Device:
         new = self.log._replace(incarnation=next(_LIVES).to_bytes(8))
         with self.transaction() as c:
             lives.begin_anew(c, fork.log, fork.common, new, self.at_ms)
-            founding._take_up(c, new)
+            founding._take_up(c, new, "forked", self.at_ms)
         self.life = new.incarnation
 
     @contextlib.contextmanager
