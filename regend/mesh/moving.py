@@ -14,10 +14,10 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from regend.clock import Clock
-from regend.errors import BadInput, Busy, Conflict
+from regend.errors import BadInput, Busy, Conflict, Retryable
 from regend.jobs import handover, places, repository, wishes
 from regend.jobs.folding import HERE
 from regend.jobs.supervisor import Supervisor
@@ -30,6 +30,8 @@ from regend.sync.fetching import Fetcher
 
 if TYPE_CHECKING:
     from regend.mesh.network import Network
+
+_UNANSWERED: Final = ("device_gone", "link_ended")  # of calls, by `sync`
 
 
 class Moves:
@@ -76,7 +78,8 @@ class Moves:
 
         Raises:
             NotFound: there is no such job.
-            Conflict: it runs here, is finished, or its device is away and `force` was not said.
+            Conflict: it runs here, is finished, or its device is away and `force` was not said:
+                one that was just cut off is found to be so only as it does not answer.
         """
         row = await self._store.query(lambda c: repository.find(c, user, job_id))
         if row["remote"] == HERE:
@@ -87,14 +90,22 @@ class Moves:
         network = self._network()
         exchange = network.links.to(holder.device) if network else None
         if exchange is None or exchange.incarnation != holder.incarnation:
-            raise Conflict(
-                "device_away",
-                f"{self._called(holder.device)}, which runs the job, is not reached.",
-                hint="To go on from what is known here: add --force. If that device still runs "
-                "it, steps may run twice; nothing is lost, and you are told which.",
-            )
-        await exchange.call("give", job=row["id"], incarnation=self.own.incarnation)
+            raise self._away(holder, "is not reached")
+        try:
+            await exchange.call("give", job=row["id"], incarnation=self.own.incarnation)
+        except Retryable as error:
+            if error.code not in _UNANSWERED:
+                raise
+            raise self._away(holder, "does not answer any more") from error
         return await self._arrived(user, row["id"])
+
+    def _away(self, holder: LogId, how: str) -> Conflict:
+        return Conflict(
+            "device_away",
+            f"{self._called(holder.device)}, which runs the job, {how}.",
+            hint="To go on from what is known here: add --force. If that device still runs "
+            "it, steps may run twice; nothing is lost, and you are told which.",
+        )
 
     async def serve(self, exchange: Exchange, name: str, arguments: dict[str, Any]) -> Any:
         """Do what another device calls for.

@@ -34,7 +34,10 @@ __all__ = [
 
 
 def count(context: Runtime) -> dict[str, Any]:
-    """Run `steps` steps; each appends its number to `trace`, which shows what really ran."""
+    """Run `steps` steps; each appends its number to `trace`, which shows what really ran.
+
+    Each lasts `sleep_s`, or as long as the file `pace` says when it begins.
+    """
     total = 0
     for number in range(context.input.get("steps", 3)):
         total += context.step(f"step-{number}", _work, number, context.input)
@@ -45,7 +48,8 @@ def _work(number: int, options: dict[str, Any]) -> int:
     if options.get("trace"):
         with Path(options["trace"]).open("a", encoding="utf-8") as file:
             file.write(f"{number}\n")
-    time.sleep(options.get("sleep_s", 0))
+    pace = Path(options["pace"]).read_text(encoding="utf-8") if options.get("pace") else None
+    time.sleep(options.get("sleep_s", 0) if pace is None else float(pace))
     if options.get("die_at") == number and not _happened(options, "died"):
         os.kill(os.getpid(), signal.SIGKILL)
     if options.get("always_die_at") == number:

@@ -12,6 +12,7 @@ import pytest
 
 from regend.agents import AGENTS
 from regend.client import Client
+from regend.clock import Clock
 from regend.config import (
     Config,
     JobsConfig,
@@ -33,12 +34,11 @@ _WAIT_S = 30.0
 
 
 @dataclass
-class Device:
-    """A running daemon and its client."""
+class Reached:
+    """A running daemon as its client sees it."""
 
     name: str
     home: Home
-    daemon: Daemon
     client: Client
 
     async def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
@@ -76,6 +76,23 @@ class Device:
 
         await self.until(reached, "/devices")
 
+    async def level(self) -> list[dict[str, Any]]:
+        """Return the devices once all that are reached have the same state."""
+
+        def equal(shown: Any) -> bool:
+            return all(one["state"] == "equal" for one in shown["devices"] if one["reachable"])
+
+        shown = await self.until(equal, "/devices")
+        devices: list[dict[str, Any]] = shown["devices"]
+        return devices
+
+
+@dataclass
+class Device(Reached):
+    """A daemon that runs in the test's process."""
+
+    daemon: Daemon
+
     async def stop(self) -> None:
         """End the daemon."""
         await self.client.close()
@@ -96,18 +113,29 @@ class Device:
         await network._server.start(network.port)
         network.links.start()
 
-    async def level(self) -> list[dict[str, Any]]:
-        """Return the devices once all that are reached have the same state."""
-
-        def equal(shown: Any) -> bool:
-            return all(one["state"] == "equal" for one in shown["devices"] if one["reachable"])
-
-        shown = await self.until(equal, "/devices")
-        devices: list[dict[str, Any]] = shown["devices"]
-        return devices
-
 
 Start = Callable[..., Awaitable[Device]]
+
+
+def daemon_of(
+    home: Home, name: str, *, model: bool = False, clock: Clock | None = None, **mesh: Any
+) -> Daemon:
+    """Return a daemon that meets others over loopback and runs the tests' programs."""
+    config = Config(
+        server=ServerConfig(port=0),
+        jobs=JobsConfig(concurrency=2),
+        models=ModelsConfig(discover=False, threads=1, slots=1),
+        limits=LimitsConfig(research_per_minute=0, requests_per_minute=0),
+        mesh=MeshConfig(name=name, port=0, loopback=True, **mesh),
+    )
+    if model:
+        embedded_model_home(home)
+    agents = AGENTS | {one: f"agent_of_{one}" for one in PROGRAMS}
+    return Daemon(home, config, clock=clock, agents=agents, types=INPUT_TYPES | TYPES)
+
+
+def client_of(home: Home, url: str) -> Client:
+    return Client(url, home.token_file.read_text(encoding="utf-8").strip())
 
 
 @pytest.fixture
@@ -121,22 +149,11 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     monkeypatch.setenv("PYTHONPATH", f"{_ROOT}:{folder}")
     running: list[Device] = []
 
-    async def run(name: str, *, model: bool = False, **mesh: Any) -> Device:
-        config = Config(
-            server=ServerConfig(port=0),
-            jobs=JobsConfig(concurrency=2),
-            models=ModelsConfig(discover=False, threads=1, slots=1),
-            limits=LimitsConfig(research_per_minute=0, requests_per_minute=0),
-            mesh=MeshConfig(name=name, port=0, loopback=True, **mesh),
-        )
+    async def run(name: str, **options: Any) -> Device:
         home = Home.at(tmp_path / name)
-        if model:
-            await asyncio.to_thread(embedded_model_home, home)
-        agents = AGENTS | {one: f"agent_of_{one}" for one in PROGRAMS}
-        daemon = Daemon(home, config, agents=agents, types=INPUT_TYPES | TYPES)
-        url = await daemon.start()
-        client = Client(url, home.token_file.read_text(encoding="utf-8").strip())
-        device = Device(name, home, daemon, client)
+        daemon = await asyncio.to_thread(daemon_of, home, name, **options)
+        client = client_of(home, await daemon.start())
+        device = Device(name, home, client, daemon)
         running.append(device)
         return device
 
@@ -146,7 +163,7 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         await device.daemon.stop()
 
 
-async def pair(inviter: Device, *others: Device) -> None:
+async def pair(inviter: Reached, *others: Reached) -> None:
     """Let devices join the mesh of one."""
     for other in others:
         shown = await inviter.call("POST", "/devices/invite", {})
@@ -156,4 +173,4 @@ async def pair(inviter: Device, *others: Device) -> None:
         await one.linked(*(other.name for other in (inviter, *others)))
 
 
-__all__ = ["AnyInput", "Device", "Start", "pair"]
+__all__ = ["AnyInput", "Device", "Reached", "Start", "client_of", "daemon_of", "pair"]

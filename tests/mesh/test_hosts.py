@@ -23,12 +23,16 @@ from tests.embedded_model import embedded_model_home
 from tests.sync.hosts import ROOT, Host, Net, require_namespaces
 
 HOUSEHOLD = ROOT / "tests" / "agents" / "household"
-QUESTION = "When is the rent due, and how is it paid?"
+# The model's answer to it is as long as answers may be, and leaves seconds to cut it off in.
+QUESTION = "At how many degrees should I wash wool?"
 _SETTINGS = """
 [models]
 discover = false
 threads = 1
 slots = 1
+
+[jobs]
+concurrency = 1
 
 [limits]
 research_per_minute = 0
@@ -50,6 +54,7 @@ class Machine:
     def __init__(self, host: Host, name: str, folder: Path) -> None:
         self.host = host
         self.name = name
+        self._folder = folder
         self.home = embedded_model_home(Home.at(folder / name))
         self.home.config_file.write_text(_SETTINGS.format(name=name), encoding="utf-8")
         self.environment = {
@@ -77,7 +82,7 @@ class Machine:
             text=True,
             timeout=60,
         )
-        self.said = done.stderr
+        self.said = done.stderr.strip()
         return done.stdout if done.returncode == 0 else None
 
     def run(self, *arguments: str) -> str:
@@ -101,17 +106,37 @@ class Machine:
     def told(self, job: str) -> list[tuple[Any, ...]]:
         return [(e["job_seq"], e["type"], e["at"], e["data"]) for e in self.events(job)]
 
+    @contextlib.contextmanager
+    def watching(self, job: str) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+        """Follow a job as it is shown here; lend a function that returns what was shown so far."""
+        shown = self._folder / f"{self.name}.shown"
+        command = (sys.executable, "-m", "regend", "jobs", "logs", "-f", job, "--json")
+        with shown.open("wb") as out:
+            child = subprocess.Popen(
+                self.host.command(*command), env=self.environment, cwd=ROOT, stdout=out
+            )
+        try:
+            yield lambda: [json.loads(one) for one in whole_lines(shown.read_bytes())]
+        finally:
+            child.terminate()
+            child.wait(20)
+
     def close(self) -> None:
         self._daemon.terminate()
         self._daemon.wait(20)
         self._log.close()
 
 
-def until(holds: Callable[[], Any], what: str) -> None:
+def until(holds: Callable[[], Any], what: str, *, look_again_s: float = 0.1) -> None:
     deadline_s = time.monotonic() + _WAIT_S
     while not holds():
         assert time.monotonic() < deadline_s, f"waited in vain until {what}"
-        time.sleep(0.1)
+        time.sleep(look_again_s)
+
+
+def whole_lines(told: bytes) -> list[bytes]:
+    """Return the lines that are written to their end."""
+    return told.split(b"\n")[:-1]
 
 
 @contextlib.contextmanager
@@ -148,56 +173,81 @@ def text_of(events: list[dict[str, Any]]) -> str:
 
 
 def has_begun_to_write(events: list[dict[str, Any]]) -> bool:
+    """Tell whether text was shown, and a place from which it can go on was saved."""
     types = [event["type"] for event in events]
-    return "job:checkpoint:v1" in types and types.count("model:chunk:v1") >= 2
+    return "job:checkpoint:v1" in types and types[-1] == "model:chunk:v1"
+
+
+def result_of(machine: Machine, job: str) -> dict[str, Any]:
+    """Return what a job came to, once it has ended as a machine sees it."""
+    shown: dict[str, Any] = {}
+
+    def is_completed() -> bool:
+        shown.update(machine.json("jobs", "show", job))
+        return bool(shown["state"] == "completed")
+
+    until(is_completed, f"{machine.name} shows the end")
+    result: dict[str, Any] = shown["result"]
+    return result
 
 
 @pytest.mark.timeout(300)
-def test_a_job_that_began_on_one_goes_on_on_another_and_nobody_else_can_read_it(
+def test_research_that_began_on_one_goes_on_on_another_and_nobody_else_can_read_it(
     tmp_path: Path,
 ) -> None:
     capture = tmp_path / "bridge.pcap"
-    asked = (
-        "jobs",
-        "run",
-        "chat",
-        f"prompt={QUESTION}",
-        "seed=7",
-        "max_tokens=384",
-        "temperature=0.9",
-    )
+    asked = ("jobs", "run", "research", f"question={QUESTION}", "depth=deep", "seed=7")
     with (
         Net() as net,
         net.captured(capture),
         machines(net, tmp_path, "Kitchen", "Office", "रसोई") as (a, b, c),
     ):
         a.run("library", "add", str(HOUSEHOLD))
-        undisturbed = a.run(*asked).strip()
-        until(lambda: a.json("jobs", "show", undisturbed)["state"] == "completed", "it ends")
-        expected = a.json("jobs", "show", undisturbed)["result"]
+        # One at a time: the second waits, and is watched from its beginning.
+        undisturbed, job = (a.run(*asked).strip() for _ in range(2))
+        for one in (b, c):
+            until(lambda: one.events(job), f"{one.name} shows the job")  # noqa: B023
+        with b.watching(job) as shown_on_b, c.watching(job) as shown_on_c:
+            until(
+                lambda: has_begun_to_write(shown_on_b()) and text_of(shown_on_c()),
+                "B and C show what A writes",
+                look_again_s=0.02,
+            )
+            a.host.cut()
+            read = [text_of(shown()) for shown in (shown_on_b, shown_on_c)]
+        expected = result_of(a, undisturbed)
+        whole = text_of(a.events(undisturbed))
+        for seen in read:
+            assert seen and whole.startswith(seen) and seen != whole, "it was in mid-answer"
 
-        job = a.run(*asked).strip()
-        until(lambda: has_begun_to_write(b.events(job)), "B shows what A writes")
-        assert c.events(job), "C shows it too"
-        a.host.cut()
-        refused = b.try_run("jobs", "takeover", job)
-        if refused is None:  # else A's last grant had left before the cut was noticed
-            b.run("jobs", "takeover", job, "--force")
-        until(lambda: b.json("jobs", "show", job)["state"] == "completed", "B ends it")
-        shown = b.json("jobs", "show", job)
-        assert shown["result"] == expected
-        assert text_of(b.events(job)) == text_of(a.events(undisturbed))
-        until(lambda: c.json("jobs", "show", job)["state"] == "completed", "C sees the end")
+        assert b.try_run("jobs", "takeover", job) is None
+        assert "Kitchen" in b.said and "--force" in b.said
+        b.run("jobs", "takeover", job, "--force")
+        assert result_of(b, job) == expected
+        on_b = b.events(job)
+        assert text_of(on_b) == whole, "token by token"
+        resumed = [e["data"] for e in on_b if e["type"] == "job:resumed:v1"]
+        assert [(one["resume"], one["position"] > 0) for one in resumed] == [("exact", True)]
+        assert result_of(c, job) == expected
+        # A knew nothing of that, and ended it by itself. What it read is on B by now.
+        assert result_of(a, job) == expected
+        assert a.told(job) != b.told(job)
+        found = [one.json("library", "search", QUESTION)["hits"] for one in (a, b)]
+        assert found[0] == found[1] and found[0]
 
         a.host.heal()
         for one in (a, b, c):
             until(lambda: sees(one, a, b, c) and level(one), f"{one.name} is level")  # noqa: B023
         assert a.told(job) == b.told(job) == c.told(job)
+        places = [event[0] for event in a.told(job)]
+        assert places == list(range(1, len(places) + 1)), "one whole history"
         ids = [bytes.fromhex(one["id"]) for one in a.devices()]
         mesh = bytes.fromhex(a.json("devices", "list")["mesh"])
-    seen = capture.read_bytes()
-    assert len(seen) > 100_000, "the exchange is on record"
-    secrets = [QUESTION, "rent", job, undisturbed, expected["text"][:40], "Kitchen", "Office"]
-    secrets += ["रसोई", mesh.hex(), *(one.hex() for one in ids)]
+    seen_on_bridge = capture.read_bytes()
+    assert len(seen_on_bridge) > 100_000, "the exchange is on record"
+    secrets = [QUESTION, job, undisturbed, whole[:40], "Kitchen", "Office", "रसोई", "AQUAJET"]
+    secrets += [mesh.hex(), *(one.hex() for one in ids)]
+    for cited in expected["citations"]:
+        secrets += [cited["quote"][:20], cited["title"], cited["source"], cited["document_id"]]
     for secret in [*(text.encode() for text in secrets), mesh, *ids]:
-        assert secret not in seen, secret
+        assert secret not in seen_on_bridge, secret
