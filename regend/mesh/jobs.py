@@ -14,6 +14,7 @@ from typing import Final
 
 from regend.jobs import folding, handover, mirror, wishes
 from regend.jobs.history import newest_seq
+from regend.limits import FRAME_CHANGES
 from regend.store.change import Change, LogId
 from regend.sync import replica
 from regend.sync.replica import Folder, Opened, Received, Source
@@ -40,9 +41,29 @@ def take_in(
     at_ms: int,
 ) -> tuple[Received, Consequences]:
     """Take frames in, with all that follows from them, in the caller's transaction."""
+    return _follow(
+        connection, lambda: replica.receive(connection, incoming, folders, cut, at_ms), at_ms
+    )
+
+
+def take_up_kept(
+    connection: sqlite3.Connection, folders: Mapping[str, Folder], at_ms: int
+) -> tuple[Received, Consequences]:
+    """Fold a page of what an older program kept for this one, with all that follows from it."""
+    return _follow(
+        connection,
+        lambda: replica.fold_kept(connection, folders, at_ms, FRAME_CHANGES),
+        at_ms,
+    )
+
+
+def _follow(
+    connection: sqlite3.Connection, fold: Callable[[], Received], at_ms: int
+) -> tuple[Received, Consequences]:
+    """Fold what others did, and do what follows from it."""
     while mirror.collect(connection, at_ms):
         pass  # what happened here stands in the log before what follows from others' changes
-    received = replica.receive(connection, incoming, folders, cut, at_ms)
+    received = fold()
     mirror.move_cursor(connection, newest_seq(connection))
     done = Consequences()
     done.arrived = handover.arrivals(connection, at_ms)
