@@ -13,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from regend.clock import Clock
-from regend.errors import BadInput, Busy, Conflict
+from regend.errors import BadInput, Busy, Conflict, RegendError
 from regend.jobs import handover, repository, wishes
 from regend.jobs.folding import HERE
 from regend.jobs.supervisor import Supervisor
@@ -81,14 +82,9 @@ class Moves:
         holder = await self._store.query(lambda c: _holder(c, row["id"]))
         exchange = self._exchange(holder.device)
         if exchange is None or exchange.incarnation != holder.incarnation:
-            raise Conflict(
-                "device_away",
-                f"{self._called(holder.device)}, which runs the job, is not reached.",
-                hint="To go on from what is known here: add --force. If that device still runs "
-                "it, steps may run twice; nothing is lost, and you are told which.",
-            )
-        await exchange.call("give", job=row["id"], incarnation=self.own.incarnation)
-        return await self._arrived(user, row["id"])
+            raise self._away(holder.device)
+        await self._ask(exchange, row["id"])
+        return await self._arrived(user, row["id"], exchange)
 
     async def serve(self, exchange: Exchange, name: str, arguments: dict[str, Any]) -> Any:
         """Do what another device calls for.
@@ -153,8 +149,20 @@ class Moves:
         met = await self._store.query(peers)
         return any(self._exchange(device) is not None for device in met)
 
-    async def _arrived(self, user: str, job_id: str) -> dict[str, Any]:
-        """Wait until a job that was given is here."""
+    async def _ask(self, exchange: Exchange, job_id: str) -> None:
+        """Ask for a job; a device that starts anew has forgotten who asked it before."""
+        await exchange.call("give", job=job_id, incarnation=self.own.incarnation)
+
+    def _away(self, device: bytes) -> Conflict:
+        return Conflict(
+            "device_away",
+            f"{self._called(device)}, which runs the job, is not reached.",
+            hint="To go on from what is known here: add --force. If that device still runs "
+            "it, steps may run twice; nothing is lost, and you are told which.",
+        )
+
+    async def _arrived(self, user: str, job_id: str, exchange: Exchange) -> dict[str, Any]:
+        """Wait until a job that was asked for over this exchange is here."""
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 while True:
@@ -162,6 +170,14 @@ class Moves:
                     row = await self._store.query(lambda c: repository.find(c, user, job_id))
                     if row["remote"] == HERE:
                         return await asyncio.to_thread(job_object, row, self._store.blobs)
+                    handover.require_live(row)  # else it ended there before it could be given
+                    live = self._exchange(exchange.device)
+                    if live is None:
+                        raise self._away(exchange.device)
+                    if live is not exchange:
+                        exchange = live
+                        with suppress(RegendError):  # what came of the first time, the row tells
+                            await self._ask(exchange, job_id)
                     await self._store.bell.wait(1.0, rung)
         except TimeoutError as error:
             raise Busy(
