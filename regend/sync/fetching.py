@@ -4,7 +4,8 @@ A payload is asked of the device that wrote of it, and where that is not linked,
 came of it before a link broke stays in `incoming/`, and the next link goes on behind it.
 
 Rules
-1. A payload counts only once it is whole and its SHA-256 is its name.
+1. A payload counts only once it is whole and its SHA-256 is its name. If it is not, it is asked for
+   anew: of the same device where that sent only the end of it, else of another.
 2. One link at a time gets a payload; several payloads come over several links.
 3. What a device says it has not (any more) is asked of the next; where none has it, later again.
 """
@@ -46,6 +47,7 @@ class _Coming:
         self.exchange = exchange
         self.file = file
         self.have = file.stat().st_size if file.exists() else 0
+        self.goes_on = self.have > 0  # from what came over another link, or before a restart
         self.asked = self.have
         self.size: int | None = None
 
@@ -156,8 +158,13 @@ class Fetcher:
         """Put a whole payload in its place, if it is what it is called."""
         found = await asyncio.to_thread(_digest_of, coming.file)
         if found != digest:
-            log.warning("a payload from %s is damaged", exchange.device.hex()[:8])
             await asyncio.to_thread(coming.file.unlink, missing_ok=True)
+            if coming.goes_on:
+                log.info("the beginning of a payload was damaged; it is asked for anew")
+                self._coming.pop(digest, None)
+                exchange.wake()
+                return
+            log.warning("a payload from %s is damaged", exchange.device.hex()[:8])
             self._ask_others(exchange, digest)
             return
         await asyncio.to_thread(self._store.blobs.adopt, coming.file)

@@ -73,9 +73,14 @@ class Killer:
         return children_of(os.getpid(), self._victim)
 
 
-def probe_mesh(probe: Probe) -> None:
-    """Let the probe be called also where devices pair, and around and within pieces of payloads."""
-    send, receive, append = PairingChannel.send, PairingChannel.receive, fetching._append
+def probe_mesh(probe: Probe, note: Path) -> None:
+    """Let the probe be called also where devices pair, and around and within pieces of payloads.
+
+    Args:
+        note: gets the digest and the place of each piece that came, a line to each.
+    """
+    send, receive = PairingChannel.send, PairingChannel.receive
+    append, read = fetching._append, fetching._read
 
     async def sends(self: PairingChannel, message: bytes) -> None:
         probe("pairing:before-send")
@@ -87,7 +92,13 @@ def probe_mesh(probe: Probe) -> None:
         probe("pairing:after-receive")
         return message
 
+    def reads(path: Path, offset: int) -> tuple[int, bytes]:
+        probe("piece:sent")
+        return read(path, offset)
+
     def appends(file: Path, offset: int, content: bytes) -> None:
+        with note.open("a", encoding="utf-8") as notes:
+            notes.write(f"{file.stem} {offset}\n")
         probe("piece:before")
         append(file, offset, content[: len(content) // 2])
         probe("piece:half")
@@ -95,7 +106,7 @@ def probe_mesh(probe: Probe) -> None:
         probe("piece:after")
 
     PairingChannel.send, PairingChannel.receive = sends, receives  # type: ignore[method-assign]
-    fetching._append = appends
+    fetching._append, fetching._read = appends, reads
 
 
 def children_of(parent: int, kind: str) -> list[int]:
@@ -123,7 +134,7 @@ def main(root: str, point: str = "", hit: str = "0", victim: str = "daemon") -> 
         for name in AGENTS
     }
     probe = Killer(point, int(hit), victim, Path(root) / "kill-at")
-    probe_mesh(probe)
+    probe_mesh(probe, Path(root) / "pieces")
     agents = {name: f"tests.crash.agents.{name}" for name in AGENTS}
     return daemon.main(
         Home.at(Path(root)),
