@@ -126,6 +126,7 @@ BASE_WAIT_S = 8.0  # a job that moved waits so long for its model's saved state,
 OWED_TO_DEVICE = 64  # pieces, and calls, that another device asked for and has not got yet
 CALL_TIMEOUT_S = 20.0  # for another device to do what it is asked; a worker stops within seconds
 PIECES_AHEAD = 4  # of a payload, asked for before the first has come: the line is kept full
+PAYLOADS_LEAVE_BYTES = 8 * MIB  # free on the disk, for the rows that tell what happened
 BLOB_CHUNK_BYTES = 256 * KIB  # of a payload between devices: small beside a live event's wait
 MAX_MESH_LOGS = 4096  # devices and their incarnations, a lifetime of them
 

@@ -7,7 +7,9 @@ Rules
 1. A payload counts only once it is whole and its SHA-256 is its name. If it is not, it is asked for
    anew: of the same device where that sent only the end of it, else of another.
 2. One link at a time gets a payload; several payloads come over several links.
-3. What a device says it has not (any more) is asked of the next; where none has it, later again.
+3. Payloads leave room on the disk for rows: with little of it they wait, and what happened goes on
+   to be told.
+4. What a device says it has not (any more) is asked of the next; where none has it, later again.
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ import asyncio
 import hashlib
 import logging
 import os
+import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from regend.limits import BLOB_CHUNK_BYTES, PIECES_AHEAD
+from regend.limits import BLOB_CHUNK_BYTES, MIB, PAYLOADS_LEAVE_BYTES, PIECES_AHEAD
 from regend.store import Store
 from regend.store.files import private
 from regend.store.writer import disk_refusal
@@ -84,6 +87,7 @@ class Fetcher:
         self._done = done
         self._coming: dict[str, _Coming] = {}
         self._lacking: dict[Exchange, set[str]] = {}
+        self._is_full = False
 
     def links(self) -> Mapping[bytes, Exchange]:
         """Return the exchanges that can be asked, by device."""
@@ -105,6 +109,8 @@ class Fetcher:
     async def ask(self, exchange: Exchange) -> None:
         """Ask a link for the next pieces of what is wanted."""
         lacking = self._lacking.setdefault(exchange, set())
+        if await asyncio.to_thread(self._has_no_room):
+            return  # who calls looks again before long
         if not any(one.exchange is exchange for one in self._coming.values()):
             for wanted in await self._store.query(self._wanted):
                 if self._store.blobs.path(wanted.digest).exists():
@@ -116,6 +122,21 @@ class Fetcher:
         for digest, coming in list(self._coming.items()):
             if coming.exchange is exchange:
                 await self._ask_ahead(exchange, digest, coming)
+
+    def _has_no_room(self) -> bool:
+        """Tell whether the disk has room for rows alone; say so in the log when that changes."""
+        try:
+            is_full = shutil.disk_usage(self._folder.parent).free < PAYLOADS_LEAVE_BYTES
+        except OSError:
+            return False  # writing will tell
+        if is_full and not self._is_full:
+            log.warning(
+                "payloads of other devices wait: the disk is nearly full. They come by themselves "
+                "once there are %d MB free.",
+                PAYLOADS_LEAVE_BYTES // MIB,
+            )
+        self._is_full = is_full
+        return is_full
 
     def _suits(self, exchange: Exchange, wanted: Wanted, lacking: set[str]) -> bool:
         """Tell whether a payload is to be asked of this link."""

@@ -81,9 +81,11 @@ class House:
 
     def revive(self) -> bool:
         """Start the daemon again if it was killed; return whether it was. It is armed no more."""
-        (self.home.data_dir / "kill-at").unlink(missing_ok=True)
+        self.arm("nowhere", 0)
+        time.sleep(0.05)  # a kill that is under way happens
         if self.alive:
             return False
+        (self.home.data_dir / "kill-at").unlink(missing_ok=True)
         self.wait_for_death()
         assert self.exit_code == -signal.SIGKILL, self.last_words()
         self.start()
