@@ -128,6 +128,7 @@ CALL_TIMEOUT_S = 20.0  # for another device to do what it is asked; a worker sto
 PIECES_AHEAD = 4  # of a payload, asked for before the first has come: the line is kept full
 PAYLOAD_AGAIN_FIRST_S = 5.0  # a device that had not a payload is asked for it again: it may get it
 PAYLOAD_AGAIN_LAST_S = 600.0  # the wait doubles up to this, however many there are
+PAYLOADS_LEAVE_BYTES = 8 * MIB  # free on the disk, for the rows that tell what happened
 BLOB_CHUNK_BYTES = 256 * KIB  # of a payload between devices: small beside a live event's wait
 PRESENCE_EVENTS = 2000  # kept of devices that came and went: hours of links that do nothing else
 MAX_MESH_LOGS = 4096  # devices and their incarnations, a lifetime of them

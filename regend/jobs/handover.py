@@ -37,7 +37,7 @@ def ask_to_leave(connection: sqlite3.Connection, row: sqlite3.Row, to: LogId, at
     Raises:
         Conflict: it is finished, or runs elsewhere.
     """
-    _require_live(row)
+    require_live(row)
     if row["remote"] != HERE:
         raise Conflict(
             "job_elsewhere",
@@ -77,7 +77,7 @@ def take(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> None:
     Raises:
         Conflict: it is finished, or runs here already.
     """
-    _require_live(row)
+    require_live(row)
     if row["remote"] == HERE:
         raise Conflict("job_here", "The job runs on this device already.")
     own = changelog.current(connection)
@@ -204,7 +204,12 @@ def _begin_term(
     return term
 
 
-def _require_live(row: sqlite3.Row) -> None:
+def require_live(row: sqlite3.Row) -> None:
+    """Check that a job is not finished.
+
+    Raises:
+        Conflict: it is.
+    """
     if row["state"] in TERMINAL:
         raise Conflict(
             "wrong_state",

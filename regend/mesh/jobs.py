@@ -15,6 +15,7 @@ from typing import Final
 from regend.jobs import effects, folding, handover, mirror, wishes
 from regend.jobs.history import newest_seq
 from regend.jobs.repository import by_number
+from regend.limits import FRAME_CHANGES
 from regend.mesh.lives import life_of
 from regend.mesh.unfolding import Open, fold_parting
 from regend.store.change import Change, LogId
@@ -52,18 +53,44 @@ def take_in(
         cut: the last change of a log that counts, None where all do.
         opened: returns a stored frame with its bodies.
     """
+    every = {**JOB_FOLDERS, **folders, forks.PARTED: fold_parting(opened)}
+
+    def fold() -> Received:
+        received = replica.receive(connection, incoming, every, cut, at_ms, opened)
+        # What was parked of logs that parted now takes the place of the history that did.
+        for log in forks.parted_now(connection, received.parted_before):
+            parked = [Opened(blob, *opened(blob)) for blob in forks.parked(connection, log)]
+            again = replica.receive(connection, parked, every, cut, at_ms)
+            received.changes += again.changes
+            received.cells += again.cells
+        copy = forks.has_parted_here(connection)
+        received.forks += [copy] if copy is not None else []
+        return received
+
+    return _follow(connection, fold, at_ms)
+
+
+def take_up_kept(
+    connection: sqlite3.Connection, folders: Mapping[str, Folder], at_ms: int
+) -> tuple[Received, Consequences]:
+    """Fold a page of what an older program kept for this one, with all that follows from it.
+
+    Args:
+        folders: of what is not about jobs.
+    """
+    every = {**JOB_FOLDERS, **folders}
+    return _follow(
+        connection, lambda: replica.fold_kept(connection, every, at_ms, FRAME_CHANGES), at_ms
+    )
+
+
+def _follow(
+    connection: sqlite3.Connection, fold: Callable[[], Received], at_ms: int
+) -> tuple[Received, Consequences]:
+    """Fold what others did, and do what follows from it."""
     while mirror.collect(connection, at_ms):
         pass  # what happened here stands in the log before what follows from others' changes
-    folders = {**JOB_FOLDERS, **folders, forks.PARTED: fold_parting(opened)}
-    received = replica.receive(connection, incoming, folders, cut, at_ms, opened)
-    # What was parked of logs that parted now takes the place of the history that did.
-    for log in forks.parted_now(connection, received.parted_before):
-        parked = [Opened(blob, *opened(blob)) for blob in forks.parked(connection, log)]
-        again = replica.receive(connection, parked, folders, cut, at_ms)
-        received.changes += again.changes
-        received.cells += again.cells
-    copy = forks.has_parted_here(connection)
-    received.forks += [copy] if copy is not None else []
+    received = fold()
     mirror.move_cursor(connection, newest_seq(connection))
     done = Consequences()
     done.arrived = handover.arrivals(connection, at_ms)

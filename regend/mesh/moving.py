@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from regend.clock import Clock
-from regend.errors import BadInput, Busy, Conflict, Retryable
+from regend.errors import BadInput, Busy, Conflict, RegendError, Retryable
 from regend.jobs import handover, places, repository, wishes
 from regend.jobs.folding import HERE
 from regend.jobs.supervisor import Supervisor
@@ -87,17 +87,24 @@ class Moves:
         if force:
             return await self._force(user, row["id"])
         holder = await self._store.query(lambda c: _holder(c, row["id"]))
-        network = self._network()
-        exchange = network.links.to(holder.device) if network else None
+        exchange = self._exchange(holder.device)
         if exchange is None or exchange.incarnation != holder.incarnation:
             raise self._away(holder, "is not reached")
         try:
-            await exchange.call("give", job=row["id"], incarnation=self.own.incarnation)
+            await self._ask(exchange, row["id"])
         except Retryable as error:
             if error.code not in _UNANSWERED:
                 raise
             raise self._away(holder, "does not answer any more") from error
-        return await self._arrived(user, row["id"])
+        return await self._arrived(user, row["id"], holder, exchange)
+
+    async def _ask(self, exchange: Exchange, job_id: str) -> None:
+        """Ask for a job; a device that starts anew has forgotten who asked it before."""
+        await exchange.call("give", job=job_id, incarnation=self.own.incarnation)
+
+    def _exchange(self, device: bytes) -> Exchange | None:
+        network = self._network()
+        return network.links.to(device) if network else None
 
     def _away(self, holder: LogId, how: str) -> Conflict:
         return Conflict(
@@ -160,8 +167,10 @@ class Moves:
         await asyncio.to_thread(self._store.blobs.discard, unneeded)
         return await asyncio.to_thread(job_object, row, self._store.blobs)
 
-    async def _arrived(self, user: str, job_id: str) -> dict[str, Any]:
-        """Wait until a job that was given is here."""
+    async def _arrived(
+        self, user: str, job_id: str, holder: LogId, exchange: Exchange
+    ) -> dict[str, Any]:
+        """Wait until a job that was asked for over this exchange is here."""
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 while True:
@@ -169,6 +178,14 @@ class Moves:
                     row = await self._store.query(lambda c: repository.find(c, user, job_id))
                     if row["remote"] == HERE:
                         return await asyncio.to_thread(job_object, row, self._store.blobs)
+                    handover.require_live(row)  # else it ended there before it could be given
+                    live = self._exchange(holder.device)
+                    if live is None:
+                        raise self._away(holder, "is not reached any more")
+                    if live is not exchange:
+                        exchange = live
+                        with suppress(RegendError):  # what came of the first time, the row tells
+                            await self._ask(exchange, job_id)
                     await self._store.bell.wait(1.0, rung)
         except TimeoutError as error:
             raise Busy(

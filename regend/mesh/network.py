@@ -23,7 +23,7 @@ from regend.jobs.supervisor import Supervisor
 from regend.mesh import peers
 from regend.mesh.events import DeviceEvents
 from regend.mesh.founding import Standing
-from regend.mesh.jobs import Consequences, state_hash, take_in
+from regend.mesh.jobs import Consequences, state_hash, take_in, take_up_kept
 from regend.mesh.library import SharedLibrary
 from regend.mesh.links import Links, Target
 from regend.mesh.moving import Moves
@@ -128,6 +128,7 @@ class Network:
     async def start(self) -> None:
         """Begin to meet the others; where the port is taken, by calling them alone."""
         await self._remember()
+        await self._take_up_kept()
         await self._discovery.start()
         try:
             await self.listen()
@@ -203,6 +204,17 @@ class Network:
             # In the writer's thread, before the commit: the loop turns to it after.
             self._loop.call_soon_threadsafe(self._on_taken, done)
         return received
+
+    async def _take_up_kept(self) -> None:
+        """Fold what the program before this one could not, in pages."""
+        while True:
+            at_ms = self._clock.wall_ms()
+            received, done = await self._store.write(
+                lambda c, at_ms=at_ms: take_up_kept(c, self._folders, at_ms)  # type: ignore[misc]
+            )
+            if not received.changes:
+                return
+            self._on_taken(done)
 
     def _on_taken(self, done: Consequences) -> None:
         for job, desired in done.wished:

@@ -4,7 +4,9 @@ That is what a revoked device wrote past its cut, and a history of a log that it
 from another and written again in another log.
 
 Others may have handed on what a revoked device wrote before they learned of the revocation. What
-counts of it is what the one that revoked it had of its logs; everybody comes to the same.
+counts of it is what the one that revoked it had of its logs; everybody comes to the same. What this
+program could not fold, and keeps for a newer one, made nothing here that would have to be taken
+back.
 
 An effect that was told of stays told of: that something was done outside is never forgotten.
 """
@@ -43,11 +45,12 @@ def unfold(connection: sqlite3.Connection, log: LogId, cut: Cut, opened: Open, a
     while mirror.collect(connection, at_ms):
         pass
     number = changelog.number_of(connection, log)
+    kept = _kept(connection)
     tail = [
         unpack(body)
         for sealed, first in _stored(connection, number, cut.seq)
         for seq, body in enumerate(opened(sealed)[1], first)
-        if seq > cut.seq
+        if seq > cut.seq and (number, seq) not in kept
     ]
     _end_at(connection, number, cut)
     for job_id, (told, terms) in _of_jobs(log, tail).items():
@@ -63,6 +66,11 @@ def _stored(connection: sqlite3.Connection, number: int, seq: int) -> list[tuple
         "SELECT sealed, first FROM frames WHERE log = ? AND last > ? ORDER BY last", (number, seq)
     )
     return [(sealed, first) for sealed, first in rows]
+
+
+def _kept(connection: sqlite3.Connection) -> set[tuple[int, int]]:
+    """Return log and number of the changes that were never folded."""
+    return set(connection.execute("SELECT log, seq FROM unfolded"))
 
 
 def _of_jobs(
@@ -150,13 +158,15 @@ def _set_again(connection: sqlite3.Connection, names: set[str], opened: Open) ->
     )
     for device, body in own.fetchall():
         _merge(connection, device, body, names)
+    kept = _kept(connection)
     others = connection.execute(
-        "SELECT l.device, f.sealed, f.first, min(f.last, l.seq) FROM frames f "
+        "SELECT l.device, f.log, f.sealed, f.first, min(f.last, l.seq) FROM frames f "
         "JOIN logs l ON l.number = f.log"
     )
-    for device, sealed, first, last in others.fetchall():
-        for body in opened(sealed)[1][: last - first + 1]:
-            _merge(connection, device, body, names)
+    for device, number, sealed, first, last in others.fetchall():
+        for seq, body in enumerate(opened(sealed)[1][: last - first + 1], first):
+            if (number, seq) not in kept:
+                _merge(connection, device, body, names)
 
 
 def _merge(connection: sqlite3.Connection, device: bytes, body: bytes, names: set[str]) -> None:

@@ -4,11 +4,14 @@ A payload is asked of the device that wrote of it, and where that is not linked,
 came of it before a link broke stays in `incoming/`, and the next link goes on behind it.
 
 Rules
-1. A payload counts only once it is whole and its SHA-256 is its name.
+1. A payload counts only once it is whole and its SHA-256 is its name. If it is not, it is asked for
+   anew: of the same device where that sent only the end of it, else of another.
 2. One link at a time gets a payload; several payloads come over several links.
 3. What a device says it has not (any more) is asked of the next, and of itself later again, at
    longer and longer intervals: it may get it meanwhile.
 4. What cannot be had keeps nothing back that can, however much of it there is.
+5. Payloads leave room on the disk for rows: with little of it they wait, and what happened goes on
+   to be told.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import asyncio
 import hashlib
 import logging
 import os
+import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
@@ -25,8 +29,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from regend.clock import Clock
 from regend.limits import (
     BLOB_CHUNK_BYTES,
+    MIB,
     PAYLOAD_AGAIN_FIRST_S,
     PAYLOAD_AGAIN_LAST_S,
+    PAYLOADS_LEAVE_BYTES,
     PIECES_AHEAD,
 )
 from regend.store import Store
@@ -55,6 +61,7 @@ class _Coming:
         self.exchange = exchange
         self.file = file
         self.have = file.stat().st_size if file.exists() else 0
+        self.goes_on = self.have > 0  # from what came over another link, or before a restart
         self.asked = self.have
         self.size: int | None = None
 
@@ -104,6 +111,7 @@ class Fetcher:
         self._coming: dict[str, _Coming] = {}
         self._lacking: dict[Exchange, dict[str, _Lack]] = {}
         self.news = Bell()
+        self._is_full = False
 
     def links(self) -> Mapping[bytes, Exchange]:
         """Return the exchanges that can be asked, by device."""
@@ -134,11 +142,28 @@ class Fetcher:
 
     async def ask(self, exchange: Exchange) -> None:
         """Ask a link for the next pieces of what is wanted."""
+        if await asyncio.to_thread(self._has_no_room):
+            return  # who calls looks again before long
         if not any(one.exchange is exchange for one in self._coming.values()):
             await self._begin_next(exchange)
         for digest, coming in list(self._coming.items()):
             if coming.exchange is exchange:
                 await self._ask_ahead(exchange, digest, coming)
+
+    def _has_no_room(self) -> bool:
+        """Tell whether the disk has room for rows alone; say so in the log when that changes."""
+        try:
+            is_full = shutil.disk_usage(self._folder.parent).free < PAYLOADS_LEAVE_BYTES
+        except OSError:
+            return False  # writing will tell
+        if is_full and not self._is_full:
+            log.warning(
+                "payloads of other devices wait: the disk is nearly full. They come by themselves "
+                "once there are %d MB free.",
+                PAYLOADS_LEAVE_BYTES // MIB,
+            )
+        self._is_full = is_full
+        return is_full
 
     async def _begin_next(self, exchange: Exchange) -> None:
         """Choose what this link is to get next."""
@@ -208,8 +233,13 @@ class Fetcher:
         """Put a whole payload in its place, if it is what it is called."""
         found = await asyncio.to_thread(_digest_of, coming.file)
         if found != digest:
-            log.warning("a payload from %s is damaged", exchange.device.hex()[:8])
             await asyncio.to_thread(coming.file.unlink, missing_ok=True)
+            if coming.goes_on:
+                log.info("the beginning of a payload was damaged; it is asked for anew")
+                self._coming.pop(digest, None)
+                exchange.wake()
+                return
+            log.warning("a payload from %s is damaged", exchange.device.hex()[:8])
             self._ask_others(exchange, digest)
             return
         await asyncio.to_thread(self._store.blobs.adopt, coming.file)

@@ -290,8 +290,8 @@ def _keep(connection: sqlite3.Connection, number: int, seq: int, body: bytes) ->
 
 def fold_kept(
     connection: sqlite3.Connection, folders: Mapping[str, Folder], at_ms: int, limit: int
-) -> int:
-    """Fold what an earlier program could not and this one can; return how many of `limit` it was.
+) -> Received:
+    """Fold what an earlier program could not and this one can, at most `limit` changes.
 
     Meant for the start of a program that may be newer than the last.
     """
@@ -299,9 +299,9 @@ def fold_kept(
         "SELECT u.log, u.seq, u.body, l.device, l.incarnation FROM unfolded u "
         "JOIN logs l ON l.number = u.log ORDER BY u.log, u.seq"
     ).fetchall()
-    done = 0
+    done = Received()
     for number, seq, body, device, incarnation in kept:
-        if done == limit:
+        if done.changes == limit:
             break
         change = readable(body)
         if change is None or not (change.kind in folders or change.kind == cells.KIND):
@@ -309,9 +309,9 @@ def fold_kept(
         rows: list[cells.Row] = []
         source = Source(LogId(device, incarnation), seq, at_ms)
         if _fold_alone(connection, source, change, folders, rows):
-            cells.merge(connection, rows)
+            done.cells += cells.merge(connection, rows)
             connection.execute("DELETE FROM unfolded WHERE log = ? AND seq = ?", (number, seq))
-            done += 1
+            done.changes += 1
     return done
 
 

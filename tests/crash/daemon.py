@@ -1,6 +1,7 @@
 """The real daemon with test agents, which kills itself or a child at the n-th hit of a point.
 
-Run as `python -m tests.crash.daemon HOME [POINT HIT [VICTIM]]`.
+Run as `python -m tests.crash.daemon HOME [POINT HIT [VICTIM]]`. A point may also be named while it
+runs: in the file `kill-at` of the home, as `POINT HIT`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from regend import daemon
 from regend.agents import AGENTS as OWN_AGENTS
 from regend.home import Home
 from regend.jobs.inputs import INPUT_TYPES, Field, InputType
+from regend.store.writer import Probe
+from regend.sync import fetching
+from regend.sync.pairingchannel import PairingChannel
 
 POINTS = (
     "commit:before",
@@ -42,14 +46,20 @@ class Killer:
 
     Args:
         victim: `daemon`, or how its children are called: `worker`, `model`.
+        order: a file that may name another point and hit later.
     """
 
-    def __init__(self, point: str, hit: int, victim: str) -> None:
+    def __init__(self, point: str, hit: int, victim: str, order: Path) -> None:
         self._point = point
         self._left = hit
         self._victim = victim
+        self._order = order
 
     def __call__(self, point: str) -> None:
+        if self._order.exists():
+            self._point, hit = self._order.read_text(encoding="utf-8").split()
+            self._left = int(hit)
+            self._order.unlink()
         if point != self._point:
             return
         self._left -= 1
@@ -61,6 +71,42 @@ class Killer:
         if self._victim == "daemon":
             return [os.getpid()]
         return children_of(os.getpid(), self._victim)
+
+
+def probe_mesh(probe: Probe, note: Path) -> None:
+    """Let the probe be called also where devices pair, and around and within pieces of payloads.
+
+    Args:
+        note: gets the digest and the place of each piece that came, a line to each.
+    """
+    send, receive = PairingChannel.send, PairingChannel.receive
+    append, read = fetching._append, fetching._read
+
+    async def sends(self: PairingChannel, message: bytes) -> None:
+        probe("pairing:before-send")
+        await send(self, message)
+        probe("pairing:after-send")
+
+    async def receives(self: PairingChannel) -> bytes | None:
+        message = await receive(self)
+        probe("pairing:after-receive")
+        return message
+
+    def reads(path: Path, offset: int) -> tuple[int, bytes]:
+        probe("piece:sent")
+        return read(path, offset)
+
+    def appends(file: Path, offset: int, content: bytes) -> None:
+        with note.open("a", encoding="utf-8") as notes:
+            notes.write(f"{file.stem} {offset}\n")
+        probe("piece:before")
+        append(file, offset, content[: len(content) // 2])
+        probe("piece:half")
+        append(file, offset, content)
+        probe("piece:after")
+
+    PairingChannel.send, PairingChannel.receive = sends, receives  # type: ignore[method-assign]
+    fetching._append, fetching._read = appends, reads
 
 
 def children_of(parent: int, kind: str) -> list[int]:
@@ -87,13 +133,15 @@ def main(root: str, point: str = "", hit: str = "0", victim: str = "daemon") -> 
         name: AnyInput({"any": Field(lambda _v, _n: None, {})}, lambda _v: "A test")
         for name in AGENTS
     }
+    probe = Killer(point, int(hit), victim, Path(root) / "kill-at")
+    probe_mesh(probe, Path(root) / "pieces")
     agents = {name: f"tests.crash.agents.{name}" for name in AGENTS}
     return daemon.main(
         Home.at(Path(root)),
         port=0,
         agents={**agents, "chat": OWN_AGENTS["chat"]},
         types={**types, "chat": INPUT_TYPES["chat"]},
-        probe=Killer(point, int(hit), victim),
+        probe=probe,
     )
 
 

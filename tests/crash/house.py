@@ -33,12 +33,16 @@ class Down(Exception):
 
 
 class House:
-    """One home and at most one living daemon."""
+    """One home and at most one living daemon.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        config: what its `config.toml` says besides.
+    """
+
+    def __init__(self, folder: Path, config: str = "") -> None:
         self.home = Home.at(folder)
         self.home.make()
-        self.home.config_file.write_text(_CONFIG, encoding="utf-8")
+        self.home.config_file.write_text(_CONFIG + config, encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
         self._log = (folder / "daemon.log").open("ab")
 
@@ -68,6 +72,24 @@ class House:
             time.sleep(0.02)
         if not point or victim != "daemon":
             assert self.alive, self.last_words()
+
+    def arm(self, point: str, hit: int) -> None:
+        """Let the living daemon die at the n-th hit of a point from now on."""
+        order = self.home.data_dir / "kill-at"
+        order.with_suffix(".new").write_text(f"{point} {hit}", encoding="utf-8")
+        order.with_suffix(".new").rename(order)
+
+    def revive(self) -> bool:
+        """Start the daemon again if it was killed; return whether it was. It is armed no more."""
+        self.arm("nowhere", 0)
+        time.sleep(0.05)  # a kill that is under way happens
+        if self.alive:
+            return False
+        (self.home.data_dir / "kill-at").unlink(missing_ok=True)
+        self.wait_for_death()
+        assert self.exit_code == -signal.SIGKILL, self.last_words()
+        self.start()
+        return True
 
     @property
     def alive(self) -> bool:
@@ -142,6 +164,20 @@ class House:
         Raises:
             Down: it did not answer.
         """
+        status, content = self.ask(method, path, body, key)
+        if status == 503:
+            raise Down
+        assert status < 400, content
+        return content
+
+    def ask(
+        self, method: str, path: str, body: Any = None, key: str | None = None
+    ) -> tuple[int, Any]:
+        """Call the API once; return the status and what it answers, whatever that is.
+
+        Raises:
+            Down: it did not answer.
+        """
         try:
             told = json.loads(self.home.daemon_file.read_text(encoding="utf-8"))
             address = urlsplit(told["url"])
@@ -159,10 +195,7 @@ class House:
                 connection.close()
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise Down from error
-        if answer.status == 503:
-            raise Down
-        assert answer.status < 400, content
-        return content
+        return answer.status, content
 
     def rows(self, query: str) -> list[Any]:
         """Read the database as it is on disk, beside the daemon or without it."""

@@ -220,8 +220,8 @@ async def test_what_an_older_program_does_not_know_is_kept_and_folded_later(
     found: list[tuple[Source, Change]] = []
     folders = {"newer": lambda _c, source, change: found.append((source, change))}
     folded = []
-    while more := await two.store.write(lambda c: replica.fold_kept(c, folders, 5, 2)):
-        folded.append(more)
+    while (more := await two.store.write(lambda c: replica.fold_kept(c, folders, 5, 2))).changes:
+        folded.append(more.changes)
     assert folded == [2, 2, 1] and await kept(two) == []
     assert [source.seq for source, _ in found] == [1, 3, 5, 7, 9]
     assert {source.log for source, _ in found} == {one.log}
@@ -240,7 +240,8 @@ async def test_a_newer_kind_that_cannot_be_folded_stays_for_a_still_newer_progra
         if source.seq == 2:
             raise ValueError("unfit")
 
-    assert await two.store.write(lambda c: replica.fold_kept(c, {"newer": refuse}, 5, 100)) == 1
+    folded = await two.store.write(lambda c: replica.fold_kept(c, {"newer": refuse}, 5, 100))
+    assert folded.changes == 1
     assert await kept(two) == [1, 2, 3]
 
 
@@ -280,7 +281,8 @@ async def test_a_change_that_cannot_be_read_costs_only_itself(
     assert received.changes == len(bodies)
     assert await kept(two) == list(range(2, len(bodies)))
     assert await two.store.query(lambda c: cells.read(c, "good", "f")) == "later"
-    assert await two.store.write(lambda c: replica.fold_kept(c, JOB_FOLDERS, 5, 1000)) == 0
+    folded = await two.store.write(lambda c: replica.fold_kept(c, JOB_FOLDERS, 5, 1000))
+    assert folded.changes == 0
 
 
 @pytest.mark.parametrize("at", range(0, len(UNFIT_CELLS), 25))
