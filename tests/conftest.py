@@ -1,4 +1,4 @@
-"""What all tests share: the rule on skips and soaks."""
+"""What all tests share: the rules on skips, on soaks, and on what may run at the same time."""
 
 from __future__ import annotations
 
@@ -8,11 +8,27 @@ from collections.abc import Generator
 import pytest
 
 
+# Devices that look for each other on this machine's network hear those of other tests too.
+ON_THE_NETWORK = (
+    *("tests/mesh/", "tests/demo/", "tests/cli/test_devices", "tests/api/test_device"),
+    *("tests/sync/test_discovery", "tests/sync/test_hosts", "tests/sync/test_lan"),
+    *("tests/crash/test_grant_kills", "tests/crash/test_pairing_kills"),
+    *("tests/crash/test_payload_kills", "tests/crash/test_full_household"),
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave soaks out unless they were asked for; they are deselected, not skipped."""
-    if os.environ.get("REGEND_LONG"):
-        return
-    items[:] = [item for item in items if item.get_closest_marker("long") is None]
+    """Choose what runs, and what of it one after another.
+
+    Soaks are left out unless they were asked for: deselected, not skipped. The tests of a file stay
+    together, for what they share, and so do all that are on the network.
+    """
+    if not os.environ.get("REGEND_LONG"):
+        items[:] = [item for item in items if item.get_closest_marker("long") is None]
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        group = "network" if file.startswith(ON_THE_NETWORK) else file
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(wrapper=True)

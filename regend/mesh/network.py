@@ -1,8 +1,7 @@
 """The mesh while it runs: who is met, over which links, and what follows from what they bring.
 
-Without a second device or an open invite nothing listens. Rules
-1. The roster decides who is met: it is asked again whenever it grows.
-2. What a device brings is told to the other parts of the daemon only after its commit.
+Without a second device or an open invite nothing listens. The roster decides who is met: it is
+asked again whenever it grows. What they bring goes to `taking`.
 """
 
 from __future__ import annotations
@@ -23,13 +22,12 @@ from regend.jobs.supervisor import Supervisor
 from regend.mesh import peers
 from regend.mesh.events import DeviceEvents
 from regend.mesh.founding import Standing
-from regend.mesh.jobs import Consequences, state_hash, take_in, take_up_kept
+from regend.mesh.jobs import state_hash
 from regend.mesh.library import SharedLibrary
 from regend.mesh.links import Links, Target
 from regend.mesh.moving import Moves
-from regend.mesh.unfolding import unfold
+from regend.mesh.taking import Taking
 from regend.store import Store
-from regend.store.change import LogId, first_head
 from regend.sync import authoring
 from regend.sync.beacon import discovery_key
 from regend.sync.discovery import Discovery
@@ -39,8 +37,6 @@ from regend.sync.house import House
 from regend.sync.identity import tls_file
 from regend.sync.lanserver import LanServer, PairingHandler
 from regend.sync.link import Link
-from regend.sync.payloads import Cut
-from regend.sync.replica import Opened, Received
 from regend.sync.roster import Roster
 from regend.sync.tls import Credentials
 
@@ -82,11 +78,8 @@ class Network:
         self._clock = clock
         self._own = standing.identity.id
         self._discovery = discovery
-        self._supervisor = supervisor
         self._moves = moves
         self._library = library
-        self._folders = library.folders()
-        self._loop = asyncio.get_running_loop()
         self._known: dict[bytes, peers.Peer] = {}
         self._invite: tuple[int, PairingHandler] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -102,6 +95,7 @@ class Network:
             elsewhere=library.exported,
             done=lambda _digest: moves.let_go_soon(),
         )
+        self._taking = Taking(store, clock, supervisor, moves, library.folders(), self._spawn)
         self.port: int | None = None
         self.fault: RegendError | None = None
         self.house = House(
@@ -110,10 +104,11 @@ class Network:
             standing.identity,
             standing.life.id,
             roster,
-            take_in=self._take_in,
+            take_in=self._taking.take_in,
             state_hash=state_hash,
             entropy=os.urandom,
         )
+        self._taking.house = self.house
         self.house.roster_changed = self._on_roster
         self.links = Links(
             self._own,
@@ -128,7 +123,7 @@ class Network:
     async def start(self) -> None:
         """Begin to meet the others; where the port is taken, by calling them alone."""
         await self._remember()
-        await self._take_up_kept()
+        await self._taking.take_up_kept()
         await self._discovery.start()
         try:
             await self.listen()
@@ -191,40 +186,6 @@ class Network:
 
     # What the parts tell
 
-    def _take_in(
-        self,
-        connection: sqlite3.Connection,
-        opened: list[Opened],
-        cut: Callable[[LogId], int | None],
-    ) -> Received:
-        at_ms = self._clock.wall_ms()
-        reopened = self.house.read_stored
-        received, done = take_in(connection, opened, self._folders, cut, reopened, at_ms)
-        if received.changes:
-            # In the writer's thread, before the commit: the loop turns to it after.
-            self._loop.call_soon_threadsafe(self._on_taken, done)
-        return received
-
-    async def _take_up_kept(self) -> None:
-        """Fold what the program before this one could not, in pages."""
-        while True:
-            at_ms = self._clock.wall_ms()
-            received, done = await self._store.write(
-                lambda c, at_ms=at_ms: take_up_kept(c, self._folders, at_ms)  # type: ignore[misc]
-            )
-            if not received.changes:
-                return
-            self._on_taken(done)
-
-    def _on_taken(self, done: Consequences) -> None:
-        for job, desired in done.wished:
-            self._supervisor.tell(job, desired)
-        self._supervisor.end_lost()
-        if done.arrived:
-            self._moves.let_go_soon()
-        if done.unneeded:
-            self._spawn(asyncio.to_thread(self._store.blobs.discard, done.unneeded))
-
     def _take_link(self, link: Link) -> None:
         self.links.take(link)
 
@@ -261,27 +222,13 @@ class Network:
         self._discovery.know(tuple(others), [discovery_key(key) for key in house.keys.values()])
         self._part_with_others(others)
         if len(others) + 1 < len(house.roster.members):
-            self._spawn(self._unfold())
+            self._spawn(self._taking.take_back())
         self._spawn(self.listen())
         self.links.look()
         if house.roster.owes_rekey(self._own, house.keys):
             at_ms = self._clock.wall_ms()
             entry = authoring.rekey(house.roster, house.identity, at_ms, os.urandom)
             self._spawn(house.add_entries([entry]))
-
-    async def _unfold(self) -> None:
-        """Take back what revoked devices wrote past their cuts, where it was taken in before."""
-        at_ms, opened = self._clock.wall_ms(), self.house.read_stored
-        for log_id, place in (await self.house.vector()).items():
-            cut = self.house.roster.cut(*log_id)
-            if cut is None or place.seq <= cut.seq or log_id.device == self._own:
-                continue
-            end = cut if cut.seq else Cut(0, first_head(log_id))
-            taken = await self._store.write(
-                lambda c, log_id=log_id, end=end: unfold(c, log_id, end, opened, at_ms)  # type: ignore[misc]
-            )
-            log.info("%d changes of a revoked device do not count", taken)
-        self._supervisor.end_lost()
 
     def _part_with_others(self, members: Collection[bytes]) -> None:
         """End the links to who is not of the mesh any more; tell the others what is new."""
