@@ -7,7 +7,6 @@ from collections.abc import Generator
 
 import pytest
 
-
 # Devices that look for each other on this machine's network hear those of other tests too.
 ON_THE_NETWORK = (
     *("tests/mesh/", "tests/demo/", "tests/cli/test_devices", "tests/api/test_device"),
