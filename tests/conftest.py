@@ -14,6 +14,7 @@ ON_THE_NETWORK = (
     *("tests/crash/test_grant_kills", "tests/crash/test_pairing_kills"),
     *("tests/crash/test_payload_kills", "tests/crash/test_full_household"),
 )
+LONGEST = (ON_THE_NETWORK, "tests/crash/", "tests/models/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,6 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     if not os.environ.get("REGEND_LONG"):
         items[:] = [item for item in items if item.get_closest_marker("long") is None]
+    # What takes longest comes first, so that two who share the work end at about the same time.
+    items.sort(key=lambda item: [not item.nodeid.startswith(one) for one in LONGEST])
     for item in items:
         file = item.nodeid.partition("::")[0]
         group = "network" if file.startswith(ON_THE_NETWORK) else file
