@@ -218,7 +218,7 @@ def test_a_watcher_outlives_the_daemon_and_misses_nothing(own_desk: Desk) -> Non
         assert watcher.stderr is not None
         assert "away. Your job is safe" in watcher.stderr.readline()
         own_desk.start()
-        rest, _said = watcher.communicate(timeout=60)
+        rest = watcher.stdout.read()  # not `communicate`, which leaves out what is read already
     events = [json.loads(line) for line in [*shown, *rest.splitlines()]]
     assert [event["job_seq"] for event in events] == list(range(1, len(events) + 1))
     assert events[-1]["type"] == "job:completed:v1"

