@@ -122,6 +122,7 @@ PARKED_FRAMES_BYTES = 8 * MIB  # of one log, that came before one which is missi
 SYNC_MESSAGE_BYTES = 512 * KIB  # of frames in one message, about: what follows waits for little
 EXCHANGE_WINDOW_BYTES = 8 * MIB  # sent to a device and not yet durable there
 INVITER_LOOK_S = 10.0  # for a device that shows a code to be found on the network
+LACKING_RETRY_S = 4.0  # a device that had not got a payload is asked again; it may get it itself
 BASE_WAIT_S = 8.0  # a job that moved waits so long for its model's saved state, then does without
 OWED_TO_DEVICE = 64  # pieces, and calls, that another device asked for and has not got yet
 CALL_TIMEOUT_S = 20.0  # for another device to do what it is asked; a worker stops within seconds

@@ -16,11 +16,12 @@ import hashlib
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from regend.limits import BLOB_CHUNK_BYTES, PIECES_AHEAD
+from regend.limits import BLOB_CHUNK_BYTES, LACKING_RETRY_S, PIECES_AHEAD
 from regend.store import Store
 from regend.store.files import private
 from regend.store.writer import disk_refusal
@@ -81,7 +82,7 @@ class Fetcher:
         self._elsewhere = elsewhere
         self._done = done
         self._coming: dict[str, _Coming] = {}
-        self._lacking: dict[Exchange, set[str]] = {}
+        self._lacking: dict[Exchange, dict[str, float]] = {}  # and when it may be asked again
 
     def links(self) -> Mapping[bytes, Exchange]:
         """Return the exchanges that can be asked, by device."""
@@ -102,7 +103,7 @@ class Fetcher:
 
     async def ask(self, exchange: Exchange) -> None:
         """Ask a link for the next pieces of what is wanted."""
-        lacking = self._lacking.setdefault(exchange, set())
+        lacking = self._lacking.setdefault(exchange, {})
         if not any(one.exchange is exchange for one in self._coming.values()):
             for wanted in await self._store.query(self._wanted):
                 if self._store.blobs.path(wanted.digest).exists():
@@ -115,9 +116,9 @@ class Fetcher:
             if coming.exchange is exchange:
                 await self._ask_ahead(exchange, digest, coming)
 
-    def _suits(self, exchange: Exchange, wanted: Wanted, lacking: set[str]) -> bool:
+    def _suits(self, exchange: Exchange, wanted: Wanted, lacking: dict[str, float]) -> bool:
         """Tell whether a payload is to be asked of this link."""
-        if wanted.digest in lacking or wanted.digest in self._coming:
+        if wanted.digest in self._coming or lacking.get(wanted.digest, 0.0) > time.monotonic():
             return False
         if wanted.device == exchange.device:
             return True
@@ -180,7 +181,8 @@ class Fetcher:
     def _ask_others(self, exchange: Exchange, digest: str) -> None:
         """Get a payload from other links than this one, as long as it lasts."""
         self._coming.pop(digest, None)
-        self._lacking.setdefault(exchange, set()).add(digest)
+        again_s = time.monotonic() + LACKING_RETRY_S
+        self._lacking.setdefault(exchange, {})[digest] = again_s
         self.wake()
 
     async def _record(self, operation: Callable[[sqlite3.Connection, str], None], d: str) -> None:
