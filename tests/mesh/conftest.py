@@ -163,14 +163,19 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         await device.daemon.stop()
 
 
+async def join(inviter: Reached, other: Reached) -> None:
+    """Let a device join the mesh of one, at its address."""
+    shown = await inviter.call("POST", "/devices/invite", {})
+    address = f"127.0.0.1:{shown['port']}"
+    await other.call("POST", "/devices/join", {"code": shown["code"], "address": address})
+
+
 async def pair(inviter: Reached, *others: Reached) -> None:
     """Let devices join the mesh of one."""
     for other in others:
-        shown = await inviter.call("POST", "/devices/invite", {})
-        address = f"127.0.0.1:{shown['port']}"
-        await other.call("POST", "/devices/join", {"code": shown["code"], "address": address})
+        await join(inviter, other)
     for one in (inviter, *others):
         await one.linked(*(other.name for other in (inviter, *others)))
 
 
-__all__ = ["AnyInput", "Device", "Reached", "Start", "client_of", "daemon_of", "pair"]
+__all__ = ["AnyInput", "Device", "Reached", "Start", "client_of", "daemon_of", "join", "pair"]
