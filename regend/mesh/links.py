@@ -27,6 +27,7 @@ from regend.sync.tls import Credentials
 log = logging.getLogger("regend.sync")
 
 _FIRST_S: Final = 1.0
+_DIAL: Final = "mesh-dial"
 _LONGEST_S: Final = 60.0
 _LOOK_S: Final = 5.0
 
@@ -126,9 +127,10 @@ class Links:
 
     async def cut(self) -> None:
         """Dial nobody any more, and end every exchange without a word, as a cut cable does."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
+        dials = [task for task in self._tasks if task.get_name() == _DIAL]
+        for task in (*dials, *([self._loop] if self._loop else [])):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
         for exchange in self.exchanges:
             await exchange.link.cut()
 
@@ -156,7 +158,7 @@ class Links:
                 busy = target.device in self._live or target.device in self._dialling
                 if not busy and target.places and self._next_s.get(target.device, 0.0) <= now_s:
                     self._dialling.add(target.device)
-                    self._spawn(self._dial(target), "mesh-dial")
+                    self._spawn(self._dial(target), _DIAL)
             try:
                 async with asyncio.timeout(_LOOK_S if not self._dialling else _FIRST_S):
                     await self._poke.wait()

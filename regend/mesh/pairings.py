@@ -18,7 +18,7 @@ from regend.sync.epochs import Entropy
 from regend.sync.invites import INVITE_S, TRIES, Invite, Invites, refusal
 from regend.sync.lanclient import connect_for_pairing
 from regend.sync.lanserver import MESH_PORT
-from regend.sync.pairing import Inviter, Joiner, refuse_second_mesh
+from regend.sync.pairing import Inviter, Joiner, Welcome, refuse_second_mesh
 from regend.sync.pairingchannel import PairingChannel
 from regend.sync.pairingparts import told
 from regend.sync.roster import Roster
@@ -101,8 +101,10 @@ class Pairings:
         roster: Roster | None,
         discovery: Discovery,
         credentials: Credentials,
-    ) -> list[Entry]:
-        """Return the roster of the mesh that a code lets this device into.
+    ) -> tuple[Welcome, str]:
+        """Return what a code lets this device into, and where the device that let it in is.
+
+        The place is `host port`, as `peers` keeps it.
 
         Raises:
             BadInput: code or address is none.
@@ -125,7 +127,7 @@ class Pairings:
             try:
                 await channel.send(joiner.hello())
                 await channel.send(joiner.prove(await _next(channel)))
-                return joiner.finish(await _next(channel)).entries
+                return joiner.finish(await _next(channel)), f"{host} {port}"
             finally:
                 await channel.close()
         assert fault is not None

@@ -19,7 +19,7 @@ class Peer(NamedTuple):
         state_hash: of what it had then; empty where it did not say.
         seen_at: wall time in ms; None where it was never met.
         address: where it was reached last, `host port`.
-        manual: where a person says that it is.
+        manual: where it was when it let this device in, by what a person said or was found.
     """
 
     vector: Mapping[LogId, Place]
@@ -62,8 +62,11 @@ def note(
     )
 
 
-def set_manual(connection: sqlite3.Connection, device: bytes, address: str | None) -> None:
-    """Remember where a person says that a device is."""
+def note_place(connection: sqlite3.Connection, device: bytes, address: str) -> None:
+    """Remember where a device was when it let this one into its mesh.
+
+    It stays beside where the device is reached later: a person may have typed a name that lasts.
+    """
     connection.execute(
         "INSERT INTO peers (device, manual) VALUES (?, ?) "
         "ON CONFLICT (device) DO UPDATE SET manual = excluded.manual",

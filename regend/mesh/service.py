@@ -144,7 +144,7 @@ class Mesh:
         """
         await self._discovery.start()
         roster = self.network.house.roster if self.network and not leave else None
-        entries = await self._pairings.join(
+        welcome, place = await self._pairings.join(
             code,
             address,
             name or self._name,
@@ -153,7 +153,9 @@ class Mesh:
             credentials_of(self._standing, self._home),
         )
         await self._close()
-        await self._enter(entries)
+        # The networks on which an address is given are those on which nobody is found by itself.
+        await self._store.write(lambda c: peers.note_place(c, welcome.device, place))
+        await self._enter(welcome.entries)
         return await self.devices()
 
     async def revoke(self, device: str) -> dict[str, Any]:

@@ -69,11 +69,13 @@ class Welcome(NamedTuple):
         inviter: name of the device that let it in.
         roster: with this device as a member.
         entries: of the roster.
+        device: id of the device that let it in.
     """
 
     inviter: str
     roster: Roster
     entries: list[Entry]
+    device: bytes
 
 
 class Inviter:
@@ -248,7 +250,8 @@ class Joiner:
                 raise _unfit()
         if not roster.epoch_keys(self._identity.sealing_key):
             raise _unfit()
-        return Welcome(roster.living[self._inviter.device.id].name, roster, entries)
+        inviter = self._inviter.device.id
+        return Welcome(roster.living[inviter].name, roster, entries, inviter)
 
     def _check_inviter(self, device: Device) -> None:
         if device.id == self._identity.id:

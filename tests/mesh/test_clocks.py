@@ -10,7 +10,6 @@ import pytest
 
 from regend.clock import SystemClock
 from regend.mesh.jobs import state_hash
-from regend.mesh.peers import set_manual
 from regend.store.hlc import AHEAD_MS, milliseconds
 from tests.mesh.conftest import Device, Start, join, pair
 
@@ -48,16 +47,6 @@ async def reaches(device: Device, job: str, state: str) -> None:
     await device.until(lambda shown: shown["state"] == state, f"/jobs/{job}")
 
 
-async def tell_where(device: Device, other: Device) -> None:
-    shown = await other.call("GET", "/mesh")
-    at, network = f"127.0.0.1 {other.daemon._mesh.network.port}", device.daemon._mesh.network  # type: ignore[union-attr]
-    id = bytes.fromhex(shown["device"])
-    await device.daemon._store.write(lambda c: set_manual(c, id, at))
-    assert network is not None
-    await network._remember()
-    network.look()
-
-
 async def names(device: Device, *expected: str) -> None:
     await device.until(lambda s: {d["name"] for d in s["devices"]} == set(expected), "/devices")
 
@@ -72,10 +61,9 @@ async def test_what_is_done_later_wins_whatever_a_clock_says(
     wrong = await start("Phone", clock=WrongClock(shift_ms))
     devices = (laptop, wrong, tablet)
     await pair(laptop, tablet)
-    # The tags by which devices find each other are of the day: this one finds nobody by itself,
-    # and is told where the laptop is. Its changes travel on from there.
+    # The tags by which devices find each other are of the day: this one finds nobody by itself, and
+    # goes by the address that was given as it joined. Its changes travel on from there.
     await join(laptop, wrong)
-    await tell_where(wrong, laptop)
     await laptop.linked("Phone", "Tablet")
     job = (await laptop.client.jobs.create("count", {"steps": 80, "pace": str(pace)}))["id"]
     path = f"/jobs/{job}"
