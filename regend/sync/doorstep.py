@@ -12,10 +12,12 @@ changes while the port stays open.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
 import ssl
+import sys
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -29,6 +31,7 @@ log = logging.getLogger("regend.sync")
 _BACKLOG: Final = 128
 _PORT_TRIES: Final = 8
 _ACCEPT_PAUSE_S: Final = 0.2  # where the system has no more files to give
+_TURNS_TO_BEGIN: Final = 4  # of the loop, until TLS has its transport
 
 
 class Stranger:
@@ -81,7 +84,8 @@ class Doorstep:
         self._context = context
         self._protocol = protocol
         self._listening: list[socket.socket] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._accepting: set[asyncio.Task[None]] = set()
+        self._greeting: set[asyncio.Task[None]] = set()
         self._strangers: Counter[str] = Counter()
 
     @property
@@ -100,16 +104,16 @@ class Doorstep:
         """
         self._listening = _listen(port)
         for listening in self._listening:
-            self._start(self._accept(listening))
+            _start(self._accept(listening), self._accepting)
         bound: int = self._listening[0].getsockname()[1]
         return bound
 
     async def close(self) -> None:
         """Listen no more; connections in the middle of TLS are cut."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await _end(self._accepting)
+        for _ in range(_TURNS_TO_BEGIN):
+            await asyncio.sleep(0)  # what was let in last: asyncio loses sockets that it just took
+        await _end(self._greeting)
         for listening in self._listening:
             listening.close()
         self._listening = []
@@ -119,10 +123,9 @@ class Doorstep:
         self._strangers -= Counter((stranger.host,))
 
     async def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                connection, (host, port, *rest) = await loop.sock_accept(listening)
+                connection, (host, port, *rest) = await _accepted(listening)
             except OSError as error:
                 log.warning("a connection cannot be accepted: %s", error.strerror or error)
                 await asyncio.sleep(_ACCEPT_PAUSE_S)
@@ -130,7 +133,7 @@ class Doorstep:
             if self._has_room_for(host):
                 stranger = Stranger(self, host, port, rest[1] if rest else 0)
                 self._strangers[stranger.host] += 1
-                self._start(self._greet(connection, stranger))
+                _start(self._greet(connection, stranger), self._greeting)
             else:
                 connection.close()
 
@@ -159,10 +162,39 @@ class Doorstep:
             stranger.settle()
             raise
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+def _start(work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:
+    task = asyncio.create_task(work)
+    among.add(task)
+    task.add_done_callback(among.discard)
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+async def _accepted(listening: socket.socket) -> tuple[socket.socket, Any]:
+    """Return the next connection and where it is from.
+
+    `loop.sock_accept` loses a connection that comes in the turn in which it is cancelled.
+    """
+    loop = asyncio.get_running_loop()
+    if sys.platform == "win32":
+        return await loop.sock_accept(listening)  # its loop does not tell what is readable
+    while True:
+        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+            connection, address = listening.accept()
+            connection.setblocking(False)
+            return connection, address
+        readable = asyncio.Event()
+        loop.add_reader(listening, readable.set)
+        try:
+            await readable.wait()
+        finally:
+            loop.remove_reader(listening)
 
 
 def _listen(port: int) -> list[socket.socket]:

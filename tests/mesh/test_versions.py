@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from regend.clock import SystemClock
-from regend.mesh import network
+from regend.mesh import jobs
 from regend.mesh.jobs import JOB_FOLDERS
 from regend.store import cells, changelog
 from regend.store.change import Change, unpack
@@ -128,7 +128,7 @@ async def test_what_the_next_version_says_goes_through_older_ones_and_counts_aft
     await later.stop()
 
     version = NextVersion()
-    monkeypatch.setattr(network, "JOB_FOLDERS", version.folders())
+    monkeypatch.setattr(jobs, "JOB_FOLDERS", version.folders())
     later = await start("Later")
     await later.until(lambda s: s["state"] == "completed", f"/jobs/{job}")
     assert await later.told(job) == events
