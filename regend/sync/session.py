@@ -7,7 +7,7 @@ missing by the hellos of the next.
 
 Messages are msgpack arrays, the first element names them:
 
-    hello    protocols, mesh, incarnation, roster ids, {log: [seq, head]}, state hash
+    hello    protocols, mesh, incarnation, roster ids, {log: [seq, head]}, state hash, …
     roster   [entry, …]                        what the other lacks of it
     frames   [frame, …]                        in the order of their logs
     have     {log: [seq, head]}, state hash    durable here; also what this device wrote since
@@ -19,8 +19,8 @@ Messages are msgpack arrays, the first element names them:
     bye      code, text
 
 Invariants
-1. The first message of either side is a hello; what a side sends depends on the other's alone from
-   then on: one round trip.
+1. The first message of either side is a hello; a newer program may say more in it. What a side
+   sends depends on the other's alone from then on: one round trip.
 2. What this side holds to be there, the other side said it has, or it was sent in this session.
 3. What is sent and not acknowledged is bounded by `EXCHANGE_WINDOW_BYTES`.
 4. What does not fit the table ends the session with `Broken`; nothing of it was acted on.
@@ -286,6 +286,7 @@ class Session:
         roster: Any,
         vector: Any,
         state_hash: Any,
+        *_newer: Any,
     ) -> Event:
         if self._met:
             raise Broken("said hello twice")

@@ -203,6 +203,15 @@ def test_a_hello_of_another_mesh_or_protocol_is_refused() -> None:
         met().receive(hello())
 
 
+def test_a_newer_program_may_say_more_in_its_hello() -> None:
+    fields = msgpack.unpackb(hello({LOGS[0]: place(1)}))
+    for more in ([{"clock": 5}], [None, "text", [1]]):
+        session = Session(MESH)
+        message = msgpack.packb([*fields[:1], (1, 2), *fields[2:], *more])
+        assert isinstance(session.receive(message), said.Met)
+        assert session.theirs == {LOGS[0]: place(1)}
+
+
 ODD = anything(
     *(None, True, -1, 1.5, float("nan"), 1 << 62, (1 << 64) - 1, "", "text", b"", b"x"),
     *([], [None], [[]], [1, 2, 3, 4], {}, {"a": 1}, b"x" * 15, b"x" * 16, b"x" * 32),
