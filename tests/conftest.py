@@ -12,7 +12,11 @@ ON_THE_NETWORK = (
     *("tests/mesh/", "tests/demo/", "tests/cli/test_devices", "tests/api/test_device"),
     *("tests/sync/test_discovery", "tests/sync/test_hosts", "tests/sync/test_lan"),
     *("tests/crash/test_grant_kills", "tests/crash/test_pairing_kills"),
-    *("tests/crash/test_payload_kills", "tests/crash/test_full_household"),
+    *(
+        "tests/crash/test_strangers",
+        "tests/crash/test_payload_kills",
+        "tests/crash/test_full_household",
+    ),
 )
 LONGEST = (ON_THE_NETWORK, "tests/crash/", "tests/models/")
 
