@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from regend.cli.daemon import Daemon
 from regend.cli.text import line
@@ -16,19 +17,25 @@ class DeviceNames:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
-        self._names: Mapping[str, str] | None = None
+        self._known: Mapping[str, dict[str, Any]] | None = None
 
     def __getitem__(self, device: str | None) -> str:
         """Return what a device is called, the beginning of its id where nobody knows."""
         if device is None:
             return "this device"
-        if self._names is None:
-            self._names = self._asked()
-        return self._names.get(device, device[:_ID_CHARACTERS])
+        known = self._asked().get(device)
+        return device[:_ID_CHARACTERS] if known is None else line(known["name"])
 
-    def _asked(self) -> dict[str, str]:
-        try:
-            shown = self._daemon.get("/devices")
-        except NotAllowed:  # a token that may see jobs alone
-            return {}
-        return {one["id"]: line(one["name"]) for one in shown["devices"]}
+    def elsewhere(self, device: str | None) -> str | None:
+        """Return what a device is called if it is known to be another than this one."""
+        known = self._asked().get(device or "")
+        return None if known is None or known["this"] else line(known["name"])
+
+    def _asked(self) -> Mapping[str, dict[str, Any]]:
+        if self._known is None:
+            try:
+                shown = self._daemon.get("/devices")
+            except NotAllowed:  # a token that may see jobs alone
+                shown = {"devices": []}
+            self._known = {one["id"]: one for one in shown["devices"]}
+        return self._known

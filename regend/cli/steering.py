@@ -68,8 +68,22 @@ def resume(job: str, choice: str | None, follow: bool, json_output: bool) -> int
     if json_output:
         out_json(resumed)
     else:
-        out_prose(resumption(resumed, places, DeviceNames(daemon)))
+        devices = DeviceNames(daemon)
+        elsewhere = devices.elsewhere(resumed["device"])
+        if elsewhere is not None and resumed["state"] == before["state"]:
+            out_prose(passed_on(resumed, "resume", elsewhere))
+        else:
+            out_prose(resumption(resumed, places, devices))
     return _watch(daemon, resumed, before["last_seq"]) if follow else 0
+
+
+def passed_on(job: dict[str, Any], verb: str, device: str) -> str:
+    """Return the sentence for what another device was asked to do, now or once it is reached."""
+    short = short_id(job["id"])
+    return (
+        f"{short} runs on {device}, which is asked to {verb} it, now or once it is reached. What "
+        f"becomes of it: regend jobs logs {short}"
+    )
 
 
 def resumption(job: dict[str, Any], places: list[dict[str, Any]], devices: DeviceNames) -> str:
@@ -121,10 +135,15 @@ def _watch(daemon: Daemon, job: dict[str, Any], after_seq: int) -> int:
 
 
 def _each(jobs: tuple[str, ...], verb: str, said: dict[str, str], json_output: bool) -> int:
-    """Ask one thing of each job; one that refuses does not keep the others from being asked."""
+    """Ask one thing of each job; one that refuses does not keep the others from being asked.
+
+    Args:
+        said: by the state that a job is in then, what to say of it; first the state that was asked.
+    """
     from regend.cli.failure import exit_code, report
 
     daemon, code = Daemon(), 0
+    devices = DeviceNames(daemon)
     changed: list[dict[str, Any]] = []
     for job in jobs:
         try:
@@ -134,7 +153,12 @@ def _each(jobs: tuple[str, ...], verb: str, said: dict[str, str], json_output: b
             code = code or exit_code(error)
             continue
         changed.append(answer)
-        if not json_output:
+        if json_output:
+            continue
+        elsewhere = devices.elsewhere(answer["device"])
+        if elsewhere is not None and answer["state"] != next(iter(said)):
+            out_prose(passed_on(answer, verb, elsewhere))
+        else:
             word = said.get(answer["state"], f"is {answer['state']}")
             out_prose(f"{short_id(answer['id'])} {word}: {line(answer['title'])}")
     if json_output:

@@ -235,6 +235,13 @@ def test_a_job_goes_on_here_and_the_sentence_names_this_device(seat: Seat) -> No
     job = one.job("nap", "steps=8", "sleep_s=0.5")
     one.await_state(job, "running")
     wait_until(lambda: two.run("jobs", "show", job).returncode == 0, "it is seen on the other")
+    asked = two.run("jobs", "pause", job)
+    assert "runs on Laptop, which is asked to pause it" in asked.stdout, asked
+    one.await_state(job, "paused")
+    two.await_state(job, "paused")
+    assert "asked to resume it" in two.run("jobs", "resume", job).stdout
+    one.await_state(job, "running")
+    two.await_state(job, "running")
     done = two.run("jobs", "takeover", job)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(job[:8]) and "; on Phone." in done.stdout
