@@ -12,4 +12,6 @@ prepare requirements-test.lock
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .
 .venv/bin/mypy
-exec .venv/bin/python -m pytest "$@"
+# Two at a time: much of the time goes by in waiting for processes. What stays together,
+# tests/conftest.py tells.
+exec .venv/bin/python -m pytest -n 2 --dist loadgroup "$@"
