@@ -89,13 +89,17 @@ def main(argv: list[str]) -> None:
     """Run the benchmark and print its figures."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench research")
     parser.add_argument("--split", choices=tuple(SPLITS), default="tune")
-    parser.add_argument("--depth", choices=("quick", "normal", "deep"), default="quick")
+    parser.add_argument(
+        "--depth", choices=("quick", "normal", "deep"), help="normal with --model, else quick"
+    )
     parser.add_argument(
         "--failures", action="store_true", help="show those, but never of a final split"
     )
     parser.add_argument("--model", action="store_true", help="let the embedded model write too")
     parser.add_argument("--first", type=int, default=1000, help="only so many")
     options = parser.parse_args(argv)
+    if options.depth is None:
+        options.depth = "normal" if options.model else "quick"  # "quick" asks no model
     with tempfile.TemporaryDirectory(prefix="regend-bench-") as folder:
         if options.model:
             home = embedded_model_home(Home.at(Path(folder) / "home"))
