@@ -101,6 +101,7 @@ PROVIDER_ANSWER_BYTES = 4 * MIB
 PROVIDER_MODELS = 1000  # of one connected server
 SLOT_STOP_S = 1.0  # a slot whose stream was closed stops at the end of its batch
 HOST_SILENT_S = 30.0  # of a host with users, after a lease was given back; a batch takes less
+HOST_ALONE_S = 0.5  # that one user has a host after the last died under several; then doubled
 SCHEMA_SILENT_S = 60.0  # between two tokens under a schema; a batch of others takes less
 HOST_ANSWER_BYTES = 64 * KIB
 ALTERNATIVES_TO_A_TOKEN = 20  # as in OpenAI's own; a vocabulary of them is 5 MB to each token

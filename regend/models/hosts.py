@@ -8,8 +8,9 @@ Invariants:
 4. After each lease that is given back the host is looked at: one that goes on computing for nobody,
    or gives no sign of itself while others wait, ends.
 5. A lease is to blame for its host's death only if nobody else was on it, and nobody ended it for
-   another reason. Where several were, the next host of that model is lent to one at a time, until
-   a lease of it is given back.
+   another reason. Where several were, the next host of that model is lent to one alone for a while,
+   or until that one is done; each further such death doubles the while, so that whoever is to blame
+   is found, and nobody else waits for long.
 """
 
 from __future__ import annotations
@@ -41,9 +42,11 @@ class Host:
         leases: by slot.
         owners: of the leases, by their ids.
         swollen: it holds far more memory than was planned for it.
-        one_at_a_time: its slots are lent to one user alone.
+        alone_s: how long its first user has it alone.
+        one_at_a_time: its slots are lent to one user alone, now.
         excuse: whoever is on it is not to blame for its end.
         look: at it, after a lease was given back.
+        trial: ends the time of one user alone.
     """
 
     process: HostProcess
@@ -53,9 +56,11 @@ class Host:
     idle_since_s: float = 0.0
     idle_timer: asyncio.TimerHandle | None = None
     swollen: bool = False
+    alone_s: float = 0.0
     one_at_a_time: bool = False
     excuse: bool = False
     look: asyncio.TimerHandle | None = None
+    trial: asyncio.TimerHandle | None = None
 
     @property
     def name(self) -> str:
@@ -157,7 +162,7 @@ class Hosts:
         self._failed = failed
         self._hosts: dict[str, Host] = {}
         self._fatal: set[str] = set()  # ids of leases that are to blame, until they are given back
-        self._shared_deaths: set[str] = set()  # models whose last host died under several
+        self._alone_s: dict[str, float] = {}  # of models whose last host died under several
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -178,9 +183,21 @@ class Hosts:
         """Start a host; `changed` or `failed` tells what became of it."""
         process = HostProcess(plan, self._on_death)
         host = Host(process, rfc3339(self._clock.wall_ms()))
-        host.one_at_a_time = plan.model.name in self._shared_deaths
+        host.alone_s = self._alone_s.get(host.name, 0.0)
+        host.one_at_a_time = host.alone_s > 0
         self._hosts[host.name] = host
         self._spawn(self._live(host), f"host of {host.name}")
+
+    def lend(self, host: Host, slot: int, owner: str) -> Lease:
+        """Lend a free slot of a host."""
+        if host.one_at_a_time and host.trial is None:
+            loop = asyncio.get_running_loop()
+            host.trial = loop.call_later(host.alone_s, self._lend_to_several, host)
+        return host.lend(slot, owner)
+
+    def _lend_to_several(self, host: Host) -> None:
+        host.one_at_a_time = False
+        self._changed()
 
     def release(self, lease: Lease) -> None:
         """Take a lease back; safe to repeat, and after its host died."""
@@ -189,7 +206,6 @@ class Hosts:
         if host is None or not host.take_back(lease):
             return
         if host.process.ready:
-            self._shared_deaths.discard(host.name)
             host.one_at_a_time = False
         if not host.leases:
             self._start_idling(host)
@@ -319,10 +335,11 @@ class Hosts:
         if host is None or host.process is not process or not process.served:
             return  # one that never served is `_live`'s to settle
         self._forget(host)
+        alone_s = self._alone_s.pop(host.name, 0.0)
         if len(host.leases) == 1 and not host.excuse:
             self._fatal |= {lease.id for lease in host.leases.values()}
         elif len(host.leases) > 1 and not host.excuse:
-            self._shared_deaths.add(host.name)
+            self._alone_s[host.name] = max(limits.HOST_ALONE_S, 2 * alone_s)
         if host.leases:
             log.warning(
                 "model host of %s died with %d leases. %s",
@@ -334,8 +351,8 @@ class Hosts:
 
     def _forget(self, host: Host) -> None:
         host.stop_idling()
-        if host.look is not None:
-            host.look.cancel()
+        for timer in filter(None, (host.look, host.trial)):
+            timer.cancel()
         if self._hosts.get(host.name) is host:
             del self._hosts[host.name]
 

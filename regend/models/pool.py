@@ -205,7 +205,7 @@ class ModelPool:
             slot = host.free_slot()
             if slot is not None:
                 self._waiters.remove(waiter)
-                waiter.future.set_result(host.lend(slot, waiter.owner))
+                waiter.future.set_result(self._hosts.lend(host, slot, waiter.owner))
             return True
         plan = plan_host(waiter.model, self._config, self._home.slots_dir)
         used = sum(host.process.plan.memory_bytes for host in self._hosts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 
 import aiohttp
 import pytest
@@ -39,8 +40,9 @@ async def test_only_a_lease_that_was_alone_is_to_blame_for_its_hosts_death(
 
 
 async def test_after_a_death_under_several_the_next_host_is_lent_to_one_until_that_went_well(
-    pool: ModelPool,
+    pool: ModelPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(limits, "HOST_ALONE_S", 600.0)
     both = [await pool.acquire(""), await pool.acquire("")]
     kill_host(pool)
     await until_no_host_runs(pool)
@@ -54,6 +56,23 @@ async def test_after_a_death_under_several_the_next_host_is_lent_to_one_until_th
     for lease in await asyncio.gather(*others):
         assert lease.host_id == first.host_id
         pool.release(lease)
+
+
+async def test_who_is_alone_on_a_host_after_a_shared_death_keeps_the_others_waiting_only_a_while(
+    pool: ModelPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HOST_ALONE_S", 0.2)
+    waited: list[float] = []
+    for _ in range(3):
+        leases = [await pool.acquire("")]
+        started_s = time.monotonic()
+        leases.append(await pool.acquire(""))
+        waited.append(time.monotonic() - started_s)
+        kill_host(pool)
+        await until_no_host_runs(pool)
+        for lease in leases:
+            pool.release(lease)
+    assert waited[1] >= 0.2 and waited[2] >= 0.4, "each death doubles the while"
 
 
 async def test_a_host_that_gives_no_sign_after_a_lease_was_given_back_ends_so_that_others_go_on(
