@@ -88,7 +88,7 @@ FETCH_BYTES = 10 * MIB
 FETCH_REDIRECTS = 5
 
 # Models
-SEGMENT_TOKENS = 16  # one request to the model host; its start seeds the sampler, so it is fixed
+SEGMENT_TOKENS = 8  # one request to the model host; its start seeds the sampler, so it is fixed
 CHECKPOINT_COST_SHARE = 0.03  # of decoding time
 MODEL_START_TIMEOUT_S = 120.0
 MODEL_DISK_RESERVE_BYTES = 128 * MIB  # stays free after a pull: the store must go on
