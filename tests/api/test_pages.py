@@ -52,10 +52,11 @@ async def test_every_script_that_the_client_is_made_of_is_served_with_its_type_a
 async def test_a_page_of_the_daemon_runs_and_follows_a_job_under_its_own_policy(
     running: Running, tmp_path: Path
 ) -> None:
+    executable = chromium()
     code = (await running.call("POST", f"{API}/auth/code")).json["code"]
     async with async_playwright() as playwright, asyncio.timeout(60):
         context = await playwright.chromium.launch_persistent_context(
-            tmp_path / "profile", executable_path=chromium(), headless=True, args=CHROMIUM_FLAGS
+            tmp_path / "profile", executable_path=executable, headless=True, args=CHROMIUM_FLAGS
         )
         page = context.pages[0]
         await page.goto(running.url)

@@ -79,6 +79,7 @@ async def test_a_thousand_clients_that_drop_together_come_back_without_gap_or_du
 @pytest.fixture
 async def page(start: Start, tmp_path: Path) -> AsyncIterator[tuple[Running, Page]]:
     """A page of an allowed origin that has `client.js`, and a daemon beside it."""
+    executable = chromium()
     app = web.Application()
 
     async def index(request: web.Request) -> web.Response:
@@ -92,7 +93,7 @@ async def page(start: Start, tmp_path: Path) -> AsyncIterator[tuple[Running, Pag
     running = await start(server=ServerConfig(port=0, allowed_origins=(origin,)))
     async with async_playwright() as playwright:
         context = await playwright.chromium.launch_persistent_context(
-            tmp_path / "profile", executable_path=chromium(), headless=True, args=CHROMIUM_FLAGS
+            tmp_path / "profile", executable_path=executable, headless=True, args=CHROMIUM_FLAGS
         )
         page = context.pages[0]
         await page.goto(origin)
