@@ -6,6 +6,7 @@ Whatever the order of meetings, when all have met they agree on the first three 
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
@@ -15,6 +16,8 @@ from tests.sync.agreement import assert_convergence
 from tests.sync.test_jobs_machine import LONG, JobsOfDevices
 
 _MOST = 6
+
+pytestmark = pytest.mark.timeout(3600 if LONG else 120)
 
 
 class JobsOfCopiedDevices(JobsOfDevices):

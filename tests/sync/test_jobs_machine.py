@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -30,6 +31,8 @@ from tests.sync.pocket import Device
 
 LONG = bool(os.environ.get("REGEND_LONG"))
 YEAR_MS = 365 * 24 * 3600 * 1000
+
+pytestmark = pytest.mark.timeout(3600 if LONG else 120)
 
 
 class JobsOfDevices(RuleBasedStateMachine):
