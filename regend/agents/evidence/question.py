@@ -210,7 +210,7 @@ def _terms(text: str, measures: frozenset[str], cues: frozenset[str]) -> Iterato
             continue
         word = spoken[at]
         at += 1
-        if not is_stop_word(word.text) or _is_letter_name(text, word):
+        if not is_stop_word(word.text) or _is_letter_name(word):
             yield _term(text, word, measures, cues)
 
 
@@ -223,7 +223,7 @@ def _phrase(spoken: Sequence[Word], at: int) -> str:
     return ""
 
 
-def _is_letter_name(text: str, word: Word) -> bool:
+def _is_letter_name(word: Word) -> bool:
     """Tell whether a single capital ("C", "R") is a name rather than an article or "I"."""
     return len(word.text) == 1 and word.text.isupper() and word.text not in "AI" and word.start > 0
 
