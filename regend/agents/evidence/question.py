@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from regend.agents.evidence.cues import asked_kinds, kind_words, second_askings
 from regend.agents.evidence.measures import MEASURES, asked_measures, counted
@@ -107,7 +106,6 @@ class Question:
     Attributes:
         text: the question, trimmed.
         terms: what it speaks of, in order, each once.
-        pairs: stems that follow each other in it.
         cues: kinds of answer wanted, as `cues.asked_kinds` calls them.
         measures: what is to be told, keys of `MEASURES`.
         counted: stems of what is to be counted, if anything.
@@ -116,7 +114,6 @@ class Question:
 
     text: str
     terms: tuple[Term, ...]
-    pairs: frozenset[tuple[str, str]]
     cues: frozenset[str]
     measures: frozenset[str]
     counted: frozenset[str]
@@ -176,7 +173,6 @@ def analyse(text: str) -> Question:
     return Question(
         trimmed,
         _named(trimmed, found),
-        frozenset(pairwise(found)),
         cues,
         measures,
         counted(trimmed),

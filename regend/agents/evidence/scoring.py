@@ -1,8 +1,8 @@
 """Scoring: how well each unit of the documents read answers the question.
 
 Three figures for each unit, each a share of the question by weight, where rarer terms weigh more:
- - `score` ranks: what the unit says, together with where it stands, how near to one another it
-   says it, and whether it is of the kind that is wanted;
+ - `score` ranks: what the unit says, together with where it stands, and whether it is of the kind
+   that is wanted;
  - `coverage`: what the unit says of the question together with its surroundings, title included;
  - `aspect`: the same of what is asked *about* the document's subject. A document about a washing
    machine says "washing machine" everywhere, so that only the rest of the question tells whether
@@ -26,7 +26,7 @@ from regend.agents.evidence.pieces import Piece, Read, cut
 from regend.agents.evidence.question import Question, Term
 from regend.agents.evidence.rivals import names_another
 from regend.agents.evidence.units import Unit
-from regend.agents.evidence.words import alike, terms
+from regend.agents.evidence.words import alike
 from regend.library.ranking import rarity
 
 # What a term is worth where it does not stand as asked, or not in the unit itself.
@@ -39,7 +39,6 @@ DOCUMENT_WORTH = 0.2
 MIN_UNITS = 300  # rarity means little among a few sentences, so it is reckoned as among so many
 CONTEXT_SHARE = 0.6  # of the score: what stands near counts less than what is said
 TITLE_BONUS = 0.5
-PAIR_BONUS = 0.15
 WORDS_FOR_ONE_LACKING = 4  # telling words of a question, of which an answer may lack one
 LENGTH_AT_EASE = 30  # words; longer units say more by chance
 
@@ -201,7 +200,7 @@ class _Scorer:
         ]
         score = (1 - CONTEXT_SHARE) * _sum(self.weights, here) + CONTEXT_SHARE * reached
         score *= _length_factor(len(own))
-        score += document.bonus + PAIR_BONUS * _pairs(self.question, text, own)
+        score += document.bonus
         fit = kind_fit(self.question, text, unit.kind, unit.heading)
         asked = sum(document.aspects)
         borne = self.matcher.match(read.borne_terms(place))
@@ -285,21 +284,3 @@ def _repeats(question: Question, text: str) -> bool:
 
 def _length_factor(length: int) -> float:
     return 1.0 if length <= LENGTH_AT_EASE else (LENGTH_AT_EASE / length) ** 0.35
-
-
-def _pairs(question: Question, text: str, own: frozenset[str]) -> int:
-    """Count the neighbours of the question that stand close together in the unit."""
-    wanted = [pair for pair in question.pairs if pair[0] in own and pair[1] in own]
-    if not wanted:
-        return 0
-    places: dict[str, list[int]] = {}
-    for term, place in terms(text):
-        places.setdefault(term, []).append(place)
-    return sum(
-        any(
-            abs(first - second) <= 3
-            for first in places.get(one, ())  # none for an abbreviation that is written in full
-            for second in places.get(other, ())
-        )
-        for one, other in wanted
-    )
