@@ -31,8 +31,9 @@ How a question goes through it, with â€œWhen is the rent due, and who gets it?â€
    page.
 
 Thresholds and weights stand at the head of the module that uses them, the words that are known in
-`vocabulary`, `measures`, `cues`, `rivals` and `qualifiers`. None was derived; each was kept because
-the questions that `tests/agents/questions.py` tells of went better with it. To judge a change:
-`python -m tests.bench research --split NAME [--failures]` for the splits that are for tuning, then
-once those that are not. A rule that serves a single question does not stay.
+`vocabulary`, `measures`, `cues`, `rivals` and `qualifiers`. None is derived
+from theory: they are what the questions that `tests/agents/questions.py` tells of go best with. To
+judge a change: `python -m tests.bench research --split NAME [--failures]` for the splits that are
+for tuning, then once those that are not. A rule without which they go as well is one too many, and
+one that serves a single question does not stay.
 """
