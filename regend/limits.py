@@ -119,7 +119,6 @@ PART_KEEP_S = 7 * 24 * 3600.0  # of a download that broke off; nobody who waits 
 MAX_CHANGE_BYTES = 512 * KIB  # the largest event, or a row with its inline payloads, and more
 FRAME_CHANGES = 256  # to one signature: verifying bounds how fast a new device catches up
 SYNC_FRAME_BYTES = 1 * MIB  # of changes in one frame, before compression
-PARKED_FRAMES_BYTES = 8 * MIB  # of one log, that came before one which is missing
 SYNC_MESSAGE_BYTES = 512 * KIB  # of frames in one message, about: what follows waits for little
 EXCHANGE_WINDOW_BYTES = 8 * MIB  # sent to a device and not yet durable there
 INVITER_LOOK_S = 10.0  # for a device that shows a code to be found on the network

@@ -23,10 +23,10 @@ from typing import Any
 
 from regend.agents.context import Context, Generated
 from regend.agents.evidence.answer import Checked, check, citation, markdown, not_found
+from regend.agents.evidence.pieces import Piece
 from regend.agents.evidence.prompt import ANSWER_TOKENS, messages
 from regend.agents.evidence.question import parts, queries
 from regend.agents.evidence.reading import Spans, documents_to_read, windows
-from regend.agents.evidence.scoring import Piece
 from regend.agents.evidence.selection import Quote, choose
 from regend.errors import BadInput, NotFound, RegendError
 from regend.events import SEARCH_RESULT

@@ -7,14 +7,15 @@ from typing import Any
 from aiohttp import web
 
 from regend.api.access import Access, session_cookie
+from regend.api.body import optional_text, required_text, unfit
 from regend.api.call import Call, answer
-from regend.api.endpoints import API, Endpoint, fields, listing, text
+from regend.api.endpoints import API, Endpoint, fields, listing, optional, text
 from regend.api.tokens import tokens
 from regend.api.websocket import Streams
-from regend.errors import BadInput
 from regend.store import Store
 
 _LONGEST_LIFE_S = 10 * 365 * 24 * 3600.0
+_NAME_CHARACTERS = 200
 
 
 class AccessCalls:
@@ -38,7 +39,7 @@ class AccessCalls:
             user=text(minLength=1, maxLength=100, pattern="\\S"),
             scope={"type": ["string", "array"], "items": text()},
             expires_s={"type": ["number", "null"], "exclusiveMinimum": 0},
-            name=text(maxLength=200),
+            name=optional(text(maxLength=_NAME_CHARACTERS)),
         )
         created = {"type": "object", "required": ["id", "token"]}
         return [
@@ -107,16 +108,19 @@ class AccessCalls:
     async def create(self, call: Call) -> dict[str, Any]:
         """Make a token; it is shown this once."""
         body = await call.object("user", "scope", "expires_s", "name")
-        user, scope, name = body.get("user"), body.get("scope"), body.get("name", "")
-        if not isinstance(user, str):
-            raise BadInput("invalid_field", "“user” must be a name.", field="user")
+        user, scope, name = (
+            required_text(body, "user"),
+            body.get("scope"),
+            optional_text(body, "name"),
+        )
         if isinstance(scope, str):
             scope = scope.replace(",", " ").split()
         if not isinstance(scope, list) or not all(isinstance(item, str) for item in scope):
-            raise BadInput("invalid_field", "“scope” must be a list of scopes.", field="scope")
-        if not isinstance(name, str) or len(name) > 200:
-            raise BadInput("invalid_field", "“name” must be a short text.", field="name")
-        token, grant = await self._access.create(user, scope, _life(body.get("expires_s")), name)
+            raise unfit("scope", "must be a list of scopes")
+        if len(name or "") > _NAME_CHARACTERS:
+            raise unfit("name", f"has more than {_NAME_CHARACTERS} characters")
+        life_s = _life(body.get("expires_s"))
+        token, grant = await self._access.create(user, scope, life_s, name or "")
         return {"id": grant.token_id, "token": token}
 
     async def list(self, call: Call) -> dict[str, Any]:
@@ -135,10 +139,7 @@ class AccessCalls:
 
     async def session(self, call: Call) -> web.Response:
         """Swap a code for a cookie and a CSRF value."""
-        body = await call.object("code")
-        code = body.get("code")
-        if not isinstance(code, str):
-            raise BadInput("invalid_field", "“code” must be a text.", field="code")
+        code = required_text(await call.object("code"), "code")
         cookie, session = self._access.open_session(code)
         response = answer({"csrf": session.csrf, "user": session.grant.user})
         name = session_cookie(call.request.url.port)
@@ -157,9 +158,5 @@ def _life(value: Any) -> float | None:
     if value is None:
         return None
     if type(value) not in (int, float) or not 0 < value <= _LONGEST_LIFE_S:
-        raise BadInput(
-            "invalid_field",
-            "“expires_s” must be a number of seconds, ten years at most.",
-            field="expires_s",
-        )
+        raise unfit("expires_s", "must be a number of seconds, ten years at most")
     return float(value)

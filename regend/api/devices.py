@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from regend.api.body import flag, optional_text, required_text
 from regend.api.call import Call
 from regend.api.endpoints import (
     API,
@@ -17,7 +18,6 @@ from regend.api.endpoints import (
     text,
 )
 from regend.api.sse import EventStream
-from regend.errors import BadInput
 from regend.limits import MAX_TITLE_CHARACTERS
 
 _NAME = text(minLength=1, maxLength=MAX_TITLE_CHARACTERS)
@@ -161,24 +161,22 @@ class DeviceCalls:
     async def invite(self, call: Call) -> dict[str, Any]:
         """Open an invite."""
         body = await call.object("name", optional=True)
-        return await self._mesh.invite(_text(body, "name"))
+        return await self._mesh.invite(optional_text(body, "name"))
 
     async def join(self, call: Call) -> dict[str, Any]:
         """Join a mesh."""
         body = await call.object("code", "address", "name", "leave")
-        code = _text(body, "code")
-        if code is None:
-            raise BadInput("field_missing", "“code” is missing.", field="code")
-        address, name = _text(body, "address"), _text(body, "name")
-        return await self._mesh.join(code, address, name, _truth(body, "leave"))
+        return await self._mesh.join(
+            required_text(body, "code"),
+            optional_text(body, "address"),
+            optional_text(body, "name"),
+            flag(body, "leave"),
+        )
 
     async def rename(self, call: Call) -> dict[str, Any]:
         """Rename a device."""
         body = await call.object("name")
-        name = _text(body, "name")
-        if name is None:
-            raise BadInput("field_missing", "“name” is missing.", field="name")
-        return await self._mesh.rename(call.path("device_id"), name)
+        return await self._mesh.rename(call.path("device_id"), required_text(body, "name"))
 
     async def revoke(self, call: Call) -> dict[str, Any]:
         """Revoke a device."""
@@ -191,19 +189,4 @@ class DeviceCalls:
     async def takeover(self, call: Call) -> dict[str, Any]:
         """Take a job over."""
         body = await call.object("force", optional=True)
-        force = _truth(body, "force")
-        return await self._mesh.takeover(call.user, call.path("job_id"), force)
-
-
-def _truth(body: dict[str, Any], name: str) -> bool:
-    value = body.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise BadInput("invalid_field", f"“{name}” must be true or false.", field=name)
-    return value is True
-
-
-def _text(body: dict[str, Any], name: str) -> str | None:
-    value = body.get(name)
-    if value is not None and not isinstance(value, str):
-        raise BadInput("invalid_field", f"“{name}” must be a text.", field=name)
-    return value
+        return await self._mesh.takeover(call.user, call.path("job_id"), flag(body, "force"))

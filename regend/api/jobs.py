@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from regend.api.body import unfit
 from regend.api.call import Call, answer
 from regend.api.endpoints import (
     API,
@@ -24,7 +25,6 @@ from regend.api.endpoints import (
 )
 from regend.api.sse import EventStream
 from regend.api.submission import Submissions
-from regend.errors import BadInput
 from regend.jobs.lifecycle import STATES
 from regend.jobs.orphans import Accounts
 from regend.jobs.service import Jobs
@@ -187,7 +187,7 @@ class JobCalls:
         body = await call.object("step", optional=True)
         step = body.get("step")
         if step is not None and (type(step) is not int or not 0 <= step <= MAX_STEPS):
-            raise BadInput("invalid_field", "“step” must be the number of a step.", field="step")
+            raise unfit("step", "must be the number of a step")
         return await self._submissions.fork(call.grant, call.path("job_id"), step, call.key())
 
     async def _startable(self, call: Call) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 
 from aiohttp import web
 
+from regend.api.body import required_text, unfit
 from regend.api.call import Call, answer
 from regend.api.endpoints import API, JOB, KEYED, Endpoint, fields, listing, text
-from regend.errors import BadInput
 from regend.home import Home
 from regend.jobs.service import Jobs
 from regend.models import catalogue, pull
@@ -71,10 +71,9 @@ class ModelCalls:
 
     async def pull(self, call: Call) -> web.Response:
         """Begin to pull a model."""
-        body = await call.object("name")
-        name = body.get("name")
-        if not isinstance(name, str) or not name.strip():
-            raise BadInput("invalid_field", "“name” must be the name of a model.", field="name")
+        name = required_text(await call.object("name"), "name")
+        if not name.strip():
+            raise unfit("name", "is empty")
         await asyncio.to_thread(catalogue.resolve, name, self._home)
         body = {"type": "pull", "input": {"name": name}}
         job = await self._jobs.submit(call.user, body, call.key())

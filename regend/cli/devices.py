@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from regend.cli.command import Command, Group, as_json, offered
+from regend.cli.command import Group, as_json, offered
 from regend.cli.daemon import Daemon, quote
-from regend.cli.names import DeviceNames
 from regend.cli.table import Cell, Column, print_table
 from regend.cli.terminal import is_terminal, out, out_json, out_prose, paint, say
 from regend.cli.text import count, line
@@ -164,41 +163,6 @@ def rename(device: str, name: str, json_output: bool) -> None:
         out_json(shown)
     else:
         out_prose(f"It is called “{line(name)}” now.")
-
-
-@click.command(
-    "takeover",
-    cls=Command,
-    short_help="Let a job of another device go on here.",
-    examples=["regend jobs takeover 019ab3f2", "regend jobs takeover 019ab3f2 --force"],
-)
-@click.argument("job", metavar="ID", shell_complete=offered("/jobs?limit=50", "jobs"))
-@click.option("--force", is_flag=True, help="Though that device is away, from what is known here.")
-@click.option("-f", "--follow", is_flag=True, help="Watch it go on.")
-@as_json
-def takeover(job: str, force: bool, follow: bool, json_output: bool) -> int:
-    """Let a job that another of your devices runs go on here, from its last checkpoint.
-
-    That device is asked, stops at a checkpoint and gives the job away. Where it is away, --force
-    goes on from what is known here; if it still runs the job, steps may run twice, and both are
-    told.
-    """
-    daemon = Daemon()
-    before = daemon.get(f"/jobs/{quote(job)}")
-    path = f"/jobs/{quote(before['id'])}"
-    taken = daemon.post(f"{path}/takeover", {"force": True} if force else {})
-    if json_output:
-        out_json(taken)
-    else:
-        from regend.cli.steering import resumption
-
-        places = daemon.get(f"{path}/checkpoints")["checkpoints"]
-        out_prose(resumption(taken, places, DeviceNames(daemon)))
-    if not follow:
-        return 0
-    from regend.cli.results import follow_to_result
-
-    return follow_to_result(daemon, taken, json_output=False, after_seq=before["last_seq"])
 
 
 def _others(shown: dict[str, Any]) -> list[dict[str, Any]]:

@@ -45,7 +45,7 @@ _PAGE = 200
         "retry": "steering:retry",
         "fork": "steering:fork",
         "approve": "approvals:approve",
-        "takeover": "devices:takeover",
+        "takeover": "steering:takeover",
     },
 )
 def jobs() -> None:

@@ -1,4 +1,4 @@
-"""`regend jobs cancel|pause|resume|retry|fork`: what a person may ask of a job."""
+"""`regend jobs cancel|pause|resume|retry|fork|takeover`: what a person may ask of a job."""
 
 from __future__ import annotations
 
@@ -126,6 +126,35 @@ def fork(job: str, step: int | None, follow: bool, json_output: bool) -> int:
         out(new["id"])
         say(f"Forked. Watch it: regend jobs logs -f {short_id(new['id'])}")
     return _watch(daemon, new, 0) if follow else 0
+
+
+@click.command(
+    "takeover",
+    cls=Command,
+    short_help="Let a job of another device go on here.",
+    examples=["regend jobs takeover 019ab3f2", "regend jobs takeover 019ab3f2 --force"],
+)
+@job_id
+@click.option("--force", is_flag=True, help="Though that device is away, from what is known here.")
+@click.option("-f", "--follow", is_flag=True, help="Watch it go on.")
+@as_json
+def takeover(job: str, force: bool, follow: bool, json_output: bool) -> int:
+    """Let a job that another of your devices runs go on here, from its last checkpoint.
+
+    That device is asked, stops at a checkpoint and gives the job away. Where it is away, --force
+    goes on from what is known here; if it still runs the job, steps may run twice, and both are
+    told.
+    """
+    daemon = Daemon()
+    before = daemon.get(f"/jobs/{quote(job)}")
+    path = f"/jobs/{quote(before['id'])}"
+    taken = daemon.post(f"{path}/takeover", {"force": True} if force else {})
+    if json_output:
+        out_json(taken)
+    else:
+        places = daemon.get(f"{path}/checkpoints")["checkpoints"]
+        out_prose(resumption(taken, places, DeviceNames(daemon)))
+    return _watch(daemon, taken, before["last_seq"]) if follow else 0
 
 
 def _watch(daemon: Daemon, job: dict[str, Any], after_seq: int) -> int:

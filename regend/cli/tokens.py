@@ -134,10 +134,14 @@ def _state(token: dict[str, Any]) -> Cell:
     "revoke", short_help="End a token at once.", examples=["regend tokens revoke 019ab3f2-7c1"]
 )
 @click.argument("token", metavar="ID", shell_complete=offered("/tokens", "tokens", title="name"))
-def revoke(token: str) -> None:
+@as_json
+def revoke(token: str, json_output: bool) -> None:
     """End a token at once; open connections that came from it are closed."""
     daemon = Daemon()
     known = daemon.get("/tokens")["tokens"]
     identity = whole_id(known, token, "token", "regend tokens list")
     daemon.delete(f"/tokens/{quote(identity)}")
-    out_prose(f"Revoked {identity}.")
+    if json_output:
+        out_json({"revoked": identity})
+    else:
+        out_prose(f"Revoked {identity}.")

@@ -54,12 +54,6 @@ class Finding:
     counts: bytes | None
 
 
-def is_contested(terms: Iterable[Term]) -> bool:
-    """Tell whether several devices took a job over at once."""
-    numbers = [term.number for term in terms]
-    return len(set(numbers)) < len(numbers)
-
-
 def account(
     terms: Sequence[Term],
     chain: Sequence[Term],

@@ -76,12 +76,6 @@ def writing(connection: sqlite3.Connection, at_ms: int) -> Iterator[OwnLog | Non
     log.save(connection)
 
 
-def is_kept(connection: sqlite3.Connection) -> bool:
-    """Tell whether changes are written: whether there is a mesh."""
-    found = connection.execute("SELECT 1 FROM logs WHERE current = 1").fetchone()
-    return found is not None
-
-
 def current(connection: sqlite3.Connection) -> LogId | None:
     """Return which log this device writes now."""
     row = connection.execute("SELECT device, incarnation FROM logs WHERE current = 1").fetchone()

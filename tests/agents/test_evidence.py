@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from regend.agents.evidence.pieces import Piece
 from regend.agents.evidence.question import analyse, parts
-from regend.agents.evidence.scoring import Piece, rank
+from regend.agents.evidence.scoring import rank
 from regend.agents.evidence.selection import MAX_QUOTE_CHARACTERS, Choice, Quote, choose
 
 PARSER = """# Fastparse

@@ -143,3 +143,24 @@ async def test_bytes_that_are_no_text_close_one_stream_and_no_other(running: Run
         assert int.from_bytes(closing[2:4], "big") in (1007, 4400)
         writer.close()
         assert (await other.ask("subscribe", jobs=[]))["ok"]
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/devices/join", "code"),
+        ("/devices/one/rename", "name"),
+        ("/models/pull", "name"),
+        ("/tokens", "user"),
+        ("/auth/session", "code"),
+    ],
+)
+@pytest.mark.parametrize("value", [None, 7])
+async def test_a_field_that_is_missing_or_of_another_kind_is_refused_alike_by_every_call(
+    running: Running, path: str, field: str, value: Any
+) -> None:
+    answer = await running.call("POST", API + path, as_json={field: value})
+    assert (answer.status, answer.error["code"]) == (400, "invalid_field")
+    assert answer.error["field"] == field
+    what = "is missing" if value is None else "must be a text"
+    assert answer.error["message"] == f"“{field}” {what}."

@@ -70,6 +70,13 @@ def test_a_revoked_token_is_shown_as_such(desk: Desk) -> None:
     assert "⊘ revoked" in row
 
 
+def test_what_was_revoked_is_told_to_a_program(desk: Desk) -> None:
+    _create(desk, "--name", "for a program")
+    listed = desk.json("tokens", "list")["tokens"]
+    identity = next(one["id"] for one in listed if one["name"] == "for a program")
+    assert desk.json("tokens", "revoke", identity) == {"revoked": identity}
+
+
 @pytest.mark.parametrize("scope", ["everything", "", "jobs:read nonsense"])
 def test_a_scope_that_does_not_exist_is_refused(desk: Desk, scope: str) -> None:
     done = desk.run("tokens", "create", "--user", "a", "--scope", scope, "--expires", "1h")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from regend.jobs.account import Finding, Stray, account, is_contested, sentence
+from regend.jobs.account import Finding, Stray, account, sentence
 from regend.jobs.terms import How, Term, branch, chain, first_term, next_term
 
 JOB = "a-job"
@@ -87,7 +87,6 @@ def test_several_that_took_it_over_at_once_are_told_with_who_counts() -> None:
     radio = follow(LAPTOP, 30, b"r")
     winner, loser = sorted((PHONE, radio), key=lambda term: term.id, reverse=True)
     name, other = NAMES[winner.device], NAMES[loser.device]
-    assert is_contested([LAPTOP, PHONE, radio]) and not is_contested([LAPTOP, PHONE])
     strays = [step(LAPTOP, 40, 4), step(loser, 41, 4)]
     assert told([LAPTOP, PHONE, radio], FINISHED, *strays) == [
         f"{other} and {name} took the job over at the same time; {name}'s work counts, by a rule "

@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from regend.agents.evidence.cues import asks
 from regend.agents.evidence.markdown import block_quote, escaped
-from regend.agents.evidence.question import asks, only_repeats
+from regend.agents.evidence.question import only_repeats
 from regend.agents.evidence.selection import Quote
 from regend.agents.evidence.support import supported
 from regend.library.passages import HEADING_SEPARATOR

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
+from regend.agents.evidence.cues import asked_kinds, kind_words, second_askings
 from regend.agents.evidence.measures import MEASURES, asked_measures, counted
 from regend.agents.evidence.vocabulary import PHRASES
 from regend.agents.evidence.words import (
@@ -36,33 +36,6 @@ WEAK_WEIGHT = 0.3
 KIND_WEIGHT = 0.5  # of a word that names the kind of answer, which an answer need not repeat
 TOLD_WEIGHT = 0.5  # of a word that an earlier part said
 
-_CUES = {
-    "time": r"\bwhen\b|\bwhat time\b|\b(?:what|which) (?:day|dates?|month)\b"
-    r"|कब|किस (?:दिन|तारीख|महीने)|எப்போது|எத்தனை மணி",
-    "license": r"\blicen[cs]\w*|लाइसेंस",
-    "way": r"\bhow (?:do|can|could|should|would|to|might)\b|\bcommand\b|\bsteps?\b"
-    r"|\bwhat (?:must|should|can) (?:i|we|you)\b|कैसे|எப்படி",
-    "reason": r"\bwhy\b|\bwhat for\b|क्यों|ஏன்",
-    "person": r"\bwho(?:m|se)?\b|कौन|किसने|किसका|किसके|யார",
-    "place": r"\bwhere\b|\bat which\b|\bin which (?:folder|directory|file)\b"
-    r"|कहाँ|कहां|எங்கே|எங்கு",
-    "address": r"\bwhich (?:flat|house|room|floor|street|town|city|building|wing)\b",
-    "definition": r"\bwhat (?:does|do|is meant by) .{1,60}\b(?:mean|stand for)\b"
-    r"|^what (?:is|are) (?:a |an |the )?\S+\s*\??$",
-    "superlative": r"\b(?:fast|quick|slow|larg|bigg|small|high|low|long|cheap|simpl|easi|saf)est\b"
-    r"|\b(?:best|worst|most|least)\b",
-    "group": r"\b(?:compan(?:y|ies)|organi[sz]ations?|universit(?:y|ies)|agenc(?:y|ies)|firms?"
-    r"|institutes?|projects|teams)\b",
-    "yes": r"^(?:can|could|does|do|is|are|will|would|should|may|must|has|have|did|was)\b",
-}
-_CUE_PATTERNS = {cue: re.compile(pattern, re.IGNORECASE) for cue, pattern in _CUES.items()}
-_KIND_WORDS = {
-    cue: frozenset(map(stem, said.split()))
-    for cue, said in {
-        "license": "licence",
-        "group": "company organization university agency firm institute project team",
-    }.items()
-}
 _LIVING = frozenset(map(stem, ("live", "reside", "stay", "situated", "located")))
 _TIME_WORDS = frozenset(
     map(stem, ("time", "day", "date", "month", "week", "year", "समय", "दिन", "तारीख"))
@@ -74,30 +47,12 @@ _QUALIFYING = re.compile(
 _ABBREVIATION = re.compile(r"\b[A-Z]{2,5}\b")
 _OF = re.compile(r"\bof (?:(?:the|my|our|your|a|an|this|that) )?\Z", re.IGNORECASE)
 _NAME_RUN = re.compile(r"[A-Z][\w']*(?:[ -][A-Z][\w']*)+")
-_ASKING = (
-    r"(?:who|whom|whose|what|when|where|which|why|how|is|are|was|were|do|does|did|can|could|should"
-    r"|will|would|may|must|has|have)\b"
-)
-_INDIAN_ASKING = (
-    r"(?:क्या|कौन|कब|कहाँ|कहां|क्यों|कैसे|कितन|किस|எப்போது|எங்கே|எங்கு|எவ்வளவு|எத்தனை|யார|என்ன|ஏன்|எப்படி)"
-)
-_SECOND = re.compile(
-    rf"[,;]?\s+(?:and|but)\s+(?=(?:(?:in|at|on|from|until|by|for|since|to|with)\s+)?{_ASKING})"
-    rf"|\?\s+(?={_ASKING})|[,;]?\s+(?:और|மற்றும்)\s+(?=.*{_INDIAN_ASKING})",
-    re.IGNORECASE,
-)
 _PRONOUN = re.compile(
     r"\b(?:it|its|they|them|their|he|him|his|she|her|this|that|these|those)\b"
     r"|(?:^|\s)(?:यह|ये|वह|वे|इसे|इसका|इसकी|इसके|इसको|इस|उसे|उसका|उसकी|उसके|उसको|उस|அது|அதை|அவர்|இது)(?=[\s?।]|$)",
     re.IGNORECASE,
 )
-_OPENS_ASKING = re.compile(rf"\W*{_ASKING}", re.IGNORECASE)
-_INDIAN_ASKS = re.compile(
-    r"(?<!\S)(?:क्या|कौन|कब|कहाँ|कहां|क्यों|कैसे|कितना|कितनी|कितने|किस|किसे|किसने|किसका|किसकी|किसके"
-    r"|எப்போது|எங்கே|எங்கு|எவ்வளவு|எத்தனை|யார்|என்ன|ஏன்|எப்படி)(?=[\s?।,]|$)"
-)
 _LED = re.compile(r"\b(?:the|my|our|your|a|an|this)\s+([\w-]+)", re.IGNORECASE)
-_ASKS = re.compile(rf"\b{_ASKING}|{_INDIAN_ASKING}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +106,7 @@ class Question:
     Attributes:
         text: the question, trimmed.
         terms: what it speaks of, in order, each once.
-        pairs: stems that follow each other in it.
-        cues: kinds of answer wanted, keys of `_CUES`.
+        cues: kinds of answer wanted, as `cues.asked_kinds` calls them.
         measures: what is to be told, keys of `MEASURES`.
         counted: stems of what is to be counted, if anything.
         abbreviations: words of a few capitals, for which a text may have the words in full.
@@ -160,7 +114,6 @@ class Question:
 
     text: str
     terms: tuple[Term, ...]
-    pairs: frozenset[tuple[str, str]]
     cues: frozenset[str]
     measures: frozenset[str]
     counted: frozenset[str]
@@ -175,8 +128,7 @@ def parts(text: str) -> list[Question]:
 
 
 def _parted(text: str) -> list[str]:
-    cuts = [cut for cut in _SECOND.finditer(text) if _ASKS.search(text, 0, cut.start())]
-    spans = [cut.span() for cut in cuts[: MAX_PARTS - 1]]
+    spans = second_askings(text)[: MAX_PARTS - 1]
     starts, ends = [0, *(end for _, end in spans)], [*(start for start, _ in spans), len(text)]
     found = [text[start:end] for start, end in zip(starts, ends, strict=True)]
     return found if all(any(map(str.isalnum, part)) for part in found) else [text]
@@ -212,17 +164,15 @@ def _topic(question: Question) -> str:
 def analyse(text: str) -> Question:
     """Return what a question asks for; a text without words gives one without terms."""
     trimmed = " ".join(text.split())[:MAX_QUESTION_CHARACTERS]
-    cues = frozenset(cue for cue, pattern in _CUE_PATTERNS.items() if pattern.search(trimmed))
+    cues = asked_kinds(trimmed)
     measures = asked_measures(trimmed)
-    kind_words = frozenset[str]().union(*(_KIND_WORDS.get(cue, frozenset()) for cue in cues))
     found: dict[str, Term] = {}
-    for term in _terms(trimmed, measures, kind_words):
+    for term in _terms(trimmed, measures, cues):
         if term.stem not in found and len(found) < MAX_TERMS:
             found[term.stem] = term
     return Question(
         trimmed,
         _named(trimmed, found),
-        frozenset(pairwise(found)),
         cues,
         measures,
         counted(trimmed),
@@ -242,7 +192,7 @@ def _named(text: str, found: dict[str, Term]) -> tuple[Term, ...]:
     )
 
 
-def _terms(text: str, measures: frozenset[str], kind_words: frozenset[str]) -> Iterator[Term]:
+def _terms(text: str, measures: frozenset[str], cues: frozenset[str]) -> Iterator[Term]:
     """Yield the terms of a text; what people say in several words is one term."""
     spoken = words(text)
     at = 0
@@ -256,8 +206,8 @@ def _terms(text: str, measures: frozenset[str], kind_words: frozenset[str]) -> I
             continue
         word = spoken[at]
         at += 1
-        if not is_stop_word(word.text) or _is_letter_name(text, word):
-            yield _term(text, word, measures, kind_words)
+        if not is_stop_word(word.text) or _is_letter_name(word):
+            yield _term(text, word, measures, cues)
 
 
 def _phrase(spoken: Sequence[Word], at: int) -> str:
@@ -269,30 +219,26 @@ def _phrase(spoken: Sequence[Word], at: int) -> str:
     return ""
 
 
-def _is_letter_name(text: str, word: Word) -> bool:
+def _is_letter_name(word: Word) -> bool:
     """Tell whether a single capital ("C", "R") is a name rather than an article or "I"."""
     return len(word.text) == 1 and word.text.isupper() and word.text not in "AI" and word.start > 0
 
 
-def _term(
-    text: str,
-    word: Word,
-    measures: frozenset[str],
-    kind_words: frozenset[str],
-) -> Term:
+def _term(text: str, word: Word, measures: frozenset[str], cues: frozenset[str]) -> Term:
     own = stem(word.text)
-    weak = is_weak(word.text) or (own in _LIVING and bool(_CUE_PATTERNS["address"].search(text)))
+    weak = is_weak(word.text) or (own in _LIVING and "address" in cues)
+    names_kind = own in kind_words(cues)
     return Term(
         word.text,
         own,
-        WEAK_WEIGHT if weak else KIND_WEIGHT if own in kind_words else 1.0,
+        WEAK_WEIGHT if weak else KIND_WEIGHT if names_kind else 1.0,
         RELATED.get(own, frozenset()),
         frozenset(part for part, _ in terms(word.text)) - {own},
         _is_name(text, word) and not weak,
         next((name for name in sorted(measures) if own in MEASURES[name].words), ""),
         _is_subject(text, word),
         qualifying=_qualifies(text, word) or _is_name(text, word),
-        kind=own in kind_words or (own in _TIME_WORDS and bool(_CUE_PATTERNS["time"].search(text))),
+        kind=names_kind or (own in _TIME_WORDS and "time" in cues),
     )
 
 
@@ -317,12 +263,6 @@ def _is_name(text: str, word: Word) -> bool:
     capital = word.text[:1].isupper() and (not opens or word.text[1:].lower() != word.text[1:])
     mixed = any(one.isdigit() for one in word.text)
     return capital or mixed
-
-
-def asks(sentence: str) -> bool:
-    """Tell whether a sentence asks, with or without a question mark."""
-    ends = sentence.rstrip("\"'”’» )*_").endswith(("?", "؟"))
-    return ends or bool(_OPENS_ASKING.match(sentence) or _INDIAN_ASKS.search(sentence))
 
 
 def only_repeats(sentence: str, question: str) -> bool:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from regend.agents.evidence.naming import named_share
 from regend.agents.evidence.question import Question
-from regend.agents.evidence.scoring import named_share
 
 WHOLE_CHARACTERS = 60_000  # a document up to this length is read whole
 HEAD_CHARACTERS = 3_000  # of a longer one, which often says what it is about

@@ -1,8 +1,8 @@
 """Scoring: how well each unit of the documents read answers the question.
 
 Three figures for each unit, each a share of the question by weight, where rarer terms weigh more:
- - `score` ranks: what the unit says, together with where it stands, how near to one another it
-   says it, and whether it is of the kind that is wanted;
+ - `score` ranks: what the unit says, together with where it stands, and whether it is of the kind
+   that is wanted;
  - `coverage`: what the unit says of the question together with its surroundings, title included;
  - `aspect`: the same of what is asked *about* the document's subject. A document about a washing
    machine says "washing machine" everywhere, so that only the rest of the question tells whether
@@ -14,19 +14,19 @@ fits.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from operator import mul
 
 from regend.agents.evidence.kinds import kind_fit
-from regend.agents.evidence.leaning import before, opening
 from regend.agents.evidence.measures import tells
+from regend.agents.evidence.naming import named_share, named_terms
+from regend.agents.evidence.pieces import Piece, Read, cut
 from regend.agents.evidence.question import Question, Term
 from regend.agents.evidence.rivals import names_another
-from regend.agents.evidence.units import Unit, units
-from regend.agents.evidence.words import alike, spelled_out, stem, telling, term_set, terms
+from regend.agents.evidence.units import Unit
+from regend.agents.evidence.words import alike
 from regend.library.ranking import rarity
 
 # What a term is worth where it does not stand as asked, or not in the unit itself.
@@ -39,31 +39,8 @@ DOCUMENT_WORTH = 0.2
 MIN_UNITS = 300  # rarity means little among a few sentences, so it is reckoned as among so many
 CONTEXT_SHARE = 0.6  # of the score: what stands near counts less than what is said
 TITLE_BONUS = 0.5
-PAIR_BONUS = 0.15
 WORDS_FOR_ONE_LACKING = 4  # telling words of a question, of which an answer may lack one
 LENGTH_AT_EASE = 30  # words; longer units say more by chance
-
-_EXTENSION = re.compile(r"\.[A-Za-z]{1,8}$")
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of a document, as read: the whole of a short one, a window of a long one.
-
-    Attributes:
-        document_id, title, source: whose part it is.
-        start: where `text` begins in the document.
-        text: the characters of the document from `start` on, unchanged.
-        headings: (start, end, heading) of spans of the document whose heading the search knows;
-            a window does not see the headings above it.
-    """
-
-    document_id: str
-    title: str
-    source: str
-    start: int
-    text: str
-    headings: tuple[tuple[int, int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,79 +107,141 @@ class _Matcher:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """A piece cut into units, with the terms of each and of all of them together."""
+class _Document:
+    """What a document says of a question by itself, wherever in it a unit stands.
 
-    piece: Piece
-    units: tuple[Unit, ...]
-    unit_terms: tuple[frozenset[str], ...]
-    heading_terms: dict[str, frozenset[str]]
-    title_terms: frozenset[str]
-    terms: frozenset[str]
+    Attributes:
+        in_title: how far its title says each term.
+        around: how far each term is said around every unit: by the title, or anywhere in it.
+        bonus: of the score, for what its title and name say.
+        foreign: weight of the subject, and of names, that stand nowhere in it.
+        aspects: weight of each term that is asked about its subject, 0 for the subject itself.
+        sections: terms of all that stands under each heading.
+    """
+
+    in_title: Sequence[float]
+    around: Sequence[float]
+    bonus: float
+    foreign: float
+    aspects: Sequence[float]
+    sections: Mapping[str, frozenset[str]]
 
 
 def rank(question: Question, pieces: Sequence[Piece]) -> list[Candidate]:
     """Return every unit of the pieces with its worth, best first; equal ones as they stand."""
-    reads = _joined([_read(piece, question.abbreviations) for piece in pieces])
-    vocabulary = frozenset[str]().union(*(read.terms for read in reads))
-    names = frozenset(term.stem for term in question.terms if term.name)
-    names |= _titles(question, pieces)
-    matcher = _Matcher(question, names, vocabulary)
-    weights = _weights(question, reads)
-    if not sum(weights):
+    reads = cut(pieces, question.abbreviations)
+    scorer = _Scorer(question, reads)
+    if not scorer.total:
         return []
-    ranked = [
-        candidate
-        for read in reads
-        for candidate in _candidates(question, names, matcher, weights, read)
-    ]
+    ranked = [candidate for one in reads for candidate in scorer.candidates(one)]
     ranked.sort(key=lambda one: -one.score)
     return ranked
 
 
-def _read(piece: Piece, abbreviations: frozenset[str]) -> _Read:
-    found = tuple(_headed(unit, piece) for unit in units(piece.text))
-    texts = [piece.text[unit.start : unit.end] for unit in found]
-    unit_terms = tuple(
-        term_set(text).union(stem(one) for one in abbreviations if spelled_out(one, text))
-        for text in texts
-    )
-    headings = {heading: term_set(heading) for heading in {unit.heading for unit in found}}
-    title = term_set(piece.title).union(*name_words(piece.title, piece.source))
-    everything = title.union(*unit_terms, *headings.values())
-    return _Read(piece, found, unit_terms, headings, title, everything)
+class _Scorer:
+    """One question before all that was read: what each of its terms counts for, and what says it.
 
-
-def _headed(unit: Unit, piece: Piece) -> Unit:
-    """Give a unit of a window the whole heading, where the search knows it for its place."""
-    if not piece.start:
-        return unit
-    at = piece.start + unit.start
-    above = (heading for start, end, heading in piece.headings if start <= at < end)
-    return replace(unit, heading=next(above, unit.heading))
-
-
-def _joined(reads: list[_Read]) -> list[_Read]:
-    """Let the windows of one document know all the terms read of it."""
-    known: dict[str, frozenset[str]] = {}
-    for read in reads:
-        own = read.piece.document_id
-        known[own] = known.get(own, frozenset()) | read.terms
-    return [replace(read, terms=known[read.piece.document_id]) for read in reads]
-
-
-def _titles(question: Question, pieces: Sequence[Piece]) -> frozenset[str]:
-    """Return the terms by which the question names a document that was read.
-
-    Where all of a name is in the question, the question is about that document: another one that
-    does not even mention it cannot answer.
+    Lists of numbers have one for each term of the question, in its order.
     """
-    asked = _naming(question)
-    names = {name for piece in pieces for name in name_words(piece.title, piece.source)}
-    return frozenset[str]().union(*(name for name in names if name and name <= asked))
+
+    def __init__(self, question: Question, reads: Sequence[Read]) -> None:
+        self.question = question
+        named = named_terms(question, ((one.piece.title, one.piece.source) for one in reads))
+        self.names = named.union(term.stem for term in question.terms if term.name)
+        vocabulary = frozenset[str]().union(*(one.terms for one in reads))
+        self.matcher = _Matcher(question, self.names, vocabulary)
+        self.weights = _weights(question, reads)
+        self.total = sum(self.weights)
+
+    def candidates(self, read: Read) -> Iterator[Candidate]:
+        """Yield the units of a piece, but for those that only repeat the question."""
+        document = self._document(read)
+        for place in range(len(read.units)):
+            if not _repeats(self.question, read.text(place)):
+                yield self._candidate(read, document, place)
+
+    def _document(self, read: Read) -> _Document:
+        in_title = self.matcher.match(read.title_terms)
+        known = self.matcher.match(read.terms)
+        named = 1 + named_share(self.question, read.piece.title, read.piece.source)
+        weighed = list(zip(self.question.terms, self.weights, strict=True))
+        return _Document(
+            in_title,
+            [
+                max(TITLE_WORTH * titled, DOCUMENT_WORTH * said)
+                for titled, said in zip(in_title, known, strict=True)
+            ],
+            TITLE_BONUS * (_sum(self.weights, in_title) * named),
+            sum(
+                weight
+                for (term, weight), said in zip(weighed, known, strict=True)
+                if not said and self._must_stand(term)
+            ),
+            [
+                0.0 if term.told or term.weak or titled else weight
+                for (term, weight), titled in zip(weighed, in_title, strict=True)
+            ],
+            read.section_terms(),
+        )
+
+    def _must_stand(self, term: Term) -> bool:
+        """Tell whether a document without a term is about something else."""
+        return (term.subject or term.stem in self.names) and not term.stem[0].isdigit()
+
+    def _candidate(self, read: Read, document: _Document, place: int) -> Candidate:
+        unit, text, own = read.units[place], read.text(place), read.unit_terms[place]
+        said = self._said(text, own)
+        with_near = list(map(max, said, self._surroundings(read, place)))
+        reached = _sum(self.weights, map(max, with_near, document.around))
+        # Where the title says it, every unit says it.
+        here = [
+            max(one, TITLE_WORTH * titled)
+            for one, titled in zip(said, document.in_title, strict=True)
+        ]
+        score = (1 - CONTEXT_SHARE) * _sum(self.weights, here) + CONTEXT_SHARE * reached
+        score *= _length_factor(len(own))
+        score += document.bonus
+        fit = kind_fit(self.question, text, unit.kind, unit.heading)
+        asked = sum(document.aspects)
+        borne = self.matcher.match(read.borne_terms(place))
+        section = self.matcher.match(document.sections[unit.heading])
+        return Candidate(
+            read.piece,
+            read.units,
+            place,
+            score * fit / self.total,
+            max(0.0, reached - document.foreign) * min(1.0, fit) / self.total,
+            _sum(document.aspects, with_near) / asked if asked else 1.0,
+            *_bearing(self.question, text, said, borne, section),
+        )
+
+    def _said(self, text: str, own: frozenset[str]) -> list[float]:
+        """Return how far a unit itself says each term; a measure that it gives says its words."""
+        return [
+            1.0 if term.measure and tells(term.measure, text) else value
+            for term, value in zip(self.question.terms, self.matcher.match(own), strict=True)
+        ]
+
+    def _surroundings(self, read: Read, place: int) -> list[float]:
+        """Return how far the text around a unit says each term, each part at its worth."""
+        unit = read.units[place]
+        near = [(read.heading_terms[unit.heading], ABOVE_WORTH)]
+        if unit.lead is not None:
+            near.append((read.unit_terms[unit.lead], ABOVE_WORTH))
+        near += [(read.unit_terms[one], BESIDE_WORTH) for one in read.before(place)]
+        for beside in (place - 1, place + 1):
+            if 0 <= beside < len(read.units) and read.units[beside].heading == unit.heading:
+                near.append((read.unit_terms[beside], BESIDE_WORTH))
+        values = [[worth * value for value in self.matcher.match(there)] for there, worth in near]
+        return [max(column) for column in zip(*values, strict=True)]
 
 
-def _weights(question: Question, reads: Sequence[_Read]) -> tuple[float, ...]:
+def _sum(weights: Iterable[float], values: Iterable[float]) -> float:
+    total: float = sum(map(mul, weights, values))
+    return total
+
+
+def _weights(question: Question, reads: Sequence[Read]) -> tuple[float, ...]:
     """Return what each term of the question counts for: its own weight times its rarity."""
     counts: Counter[str] = Counter()
     number = max(MIN_UNITS, sum(len(read.units) for read in reads))
@@ -215,86 +254,6 @@ def _weights(question: Question, reads: Sequence[_Read]) -> tuple[float, ...]:
     return tuple(
         term.weight * rarity(max(counts[term.stem], 1), number) / rarest for term in question.terms
     )
-
-
-def _candidates(
-    question: Question,
-    names: frozenset[str],
-    matcher: _Matcher,
-    weights: tuple[float, ...],
-    read: _Read,
-) -> Iterator[Candidate]:
-    total = sum(weights)
-    in_title = matcher.match(read.title_terms)
-    in_document = matcher.match(read.terms)
-    around = [
-        max(TITLE_WORTH * titled, DOCUMENT_WORTH * known)
-        for titled, known in zip(in_title, in_document, strict=True)
-    ]
-    title = sum(map(mul, weights, in_title))
-    title *= 1 + named_share(question, read.piece.title, read.piece.source)
-    foreign = sum(
-        weight
-        for term, weight, known in zip(question.terms, weights, in_document, strict=True)
-        if not known and (term.subject or term.stem in names) and not term.stem[0].isdigit()
-    )
-    aspects = [
-        0.0 if term.told or term.weak or known else weight
-        for term, weight, known in zip(question.terms, weights, in_title, strict=True)
-    ]
-    asked = sum(aspects)
-    sections = _sections(read)
-    for place, unit in enumerate(read.units):
-        text = read.piece.text[unit.start : unit.end]
-        if _repeats(question, text):
-            continue
-        own = read.unit_terms[place]
-        said = _said(question, matcher, own, text)
-        near = _surroundings(matcher, read, place)
-        with_near = list(map(max, said, near))
-        with_all = list(map(max, with_near, around))
-        # Where the title says it, every unit says it.
-        here = [max(one, TITLE_WORTH * other) for one, other in zip(said, in_title, strict=True)]
-        fit = kind_fit(question, text, unit.kind, unit.heading)
-        reached = sum(map(mul, weights, with_all))
-        score = (1 - CONTEXT_SHARE) * sum(map(mul, weights, here)) + CONTEXT_SHARE * reached
-        score *= _length_factor(len(own))
-        score += TITLE_BONUS * title + PAIR_BONUS * _pairs(question, text, own)
-        coverage = max(0.0, reached - foreign) * min(1.0, fit) / total
-        aspect = sum(map(mul, aspects, with_near)) / asked if asked else 1.0
-        yield Candidate(
-            read.piece,
-            read.units,
-            place,
-            score * fit / total,
-            coverage,
-            aspect,
-            *_bearing(
-                question,
-                text,
-                said,
-                matcher.match(_borne(read, place)),
-                matcher.match(sections[unit.heading]),
-            ),
-        )
-
-
-def _sections(read: _Read) -> dict[str, frozenset[str]]:
-    """Return the terms of all that stands under each heading."""
-    found = {heading: set(own) for heading, own in read.heading_terms.items()}
-    for unit, own in zip(read.units, read.unit_terms, strict=True):
-        found[unit.heading] |= own
-    return {heading: frozenset(own) for heading, own in found.items()}
-
-
-def _borne(read: _Read, place: int) -> frozenset[str]:
-    """Return the terms of a unit and of what says of what it speaks."""
-    unit = read.units[place]
-    said_before = before(read.units, read.piece.text, place)
-    above = [] if unit.lead is None else [unit.lead]
-    opens = opening(read.units, place)
-    near = (read.unit_terms[one] for one in (place, *above, *said_before, *opens))
-    return read.title_terms.union(read.heading_terms[unit.heading], *near)
 
 
 def _bearing(
@@ -317,74 +276,11 @@ def _bearing(
     return apart, all(value == 1 for _, value in asked)
 
 
-def _said(question: Question, matcher: _Matcher, own: frozenset[str], text: str) -> list[float]:
-    """Return how far a unit itself says each term; a measure that it gives says its words."""
-    return [
-        1.0 if term.measure and tells(term.measure, text) else value
-        for term, value in zip(question.terms, matcher.match(own), strict=True)
-    ]
-
-
 def _repeats(question: Question, text: str) -> bool:
     """Tell whether a text holds the question word for word: it asks, and does not answer."""
     asked = question.text.casefold().rstrip(" ?।")
     return len(question.terms) > 1 and asked in " ".join(text.casefold().split())
 
 
-def _surroundings(matcher: _Matcher, read: _Read, place: int) -> list[float]:
-    """Return how far the text around a unit says each term, each part at its worth."""
-    unit = read.units[place]
-    near = [(read.heading_terms[unit.heading], ABOVE_WORTH)]
-    if unit.lead is not None:
-        near.append((read.unit_terms[unit.lead], ABOVE_WORTH))
-    said_before = before(read.units, read.piece.text, place)
-    near += [(read.unit_terms[one], BESIDE_WORTH) for one in said_before]
-    for beside in (place - 1, place + 1):
-        if 0 <= beside < len(read.units) and read.units[beside].heading == unit.heading:
-            near.append((read.unit_terms[beside], BESIDE_WORTH))
-    values = [[worth * value for value in matcher.match(there)] for there, worth in near]
-    return [max(column) for column in zip(*values, strict=True)]
-
-
 def _length_factor(length: int) -> float:
     return 1.0 if length <= LENGTH_AT_EASE else (LENGTH_AT_EASE / length) ** 0.35
-
-
-def _pairs(question: Question, text: str, own: frozenset[str]) -> int:
-    """Count the neighbours of the question that stand close together in the unit."""
-    wanted = [pair for pair in question.pairs if pair[0] in own and pair[1] in own]
-    if not wanted:
-        return 0
-    places: dict[str, list[int]] = {}
-    for term, place in terms(text):
-        places.setdefault(term, []).append(place)
-    return sum(
-        any(
-            abs(first - second) <= 3
-            for first in places.get(one, ())  # none for an abbreviation that is written in full
-            for second in places.get(other, ())
-        )
-        for one, other in wanted
-    )
-
-
-def named_share(question: Question, title: str, source: str) -> float:
-    """Return how much of a document's name the question says, from 0 to 1.
-
-    A document has two names: its title, and its source (the name of its file or page).
-    """
-    asked = _naming(question)
-    return max(
-        (len(there & asked) / len(there) for there in name_words(title, source) if there), default=0
-    )
-
-
-def _naming(question: Question) -> frozenset[str]:
-    """Return the terms of a question that can be part of a document's name."""
-    return frozenset(term.stem for term in question.terms if term.name or term.weight == 1)
-
-
-def name_words(title: str, source: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the stems of a document's title and of the last part of its source."""
-    last = _EXTENSION.sub("", source.rstrip("/").replace("\\", "/").rsplit("/", 1)[-1])
-    return telling(title), telling(last)

@@ -17,8 +17,9 @@ from typing import Any
 
 from regend.agents.evidence.kinds import told_above
 from regend.agents.evidence.leaning import before, leans
+from regend.agents.evidence.pieces import Piece
 from regend.agents.evidence.question import Question
-from regend.agents.evidence.scoring import Candidate, Piece, rank
+from regend.agents.evidence.scoring import Candidate, rank
 from regend.agents.evidence.units import Unit
 from regend.agents.evidence.words import alike, telling, term_set
 
