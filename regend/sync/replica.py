@@ -157,7 +157,7 @@ def _fresh(
         if here is None and reopen is not None:
             here = stored_head(connection, number, end, opened.blob, reopen)
     if here is not None and here != at_seq:
-        common = compared(connection, number, opened.frame, opened.bodies)
+        common = compared(connection, number, opened.frame, opened.bodies, reopen)
         park(connection, number, opened.frame, opened.blob)
         done.forks.append(Fork(header.log, common))
         return None

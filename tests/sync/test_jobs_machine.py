@@ -33,8 +33,9 @@ YEAR_MS = 365 * 24 * 3600 * 1000
 
 
 class JobsOfDevices(RuleBasedStateMachine):
-    @initialize(count=st.integers(3, 5))
-    def open(self, count: int) -> None:
+    @initialize(count=st.integers(3, 5), full=st.sampled_from([0, 1, 2, 5]))
+    def open(self, count: int, full: int) -> None:
+        self.full = full
         self.devices = [Device(number) for number in range(count)]
         self.now_ms = 1_790_000_000_000
         self.made = 0
@@ -56,6 +57,8 @@ class JobsOfDevices(RuleBasedStateMachine):
     def at_its_time(self, device: Device) -> Device:
         self.now_ms += 7
         device.at_ms = self.now_ms + device.shift_ms
+        if self.full:  # all that can be, as if one that is met no more had had it
+            device.pack([device.vector()], self.full)
         return device
 
     def pick(self, device: Device, which: int, **state: Any) -> sqlite3.Row | None:
@@ -216,6 +219,12 @@ class JobsOfDevices(RuleBasedStateMachine):
         with contextlib.suppress(RegendError), device.transaction() as c:
             handover.take(c, repository.by_number(c, row["number"]), device.at_ms)
             wishes.carry_out(c, row["id"], device.at_ms)
+
+    @rule(number=st.integers(0, 4), full=st.sampled_from([1, 2, 5]))
+    def pack(self, number: int, full: int) -> None:
+        """Pack what others have, into frames of few changes."""
+        device = self.device(number)
+        device.pack([one.vector() for one in self.devices if one.number != device.number], full)
 
     # Meetings
 
