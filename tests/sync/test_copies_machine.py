@@ -18,14 +18,17 @@ _MOST = 6
 
 
 class JobsOfCopiedDevices(JobsOfDevices):
-    @rule(number=st.integers(0, 4))
-    def copy(self, number: int) -> None:
+    @rule(number=st.integers(0, 4), both_write=st.booleans())
+    def copy(self, number: int, both_write: bool) -> None:
         """Copy a home and let both go on; the copy stands first, so that rules choose it too."""
         if len(self.devices) >= _MOST:
             return
-        copy = self.device(number).copied()
+        device = self.device(number)
+        copy = device.copied()
         copy.recover(MAX_DEATHS)
         self.devices.insert(0, copy)
+        for one in (copy, device) if both_write else ():
+            self.submit(self.devices.index(one))
 
     def agree(self) -> None:
         assert_convergence(self.devices)
