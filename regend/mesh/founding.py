@@ -25,7 +25,7 @@ from regend.store.settings import device_id, set_device_id
 from regend.sync import renewals
 from regend.sync.device import Identity
 from regend.sync.entries import Entry
-from regend.sync.forks import Reopen
+from regend.sync.forks import Fork, Reopen
 from regend.sync.house import reopened, stored_roster
 from regend.sync.identity import (
     Incarnation,
@@ -130,17 +130,18 @@ def renewed(home: Home, standing: Standing, roster: Roster, database_epoch: str)
     return standing._replace(life=Incarnation(life, is_fresh=True, reason="revoked"))
 
 
-async def begin_anew(
-    store: Store, home: Home, forked: LogId, common: int, opened: Reopen, clock: Clock
-) -> None:
-    """Begin a new life of this home, whose log went two ways behind a change.
+async def begin_anew(store: Store, home: Home, fork: Fork, opened: Reopen, clock: Clock) -> None:
+    """Begin a new life of this home, whose log went two ways.
 
     What was done here since goes into the log of the new life (`lives`), and jobs that the old one
     held before are held here no more: the copy may run them.
 
     Args:
+        fork: of its log; where it is, is known.
         opened: returns a stored frame with its bodies.
     """
+    forked, common = fork
+    assert common is not None
     database_epoch = await store.query(epoch)
     new = LogId(forked.device, renew_incarnation(home, database_epoch, machine_id()))
 

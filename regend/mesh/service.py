@@ -232,11 +232,8 @@ class Mesh:
         self._reborn = asyncio.create_task(self._begin_anew(fork, house))
 
     async def _begin_anew(self, fork: Fork, house: House) -> None:
-        assert fork.common is not None
         await self._close()
-        await founding.begin_anew(
-            self._store, self._home, fork.log, fork.common, house.read_stored, self._clock
-        )
+        await founding.begin_anew(self._store, self._home, fork, house.read_stored, self._clock)
         self._supervisor.end_lost()
         self._standing = await founding.look(self._store, self._home)
         self.moves.own = self._standing.log

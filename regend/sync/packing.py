@@ -22,15 +22,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
-from regend.limits import FRAME_CHANGES, SYNC_FRAME_BYTES
+from regend.limits import FRAME_CHANGES, KIB
 from regend.store import changelog
 from regend.store.change import LogId, Place
 from regend.sync.forks import Reopen, head_at
 from regend.sync.frame import heads_of
 from regend.sync.supply import Written, own_after
 
-_PAGE_BYTES = 2 * SYNC_FRAME_BYTES  # of changes; more than a frame, or a full one would look open
+_PAGE_BYTES: Final = 128 * KIB  # of changes, about: the writer has others to serve
 
 
 def next_page(

@@ -32,7 +32,31 @@ LONG = bool(os.environ.get("REGEND_LONG"))
 YEAR_MS = 365 * 24 * 3600 * 1000
 
 
-class JobsOfDevices(RuleBasedStateMachine):
+class Packing(RuleBasedStateMachine):
+    """Devices that pack their logs, now and then or whenever they can."""
+
+    devices: list[Device]
+    now_ms: int
+    full: int  # changes to a frame, of who packs whenever it can; 0: they do not
+
+    def device(self, number: int) -> Device:
+        return self.at_its_time(self.devices[number % len(self.devices)])
+
+    def at_its_time(self, device: Device) -> Device:
+        self.now_ms += 7
+        device.at_ms = self.now_ms + device.shift_ms
+        if self.full:  # all that can be, as if one that is met no more had had it
+            device.pack([device.vector()], self.full)
+        return device
+
+    @rule(number=st.integers(0, 4), full=st.sampled_from([1, 2, 5]))
+    def pack(self, number: int, full: int) -> None:
+        """Pack what others have, into frames of few changes."""
+        device = self.device(number)
+        device.pack([one.vector() for one in self.devices if one.number != device.number], full)
+
+
+class JobsOfDevices(Packing):
     @initialize(count=st.integers(3, 5), full=st.sampled_from([0, 1, 2, 5]))
     def open(self, count: int, full: int) -> None:
         self.full = full
@@ -50,16 +74,6 @@ class JobsOfDevices(RuleBasedStateMachine):
             self.all_meet()
             for device in self.devices:
                 device.connection.close()
-
-    def device(self, number: int) -> Device:
-        return self.at_its_time(self.devices[number % len(self.devices)])
-
-    def at_its_time(self, device: Device) -> Device:
-        self.now_ms += 7
-        device.at_ms = self.now_ms + device.shift_ms
-        if self.full:  # all that can be, as if one that is met no more had had it
-            device.pack([device.vector()], self.full)
-        return device
 
     def pick(self, device: Device, which: int, **state: Any) -> sqlite3.Row | None:
         rows = [r for r in device.jobs().values() if all(r[k] == v for k, v in state.items())]
@@ -219,12 +233,6 @@ class JobsOfDevices(RuleBasedStateMachine):
         with contextlib.suppress(RegendError), device.transaction() as c:
             handover.take(c, repository.by_number(c, row["number"]), device.at_ms)
             wishes.carry_out(c, row["id"], device.at_ms)
-
-    @rule(number=st.integers(0, 4), full=st.sampled_from([1, 2, 5]))
-    def pack(self, number: int, full: int) -> None:
-        """Pack what others have, into frames of few changes."""
-        device = self.device(number)
-        device.pack([one.vector() for one in self.devices if one.number != device.number], full)
 
     # Meetings
 
