@@ -95,7 +95,7 @@ def _follow(
     done = Consequences()
     done.arrived = handover.arrivals(connection, at_ms)
     arrived = [by_number(connection, job)["id"] for job in done.arrived]
-    for job_id in dict.fromkeys([*arrived, *(name for name, _ in received.cells)]):
+    for job_id in wishes.held_here(connection, {*arrived, *(name for name, _ in received.cells)}):
         carried = wishes.carry_out(connection, job_id, at_ms)
         if carried is not None:
             done.wished.append((carried.row["number"], carried.row["desired"]))

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 
 from regend.store import changelog
 from regend.store.change import HEAD_BYTES, INCARNATION_BYTES, Change, LogId, first_head, unpack
-from regend.sync.frame import Frame, heads_of, parse
+from regend.sync.frame import Frame, head_after, heads_of, parse
 
 PARTED: Final = "parted"
 
@@ -223,20 +223,20 @@ def parted_now(connection: sqlite3.Connection, before: int) -> list[LogId]:
 
 
 def end_of_what_counts(
-    connection: sqlite3.Connection, number: int, frame: Frame, heads: Sequence[bytes]
+    connection: sqlite3.Connection, number: int, frame: Frame, bodies: Sequence[bytes]
 ) -> int:
     """Return the last change of a frame that counts: its last, or that before its history parted.
 
     Args:
         number: of the log in this store.
-        heads: after each of its changes.
     """
+    first = frame.header.first
     end = frame.header.last
     for seq, following in connection.execute(
         "SELECT seq, next FROM parted WHERE log = ?", (number,)
     ):
-        at = seq + 1 - frame.header.first
-        if 0 <= at < len(heads) and heads[at] == following:
+        is_inside = first <= seq + 1 <= frame.header.last
+        if is_inside and head_after(frame, bodies, seq + 1) == following:
             end = min(end, seq)
     return end
 
