@@ -6,6 +6,7 @@ Whatever the order of meetings, when all have met they agree on the first three 
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
@@ -34,7 +35,7 @@ class JobsOfCopiedDevices(JobsOfDevices):
         assert_convergence(self.devices)
 
 
-TestJobsOfCopiedDevices = JobsOfCopiedDevices.TestCase
+TestJobsOfCopiedDevices = pytest.mark.timeout(1800 if LONG else 120)(JobsOfCopiedDevices.TestCase)
 TestJobsOfCopiedDevices.settings = settings(
     max_examples=1000 if LONG else 100,
     stateful_step_count=60 if LONG else 40,

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -301,7 +302,7 @@ class JobsOfDevices(Packing):
             assert all(device.read[row[0]] == tuple(row[1:]) for row in rows)
 
 
-TestJobsOfDevices = JobsOfDevices.TestCase
+TestJobsOfDevices = pytest.mark.timeout(1800 if LONG else 120)(JobsOfDevices.TestCase)
 TestJobsOfDevices.settings = settings(
     max_examples=1000 if LONG else 150,
     stateful_step_count=60 if LONG else 40,

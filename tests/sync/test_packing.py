@@ -100,6 +100,7 @@ def test_a_log_goes_on_in_plain_between_what_is_packed_and_what_others_had(
     one, two = device_of(0), device_of(1)
     for number in range(3):
         put(one, f"thing {number}", seen=number)
+    meet(one, two)
     earlier, saved = one.log, one.copied()
     submit(one, "job-lost")
     meet(one, two)
@@ -112,6 +113,9 @@ def test_a_log_goes_on_in_plain_between_what_is_packed_and_what_others_had(
     after.pack([{earlier: Place(end, head)}], 2)
     rows = after.connection.execute("SELECT first, last FROM frames WHERE log = 1 ORDER BY last")
     assert [tuple(row) for row in rows if row[1] <= 3] == packed
+    piece = [last for last, _ in supply.frames_after(after.connection, earlier, 0, 1 << 30)]
+    assert piece[: len(packed)] == [last for _, last in packed]
+    assert len(piece) == len(packed) or end == 3, "it ends where the next stands in plain"
     three = device_of(2)
     meet(after, three)
     assert three.jobs().keys() == {"job-lost", "job-later"}
