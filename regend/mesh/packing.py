@@ -69,6 +69,8 @@ class Packing:
 
     def _known(self, connection: sqlite3.Connection) -> list[Mapping[LogId, Place]]:
         """Return what the other devices of the mesh said last that they have."""
+        if not self._house.can_seal:
+            return []
         own, living = self._house.identity.id, self._house.roster.living
         known = peers.peers(connection)
         return [known[one].vector for one in living if one in known and one != own]

@@ -191,6 +191,11 @@ class House:
             return own[-1].last, await self.seal(own)
         return (stored[-1][0] if stored else seq), [blob for _, blob in stored]
 
+    @property
+    def can_seal(self) -> bool:
+        """Whether the key for what goes out now is here; a device that was put out has it not."""
+        return self.roster.current is None or self.roster.current in self._keys
+
     async def seal(self, own: list[Written]) -> list[bytes]:
         """Return own changes as frames, sealed with the newest key."""
         return await asyncio.to_thread(self._sealed, own)

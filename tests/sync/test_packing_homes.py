@@ -101,6 +101,43 @@ async def test_what_only_a_revoked_device_has_stays_in_plain(
         await device.close()
 
 
+async def test_a_device_that_was_put_out_has_no_key_to_pack_with(tmp_path: Path) -> None:
+    roster = mesh("one", "two", "three")
+    one, two = [await Household(tmp_path, roster, name).join() for name in ("one", "two")]
+    joined(one, two)
+    await put(two, 300)
+    await level(one, two)
+    await part(one, two)
+    await two.remember(one)
+    revoked = authoring.revoke(roster, one.identity, two.identity.id, {}, AT_MS, entropy("out"))
+    await two.house.add_entries([revoked])
+    assert await two.packing.run_once() == 0
+    assert await counts(two) == (300, 0)
+    for device in (one, two):
+        await device.close()
+
+
+async def test_the_room_of_what_is_packed_is_used_again(tmp_path: Path) -> None:
+    roster = mesh("one", "two")
+    one, two = [await Household(tmp_path, roster, name).join() for name in ("one", "two")]
+    joined(one, two)
+
+    async def pages() -> int:
+        return await one.store.query(lambda c: int(c.execute("PRAGMA page_count").fetchone()[0]))
+
+    sizes = []
+    for turn in range(3):
+        large: list[Any] = [("thing", {"f": f"{turn} {n} " + "x" * 3000}) for n in range(512)]
+        await one.store.write(lambda c, large=large: cells.write(c, large, CLOCK.wall_ms()))  # type: ignore[misc]
+        await level(one, two)
+        await one.remember(two)
+        sizes.append(await pages())
+        assert await one.packing.run_once() == 512
+    assert sizes[2] - sizes[0] < 40 < sizes[0] / 10, sizes
+    for device in (one, two):
+        await device.close()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signal there")
 @pytest.mark.parametrize("where", PLACES)
 @pytest.mark.parametrize("turn", [1, 2, 3])
