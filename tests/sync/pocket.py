@@ -98,6 +98,12 @@ class Device:
             founding._take_up(c, new, "forked", self.at_ms)
         self.life = new.incarnation
 
+    def restore(self) -> None:
+        """Go on in a new life, as a home does that was put back to a backup."""
+        self.life = next(_LIVES).to_bytes(8)
+        with self.transaction() as c:
+            founding._take_up(c, self.log, "database", self.at_ms)
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Run as the writer does: what raises is undone, and the log is written at the end."""

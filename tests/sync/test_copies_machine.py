@@ -1,4 +1,4 @@
-"""Homes that are copied while they work: the copies write on in one log until they meet others.
+"""Homes that are copied or restored while they work: copies write on in one log until they meet.
 
 Whatever the order of meetings, when all have met they agree on the first three points of
 `agreement`: nothing that any copy did is lost, and nothing is shown otherwise anywhere.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import precondition, rule
 
 from tests.jobs.test_lifecycle_machine import MAX_DEATHS
 from tests.sync.agreement import assert_convergence
@@ -30,6 +30,22 @@ class JobsOfCopiedDevices(JobsOfDevices):
         self.devices.insert(0, copy)
         for one in (copy, device) if both_write else ():
             self.submit(self.devices.index(one))
+
+    @rule(number=st.integers(0, 4))
+    def back_up(self, number: int) -> None:
+        """Keep a home as it is now."""
+        self.saved = self.device(number).copied()
+
+    @precondition(lambda self: hasattr(self, "saved"))
+    @rule()
+    def restore(self) -> None:
+        """Put a home back to its backup; it goes on in a new life."""
+        number = next(n for n, one in enumerate(self.devices) if one.number == self.saved.number)
+        restored = self.at_its_time(self.saved.copied())
+        restored.restore()
+        restored.recover(MAX_DEATHS)
+        self.devices[number].connection.close()
+        self.devices[number] = restored
 
     def agree(self) -> None:
         assert_convergence(self.devices)

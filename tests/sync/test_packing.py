@@ -10,7 +10,6 @@ import msgpack
 import pytest
 
 from regend.jobs import commands, repository
-from regend.mesh import founding
 from regend.mesh.unfolding import unfold
 from regend.store import cells, changelog
 from regend.store.change import Place, first_head
@@ -84,15 +83,6 @@ def test_a_copied_home_parts_within_what_is_packed(full: int, packs_first: bool)
     assert_convergence([copy, three])
 
 
-def restored(saved: Device, life: bytes) -> Device:
-    """Return a device that goes on from an older state of itself, as a new life."""
-    device = saved.copied()
-    device.life = life
-    with device.transaction() as c:
-        founding._take_up(c, device.log, "database", device.at_ms)
-    return device
-
-
 @pytest.mark.parametrize(("end", "packed"), [(1, []), (2, [(1, 2)]), (3, [(1, 2), (3, 3)])])
 def test_a_log_goes_on_in_plain_between_what_is_packed_and_what_others_had(
     end: int, packed: list[tuple[int, int]]
@@ -104,7 +94,8 @@ def test_a_log_goes_on_in_plain_between_what_is_packed_and_what_others_had(
     earlier, saved = one.log, one.copied()
     submit(one, "job-lost")
     meet(one, two)
-    after = restored(saved, b"restored")
+    after = saved.copied()
+    after.restore()
     submit(after, "job-later")
     meet(after, two)
     (head,) = after.connection.execute(
