@@ -131,6 +131,7 @@ PAYLOAD_AGAIN_LAST_S = 600.0  # the wait doubles up to this, however many there 
 PAYLOADS_LEAVE_BYTES = 8 * MIB  # free on the disk, for the rows that tell what happened
 BLOB_CHUNK_BYTES = 256 * KIB  # of a payload between devices: small beside a live event's wait
 PRESENCE_EVENTS = 2000  # kept of devices that came and went: hours of links that do nothing else
+PACKING_S = 600.0  # between two looks for own changes that another device has by now
 MAX_MESH_LOGS = 4096  # devices and their incarnations, a lifetime of them
 
 # Mesh: links and discovery

@@ -230,6 +230,17 @@ def check_history(home: Home) -> Finding:
     return Finding("history", level, message, noted[0]["hint"])
 
 
+def check_devices(home: Home) -> Finding:
+    """Whether the person's devices make the same of the same changes."""
+    try:
+        alarms = Daemon(home).get("/mesh").get("alarms", [])
+    except RegendError:
+        return Finding("devices", "ok", "told by the daemon once it runs")
+    if not alarms:
+        return Finding("devices", "ok", "none that contradicts this one")
+    return Finding("devices", "fail", alarms[0]["text"], alarms[0]["hint"])
+
+
 CHECKS: tuple[Callable[[Home], Finding], ...] = (
     check_python,
     check_sqlite,
@@ -242,6 +253,7 @@ CHECKS: tuple[Callable[[Home], Finding], ...] = (
     check_model,
     check_clock,
     check_history,
+    check_devices,
 )
 
 

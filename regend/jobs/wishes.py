@@ -13,6 +13,7 @@ Invariants
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from regend import events
@@ -79,6 +80,16 @@ def answer(
         said: user, decision and action hash.
     """
     cells.write(connection, [(job_id, {_ANSWER + approval_id: said})], at_ms)
+
+
+def held_here(connection: sqlite3.Connection, names: Iterable[str]) -> list[str]:
+    """Return which of these are ids of jobs that this device holds."""
+    rows = connection.execute(
+        "SELECT id FROM jobs WHERE remote = ? AND id IN (SELECT value FROM json_each(?)) "
+        "ORDER BY number",
+        (HERE, dumps(list(names))),
+    )
+    return [row[0] for row in rows.fetchall()]
 
 
 def carry_out(connection: sqlite3.Connection, job_id: str, at_ms: int) -> CarriedOut | None:

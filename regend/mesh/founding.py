@@ -25,7 +25,8 @@ from regend.store.settings import device_id, set_device_id
 from regend.sync import renewals
 from regend.sync.device import Identity
 from regend.sync.entries import Entry
-from regend.sync.house import stored_roster
+from regend.sync.forks import Fork, Reopen
+from regend.sync.house import reopened, stored_roster
 from regend.sync.identity import (
     Incarnation,
     incarnation,
@@ -33,6 +34,7 @@ from regend.sync.identity import (
     renew_incarnation,
 )
 from regend.sync.machine import machine_id
+from regend.sync.packing import unpack
 from regend.sync.roster import Roster
 
 
@@ -80,11 +82,18 @@ async def look(store: Store, home: Home) -> Standing:
 async def enter(store: Store, standing: Standing, entries: Sequence[Entry], clock: Clock) -> Roster:
     """Make this home a member of the mesh that the entries describe; return its roster.
 
-    A mesh in which this device was alone is left behind; its jobs come along.
+    A mesh in which this device was alone is left behind; its jobs come along. What was packed of
+    them there is sealed for that mesh, and is told in the new one out of what stands in plain.
     """
     rows = [(one.id, one.blob) for one in entries]
+    mesh = Roster.of(entries).mesh
 
     def write(connection: sqlite3.Connection) -> None:
+        before = stored_roster(connection)
+        if before and Roster.of(before).mesh != mesh:
+            keys = Roster.of(before).epoch_keys(standing.identity.sealing_key)
+            for log in changelog.logs_of(connection, standing.identity.id):
+                unpack(connection, log, 0, lambda blob: reopened(blob, keys))
         connection.execute("DELETE FROM roster")
         connection.executemany("INSERT INTO roster (id, entry) VALUES (?, ?)", rows)
         if changelog.current(connection) is None:
@@ -121,18 +130,24 @@ def renewed(home: Home, standing: Standing, roster: Roster, database_epoch: str)
     return standing._replace(life=Incarnation(life, is_fresh=True, reason="revoked"))
 
 
-async def begin_anew(store: Store, home: Home, forked: LogId, common: int, clock: Clock) -> None:
-    """Begin a new life of this home, whose log went two ways behind a change.
+async def begin_anew(store: Store, home: Home, fork: Fork, opened: Reopen, clock: Clock) -> None:
+    """Begin a new life of this home, whose log went two ways.
 
     What was done here since goes into the log of the new life (`lives`), and jobs that the old one
     held before are held here no more: the copy may run them.
+
+    Args:
+        fork: of its log; where it is, is known.
+        opened: returns a stored frame with its bodies.
     """
+    forked, common = fork
+    assert common is not None
     database_epoch = await store.query(epoch)
     new = LogId(forked.device, renew_incarnation(home, database_epoch, machine_id()))
 
     def write(connection: sqlite3.Connection) -> None:
         at_ms = clock.wall_ms()
-        lives.begin_anew(connection, forked, common, new, at_ms)
+        lives.begin_anew(connection, forked, common, new, opened, at_ms)
         renewals.note(connection, forked, new, "forked", at_ms)
         _take_up(connection, new, "forked", at_ms)
 

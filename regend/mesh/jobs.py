@@ -63,7 +63,7 @@ def take_in(
             again = replica.receive(connection, parked, every, cut, at_ms)
             received.changes += again.changes
             received.cells += again.cells
-        copy = forks.has_parted_here(connection)
+        copy = forks.has_parted_here(connection, opened)
         received.forks += [copy] if copy is not None else []
         return received
 
@@ -95,7 +95,7 @@ def _follow(
     done = Consequences()
     done.arrived = handover.arrivals(connection, at_ms)
     arrived = [by_number(connection, job)["id"] for job in done.arrived]
-    for job_id in dict.fromkeys([*arrived, *(name for name, _ in received.cells)]):
+    for job_id in wishes.held_here(connection, {*arrived, *(name for name, _ in received.cells)}):
         carried = wishes.carry_out(connection, job_id, at_ms)
         if carried is not None:
             done.wished.append((carried.row["number"], carried.row["desired"]))
@@ -132,15 +132,29 @@ JOB_FOLDERS: Final[Mapping[str, Folder]] = {
 
 
 def state_hash(connection: sqlite3.Connection) -> bytes:
-    """Return the hash of what all changes together make: equal on devices that have the same."""
+    """Return the hash of what all changes together make: equal on devices that have the same.
+
+    It begins with what says how it is made.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for query in _STATE:
         for row in connection.execute(query):
             digest.update(repr(row).encode())
         digest.update(b"|")
-    return digest.digest()
+    return _STATE_FORM + digest.digest()
 
 
+def contradict(one: bytes, other: bytes) -> bool:
+    """Tell whether state hashes for the same changes show that something is wrong.
+
+    Of hashes that are made in two ways, or of which one is not known, nothing can be told.
+    """
+    return one != other and bool(one and other) and one[:1] == other[:1]
+
+
+# Another byte for every version that hashes other rows, or makes other rows of the same changes, be
+# it only that it knows one kind of change more.
+_STATE_FORM: Final = b"\x01"
 _STATE: Final = (
     "SELECT id, term, job_seq, history FROM jobs WHERE term IS NOT NULL ORDER BY id",
     "SELECT job_id, branch, place, at, data FROM strays ORDER BY job_id, branch, place",

@@ -24,6 +24,7 @@ from regend.jobs.history import newest_seq
 from regend.jobs.terms import Term, branch
 from regend.store.change import INCARNATION_BYTES, Change, LogId
 from regend.sync import forks
+from regend.sync.packing import unpack
 
 
 def life_of(log: LogId, history: Change) -> LogId:
@@ -64,11 +65,21 @@ def shared_of_jobs(
 
 
 def begin_anew(
-    connection: sqlite3.Connection, forked: LogId, common: int, new: LogId, at_ms: int
+    connection: sqlite3.Connection,
+    forked: LogId,
+    common: int,
+    new: LogId,
+    opened: forks.Reopen,
+    at_ms: int,
 ) -> None:
-    """Let this home go on in a new life, whose old log went two ways behind a change."""
+    """Let this home go on in a new life, whose old log went two ways behind a change.
+
+    Args:
+        opened: returns a stored frame with its bodies.
+    """
     while mirror.collect(connection, at_ms):
         pass
+    unpack(connection, forked, common, opened)
     tail = forks.behind(connection, forked, common)
     begun = _begun(forked, tail)
     forks.part(connection, forked, common, new, _again(forked, tail, begun), at_ms)

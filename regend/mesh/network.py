@@ -22,10 +22,11 @@ from regend.jobs.supervisor import Supervisor
 from regend.mesh import peers
 from regend.mesh.events import DeviceEvents
 from regend.mesh.founding import Standing
-from regend.mesh.jobs import state_hash
+from regend.mesh.jobs import contradict, state_hash
 from regend.mesh.library import SharedLibrary
 from regend.mesh.links import Links, Target
 from regend.mesh.moving import Moves
+from regend.mesh.packing import Packing
 from regend.mesh.taking import Taking
 from regend.store import Store
 from regend.sync import authoring
@@ -56,6 +57,7 @@ class Network:
         house: its keys, the roster and its replica.
         links: to the other devices.
         fetcher: gets payloads over them.
+        packing: of what this device wrote.
         port: on which it listens; None while it does not.
         fault: why it cannot listen; None where it can, or need not.
     """
@@ -109,6 +111,7 @@ class Network:
             entropy=os.urandom,
         )
         self._taking.house = self.house
+        self.packing = Packing(store, self.house)
         self.house.roster_changed = self._on_roster
         self.links = Links(
             self._own,
@@ -134,12 +137,14 @@ class Network:
         self.links.start()
         await self._events.start()
         self._library.start()
+        self.packing.start()
         self._moves.let_go_soon()
 
     async def stop(self) -> None:
         """End every link, and listen no more."""
         self._discovery.withdraw()
         await self._events.stop()
+        await self.packing.stop()
         await self.links.stop()
         await self._server.stop()
         await self._library.stop()
@@ -202,9 +207,13 @@ class Network:
         at_ms = self._clock.wall_ms()
         theirs, state = dict(exchange.theirs), exchange.state_hash
         address = self.links.dialled(exchange)
+        vector, own = self.house.hashed
+        differs = contradict(own, state) if own and state and vector == theirs else None
+        if differs:
+            log.error("by the same changes, %s has another state", exchange.device.hex()[:8])
 
         def note(connection: sqlite3.Connection) -> None:
-            peers.note(connection, exchange.device, theirs, state, at_ms, address)
+            peers.note(connection, exchange.device, theirs, state, at_ms, address, differs)
 
         self._spawn(self._note(note))
 

@@ -20,6 +20,7 @@ class Peer(NamedTuple):
         seen_at: wall time in ms; None where it was never met.
         address: where it was reached last, `host port`.
         manual: where it was when it let this device in, by what a person said or was found.
+        differs_since: when its state was found to differ from this one's, by the same changes.
     """
 
     vector: Mapping[LogId, Place]
@@ -27,19 +28,20 @@ class Peer(NamedTuple):
     seen_at: int | None
     address: str | None
     manual: str | None
+    differs_since: int | None
 
 
-NOBODY = Peer({}, b"", None, None, None)
+NOBODY = Peer({}, b"", None, None, None, None)
 
 
 def peers(connection: sqlite3.Connection) -> dict[bytes, Peer]:
     """Return what is remembered, by device."""
     rows = connection.execute(
-        "SELECT device, vector, state_hash, seen_at, address, manual FROM peers"
+        "SELECT device, vector, state_hash, seen_at, address, manual, differs_since FROM peers"
     )
     return {
-        device: Peer(_unpacked(vector), state_hash or b"", seen_at, address, manual)
-        for device, vector, state_hash, seen_at, address, manual in rows
+        device: Peer(_unpacked(vector), state_hash or b"", *rest)
+        for device, vector, state_hash, *rest in rows
     }
 
 
@@ -50,8 +52,14 @@ def note(
     state_hash: bytes,
     at_ms: int,
     address: str | None,
+    differs: bool | None = None,
 ) -> None:
-    """Remember a device as it is now."""
+    """Remember a device as it is now.
+
+    Args:
+        differs: whether its state is another than this one's, by the same changes; None where that
+            cannot be told now, and what was found before stands.
+    """
     packed = msgpack.packb([(*log, *place) for log, place in vector.items()])
     connection.execute(
         "INSERT INTO peers (device, vector, state_hash, seen_at, address) VALUES (?, ?, ?, ?, ?) "
@@ -60,6 +68,12 @@ def note(
         "address = coalesce(excluded.address, address)",
         (device, packed, state_hash, at_ms, address),
     )
+    if differs is not None:
+        connection.execute(
+            "UPDATE peers SET differs_since = iif(?, coalesce(differs_since, ?), NULL) "
+            "WHERE device = ?",
+            (differs, at_ms, device),
+        )
 
 
 def note_place(connection: sqlite3.Connection, device: bytes, address: str) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from regend.clock import Clock
@@ -216,10 +217,10 @@ class Mesh:
             self.moves,
             self._library,
         )
-        self.network.house.forked = self._on_fork
+        self.network.house.forked = partial(self._on_fork, self.network.house)
         await self.network.start()
 
-    def _on_fork(self, fork: Fork) -> None:
+    def _on_fork(self, house: House, fork: Fork) -> None:
         """Begin a new life where it is this device's own log that has two histories."""
         if fork.log != self._standing.log or self._reborn is not None:
             log.warning("%s was copied, and both went on", self._called(fork.log.device))
@@ -228,12 +229,11 @@ class Mesh:
             "this home was copied, or is an older state of itself: another has gone on with its "
             "log. It begins anew here, and keeps what it did."
         )
-        self._reborn = asyncio.create_task(self._begin_anew(fork))
+        self._reborn = asyncio.create_task(self._begin_anew(fork, house))
 
-    async def _begin_anew(self, fork: Fork) -> None:
-        assert fork.common is not None
+    async def _begin_anew(self, fork: Fork, house: House) -> None:
         await self._close()
-        await founding.begin_anew(self._store, self._home, fork.log, fork.common, self._clock)
+        await founding.begin_anew(self._store, self._home, fork, house.read_stored, self._clock)
         self._supervisor.end_lost()
         self._standing = await founding.look(self._store, self._home)
         self.moves.own = self._standing.log

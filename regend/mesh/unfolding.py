@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable
-from itertools import count
 
 from regend.jobs import mirror
 from regend.jobs.folding import take_out
@@ -115,17 +114,15 @@ def _end_where_it_parted(
     """Let a log end where it parted, if the history that is here is the one that did."""
     number = changelog.number_of(connection, log)
     own = connection.execute(
-        "SELECT seq, head, body FROM changes WHERE log = ? AND seq > ? ORDER BY seq",
-        (number, parting.seq),
-    ).fetchall()
-    tail = [(seq, head, body) for seq, head, body in own]
+        "SELECT seq, head, body FROM changes WHERE log = ? AND seq > ?", (number, parting.seq)
+    )
+    tail = {seq: (head, body) for seq, head, body in own}
     stored = _stored(connection, number, parting.seq)
-    for sealed, _ in stored:
+    for sealed, first in stored:
         frame_, bodies = opened(sealed)
-        known = tail[-1][0] if tail else parting.seq
-        numbered = zip(count(frame_.header.first), heads_of(frame_, bodies), bodies, strict=False)
-        tail += [one for one in numbered if one[0] > known]
-    if not tail or tail[0][:2] != (parting.seq + 1, parting.next):
+        numbered = enumerate(zip(heads_of(frame_, bodies), bodies, strict=True), first)
+        tail |= {seq: one for seq, one in numbered if seq > parting.seq}
+    if parting.seq + 1 not in tail or tail[parting.seq + 1][0] != parting.next:
         return
     for sealed, _ in stored:
         forks.park(connection, number, opened(sealed)[0], sealed)
@@ -135,7 +132,8 @@ def _end_where_it_parted(
         "UPDATE OR REPLACE frames SET last = ?1 WHERE log = ?2 AND last > ?1",
         (parting.seq, number),
     )
-    changes = [change for _, _, body in tail if (change := readable(body)) is not None]
+    bodies = [body for _, (_, body) in sorted(tail.items())]
+    changes = [change for body in bodies if (change := readable(body)) is not None]
     for job_id, (told, terms) in shared_of_jobs(log, changes).items():
         take_out(connection, job_id, told, terms)
 
@@ -153,17 +151,17 @@ def _set_again(connection: sqlite3.Connection, names: set[str], opened: Open) ->
     if not names:
         return
     connection.executemany("DELETE FROM cells WHERE object = ?", [(one,) for one in names])
-    own = connection.execute(
+    plain = connection.execute(
         "SELECT l.device, c.body FROM changes c JOIN logs l ON l.number = c.log"
     )
-    for device, body in own.fetchall():
+    for device, body in plain.fetchall():
         _merge(connection, device, body, names)
     kept = _kept(connection)
-    others = connection.execute(
+    sealed_ones = connection.execute(
         "SELECT l.device, f.log, f.sealed, f.first, min(f.last, l.seq) FROM frames f "
         "JOIN logs l ON l.number = f.log"
     )
-    for device, number, sealed, first, last in others.fetchall():
+    for device, number, sealed, first, last in sealed_ones.fetchall():
         for seq, body in enumerate(opened(sealed)[1][: last - first + 1], first):
             if (number, seq) not in kept:
                 _merge(connection, device, body, names)

@@ -7,7 +7,9 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from regend.clock import rfc3339
+from regend.mesh import peers
 from regend.mesh.founding import Standing
+from regend.mesh.jobs import contradict
 from regend.mesh.network import Network
 from regend.mesh.peers import NOBODY, Peer
 from regend.store import Store
@@ -19,6 +21,10 @@ from regend.sync.interfaces import interfaces
 from regend.sync.near import is_link_local, written
 from regend.sync.renewals import renewals
 
+_ALARM_HINT: Final = (
+    "Nothing is lost: both keep all changes. Upgrade both to the same version. If it stays, keep "
+    "both as they are, and report it with what this writes on each: regend diagnostics"
+)
 _LINK_ADDRESSES: Final = 3  # a code that is small enough to be read from a poor screen
 
 Vector = Mapping[LogId, Place]
@@ -79,12 +85,14 @@ def _met(house: House, exchange: Exchange | None, peer: Peer, vector: Vector) ->
     behind, ahead = _lacking(vector, theirs), _lacking(theirs, vector)
     own_hash = house.state_hash(vector)
     their_hash = exchange.state_hash if exchange else b""
-    if behind or ahead:
+    if peer.differs_since is not None:
+        state = "differs"
+    elif behind or ahead:
         state = "catching up" if exchange else "behind"
-    elif own_hash and their_hash:
-        state = "equal" if own_hash == their_hash else "differs"
+    elif contradict(own_hash, their_hash):
+        state = "differs"
     else:
-        state = "unknown"
+        state = "equal" if own_hash and own_hash == their_hash else "unknown"
     return {
         "reachable": exchange is not None,
         "way": exchange.link.way if exchange else None,
@@ -126,6 +134,7 @@ def report_shown(
     troubles = network.links.troubles if network else {}
     with store.reading() as connection:
         lives = renewals(connection)
+        known = peers.peers(connection)
     return {
         "mesh": network.house.mesh.hex() if network else None,
         "device": standing.identity.id.hex(),
@@ -142,6 +151,16 @@ def report_shown(
                 "invite": one.invite,
             }
             for one in discovery.found
+        ],
+        "alarms": [
+            {
+                "device": device.hex(),
+                "text": f"By the same changes, “{network.name_of(device)}” has other jobs or "
+                f"documents than this device, since {rfc3339(peer.differs_since)}.",
+                "hint": _ALARM_HINT,
+            }
+            for device, peer in known.items()
+            if network and peer.differs_since is not None and network.house.roster.is_living(device)
         ],
         "troubles": [
             {"device": device.hex(), "tried": list(one.tried), "reason": one.reason}

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 
 from regend.store import changelog
 from regend.store.change import HEAD_BYTES, INCARNATION_BYTES, Change, LogId, first_head, unpack
-from regend.sync.frame import Frame, heads_of
+from regend.sync.frame import Frame, head_after, heads_of, parse
 
 PARTED: Final = "parted"
 
@@ -40,27 +40,57 @@ class Fork(NamedTuple):
 
 
 def compared(
-    connection: sqlite3.Connection, number: int, frame: Frame, bodies: list[bytes]
+    connection: sqlite3.Connection,
+    number: int,
+    frame: Frame,
+    bodies: list[bytes],
+    reopen: Reopen | None,
 ) -> int | None:
     """Return the last change up to which a log is here as a frame has it; None before the frame.
 
     Args:
         number: of the log in this store.
+        reopen: opens a stored frame; without it, what stands in frames is not compared.
     """
-    first = frame.header.first
-    if head_at(connection, number, frame.header.log, first - 1) != frame.header.previous:
+    header = frame.header
+    here = _heads(connection, number, header.first - 1, header.last, reopen)
+    here |= {0: first_head(header.log)}
+    if here.get(header.first - 1) != header.previous:
         return None
-    common = first - 1
-    for seq, head in enumerate(heads_of(frame, bodies), first):
-        here = head_at(connection, number, frame.header.log, seq)
-        if here != head:
+    common = header.first - 1
+    for seq, head in enumerate(heads_of(frame, bodies), header.first):
+        if here.get(seq) != head:
             break
         common = seq
     return common
 
 
+def _heads(
+    connection: sqlite3.Connection, number: int, first: int, last: int, reopen: Reopen | None
+) -> dict[int, bytes]:
+    """Return the heads of a log after these changes, of those that are here."""
+    between = (number, first, last)
+    found: dict[int, bytes] = dict(
+        connection.execute(
+            "SELECT seq, head FROM changes WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 "
+            "UNION SELECT seq, head FROM logs WHERE number = ?1 AND seq BETWEEN ?2 AND ?3",
+            between,
+        ).fetchall()
+    )
+    rows = connection.execute(
+        "SELECT first, last, sealed FROM frames WHERE log = ? AND last >= ? AND first <= ?", between
+    )
+    if reopen is not None:
+        for start, end, sealed in rows.fetchall():
+            found.update(zip(range(start, end + 1), heads_of(*reopen(sealed)), strict=False))
+    return found
+
+
 def head_at(connection: sqlite3.Connection, number: int, log: LogId, seq: int) -> bytes | None:
-    """Return the head of a log after a change, where it is known without opening frames."""
+    """Return the head of a log after a change, where it is known without opening frames.
+
+    It is at the end of what stands in plain, all through it, and at the end of each whole frame.
+    """
     if seq == 0:
         return first_head(log)
     row = (
@@ -71,13 +101,19 @@ def head_at(connection: sqlite3.Connection, number: int, log: LogId, seq: int) -
             "SELECT head FROM logs WHERE number = ? AND seq = ?", (number, seq)
         ).fetchone()
     )
-    return None if row is None else bytes(row[0])
+    if row is not None:
+        return bytes(row[0])
+    row = connection.execute(
+        "SELECT sealed FROM frames WHERE log = ? AND last = ?", (number, seq)
+    ).fetchone()
+    header = None if row is None else parse(row[0]).header
+    return header.head if header is not None and header.last == seq else None
 
 
 def stored_head(
     connection: sqlite3.Connection, number: int, seq: int, blob: bytes, reopen: Reopen
 ) -> bytes | None:
-    """Return the head of another's log after a change, from the frame that is stored of it.
+    """Return the head of a log after a change, from the frame that is stored of it.
 
     Args:
         blob: what is compared with it; where it is the same frame, nothing is opened.
@@ -88,13 +124,11 @@ def stored_head(
     ).fetchone()
     if row is None or row[0] == blob:
         return None
-    frame, bodies = reopen(row[0])
-    at = seq - frame.header.first
-    return heads_of(frame, bodies)[at] if 0 <= at < len(bodies) else None
+    return _heads(connection, number, seq, seq, reopen).get(seq)
 
 
 def behind(connection: sqlite3.Connection, log: LogId, seq: int) -> list[Change]:
-    """Return what an own log has behind a change."""
+    """Return what an own log has behind a change; nothing of that may be packed."""
     number = changelog.number_of(connection, log)
     rows = connection.execute(
         "SELECT body FROM changes WHERE log = ? AND seq > ? ORDER BY seq", (number, seq)
@@ -125,6 +159,8 @@ def part(
     at_ms: int,
 ) -> None:
     """Take what an own log has behind a change out of it, and write it into a new one.
+
+    Nothing of that may be packed.
 
     Args:
         new: the current log from now on.
@@ -187,37 +223,41 @@ def parted_now(connection: sqlite3.Connection, before: int) -> list[LogId]:
 
 
 def end_of_what_counts(
-    connection: sqlite3.Connection, number: int, frame: Frame, heads: Sequence[bytes]
+    connection: sqlite3.Connection, number: int, frame: Frame, bodies: Sequence[bytes]
 ) -> int:
     """Return the last change of a frame that counts: its last, or that before its history parted.
 
     Args:
         number: of the log in this store.
-        heads: after each of its changes.
     """
+    first = frame.header.first
     end = frame.header.last
     for seq, following in connection.execute(
         "SELECT seq, next FROM parted WHERE log = ?", (number,)
     ):
-        at = seq + 1 - frame.header.first
-        if 0 <= at < len(heads) and heads[at] == following:
+        is_inside = first <= seq + 1 <= frame.header.last
+        if is_inside and head_after(frame, bodies, seq + 1) == following:
             end = min(end, seq)
     return end
 
 
-def has_parted_here(connection: sqlite3.Connection) -> Fork | None:
+def has_parted_here(connection: sqlite3.Connection, reopen: Reopen) -> Fork | None:
     """Return the fork of the log that this home writes, where it is the history that parted.
 
     A copy of this home has begun anew with what both had written. From here, too, nobody takes
     it any more.
+
+    Args:
+        reopen: opens a stored frame.
     """
-    row = connection.execute(
-        "SELECT l.device, l.incarnation, p.seq FROM parted p "
-        "JOIN logs l ON l.number = p.log AND l.current = 1 "
-        "JOIN changes c ON c.log = p.log AND c.seq = p.seq + 1 AND c.head = p.next "
-        "ORDER BY p.seq LIMIT 1"
-    ).fetchone()
-    return None if row is None else Fork(LogId(row[0], row[1]), row[2])
+    rows = connection.execute(
+        "SELECT l.number, l.device, l.incarnation, p.seq, p.next FROM parted p "
+        "JOIN logs l ON l.number = p.log AND l.current = 1 ORDER BY p.seq"
+    )
+    for number, device, incarnation, seq, following in rows.fetchall():
+        if _heads(connection, number, seq + 1, seq + 1, reopen).get(seq + 1) == following:
+            return Fork(LogId(device, incarnation), seq)
+    return None
 
 
 def park(connection: sqlite3.Connection, number: int, frame: Frame, sealed: bytes) -> None:

@@ -193,6 +193,17 @@ def heads_of(frame: Frame, bodies: Sequence[bytes]) -> list[bytes]:
     return heads
 
 
+def head_after(frame: Frame, bodies: Sequence[bytes], seq: int) -> bytes:
+    """Return the head after a change of an opened frame, or after the one before its first."""
+    header = frame.header
+    if seq == header.last:
+        return header.head
+    head = header.previous
+    for place in range(seq + 1 - header.first):
+        head = next_head(head, header.first + place, bodies[place])
+    return head
+
+
 def padded_length(length: int) -> int:
     """Return the length that PADMÉ gives to content of this one: at most 12 % more."""
     if length < 2:

@@ -144,6 +144,11 @@ class House:
             self._hashing = asyncio.create_task(self._hash_when_quiet(), name="state-hash")
         return b""
 
+    @property
+    def hashed(self) -> tuple[Mapping[LogId, Place] | None, bytes]:
+        """The vector whose state was hashed last, and that hash."""
+        return self._hashed
+
     async def stop(self) -> None:
         """End what runs by itself."""
         if self._hashing is not None:
@@ -168,6 +173,8 @@ class House:
     async def frames(self, log_id: LogId, seq: int) -> tuple[int, list[bytes]]:
         """Return the next frames of a log after a change, about a message full.
 
+        What stands in plain is sealed only now, with the newest key.
+
         Returns:
             The last change in them, and the frames; none where there is nothing to send.
         """
@@ -175,17 +182,23 @@ class House:
         def read(
             connection: sqlite3.Connection,
         ) -> tuple[list[Written], list[tuple[int, bytes]]]:
-            own = []
-            if log_id.device == self.identity.id:
-                own = supply.own_after(connection, log_id, seq, SYNC_MESSAGE_BYTES)
+            own = supply.own_after(connection, log_id, seq, SYNC_MESSAGE_BYTES)
             stored = supply.frames_after(connection, log_id, seq, SYNC_MESSAGE_BYTES)
             return own, [] if own else stored
 
         own, stored = await self._store.query(read)
         if own:
-            last = own[-1].first + len(own[-1].bodies) - 1
-            return last, await asyncio.to_thread(self._sealed, own)
+            return own[-1].last, await self.seal(own)
         return (stored[-1][0] if stored else seq), [blob for _, blob in stored]
+
+    @property
+    def can_seal(self) -> bool:
+        """Whether the key for what goes out now is here; a device that was put out has it not."""
+        return self.roster.current is None or self.roster.current in self._keys
+
+    async def seal(self, own: list[Written]) -> list[bytes]:
+        """Return own changes as frames, sealed with the newest key."""
+        return await asyncio.to_thread(self._sealed, own)
 
     def _sealed(self, own: list[Written]) -> list[bytes]:
         key_id = self.roster.current or next(reversed(self._keys))
@@ -239,12 +252,21 @@ class House:
 
     def read_stored(self, blob: bytes) -> tuple[frame.Frame, list[bytes]]:
         """Return a frame that is stored here, with its bodies."""
-        parsed = frame.parse(blob)
-        return parsed, frame.open_bodies(parsed, self._keys[parsed.header.key_id])
+        return reopened(blob, self._keys)
 
     def _cut(self, log_id: LogId) -> int | None:
         cut = self.roster.cut(*log_id)
         return None if cut is None else cut.seq
+
+
+def reopened(blob: bytes, keys: Mapping[bytes, bytes]) -> tuple[frame.Frame, list[bytes]]:
+    """Return a frame that is stored here, with its bodies.
+
+    Args:
+        keys: the epoch keys, by id.
+    """
+    parsed = frame.parse(blob)
+    return parsed, frame.open_bodies(parsed, keys[parsed.header.key_id])
 
 
 def stored_roster(connection: sqlite3.Connection) -> list[Entry]:

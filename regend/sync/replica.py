@@ -33,7 +33,7 @@ from regend.sync.forks import (
     partings,
     stored_head,
 )
-from regend.sync.frame import Frame, heads_of
+from regend.sync.frame import Frame, head_after
 
 log = logging.getLogger("regend.sync")
 
@@ -144,20 +144,19 @@ def _fresh(
     if header.first > seq + 1:
         done.missing[header.log] = seq
         return None
-    heads = heads_of(opened.frame, opened.bodies)
-    end = end_of_what_counts(connection, number, opened.frame, heads)
+    end = end_of_what_counts(connection, number, opened.frame, opened.bodies)
     end = end if cut is None else min(end, cut)
     known, length = seq - header.first + 1, end - header.first + 1  # of its changes
     if length <= 0:
         return None
-    at_seq = header.previous if known == 0 else heads[min(known, length) - 1]
+    at_seq = head_after(opened.frame, opened.bodies, min(seq, end))
     here: bytes | None = head
     if known > length:
         here = head_at(connection, number, header.log, end)
         if here is None and reopen is not None:
             here = stored_head(connection, number, end, opened.blob, reopen)
     if here is not None and here != at_seq:
-        common = compared(connection, number, opened.frame, opened.bodies)
+        common = compared(connection, number, opened.frame, opened.bodies, reopen)
         park(connection, number, opened.frame, opened.blob)
         done.forks.append(Fork(header.log, common))
         return None
@@ -166,7 +165,7 @@ def _fresh(
     if header.log == changelog.current(connection):
         done.forks.append(Fork(header.log, seq))
         return None
-    return seq + 1, opened.bodies[known:length], heads[length - 1]
+    return seq + 1, opened.bodies[known:length], head_after(opened.frame, opened.bodies, end)
 
 
 def _store(

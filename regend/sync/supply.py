@@ -1,6 +1,9 @@
-"""What is sent of a log: own changes, ready to be sealed, and others' frames as they came.
+"""What is sent of a log: own changes, ready to be sealed, and frames as they are stored.
 
-Plain functions on a connection; `replica` is the other side.
+Plain functions on a connection; `replica` is the other side. A log stands here in pieces without a
+gap between them: frames, which for an own log is what was packed (`packing`); then own changes in
+plain; then, of an own log that another life of this home writes no more, what others had of it,
+frames again. Each function returns one piece, and whoever asks goes on behind it.
 """
 
 from __future__ import annotations
@@ -9,7 +12,8 @@ import sqlite3
 from typing import NamedTuple
 
 from regend.limits import FRAME_CHANGES, SYNC_FRAME_BYTES
-from regend.store.change import LogId, first_head
+from regend.store.change import LogId
+from regend.sync.forks import head_at
 
 
 class Written(NamedTuple):
@@ -25,26 +29,28 @@ class Written(NamedTuple):
     head: bytes
     bodies: list[bytes]
 
+    @property
+    def last(self) -> int:
+        """Number of the last change."""
+        return self.first + len(self.bodies) - 1
+
 
 def own_after(
     connection: sqlite3.Connection, log_id: LogId, seq: int, size_bytes: int
 ) -> list[Written]:
-    """Return the next changes of an own log after `seq`, a frame's worth to each.
+    """Return the next changes of a log after `seq`, as far as they stand in plain.
 
-    What of an own log stands in `changes` begins with 1 and has no gap: a home takes nothing of the
-    log that it writes from others (`replica`, invariant 3), and a log that it writes no more, as
-    after a restore, goes on in `frames` alone. So `frames_after` goes on behind what this returns.
+    A frame's worth is in each; none where the next change stands in a frame.
 
     Args:
         size_bytes: where their bodies reach this, the list ends.
     """
-    previous = _own_head(connection, log_id, seq)
-    if previous is None:
+    number = _number_with_next(connection, log_id, seq)
+    previous = None if number is None else head_at(connection, number, log_id, seq)
+    if number is None or previous is None:
         return []
     rows = connection.execute(
-        "SELECT c.head, c.body FROM changes c JOIN logs l ON l.number = c.log "
-        "WHERE l.device = ? AND l.incarnation = ? AND c.seq > ? ORDER BY c.seq",
-        (*log_id, seq),
+        "SELECT head, body FROM changes WHERE log = ? AND seq > ? ORDER BY seq", (number, seq)
     )
     found: list[Written] = []
     bodies: list[bytes] = []
@@ -64,34 +70,37 @@ def own_after(
     return found
 
 
-def _own_head(connection: sqlite3.Connection, log_id: LogId, seq: int) -> bytes | None:
-    """Return the head of an own log after a change; None where that is not here in the open."""
-    if seq == 0:
-        return first_head(log_id)
+def _number_with_next(connection: sqlite3.Connection, log_id: LogId, seq: int) -> int | None:
+    """Return the number of a log in this store, if its next change stands in plain."""
     row = connection.execute(
-        "SELECT c.head FROM changes c JOIN logs l ON l.number = c.log "
-        "WHERE l.device = ? AND l.incarnation = ? AND c.seq = ?",
-        (*log_id, seq),
+        "SELECT l.number FROM logs l JOIN changes c ON c.log = l.number AND c.seq = ? "
+        "WHERE l.device = ? AND l.incarnation = ?",
+        (seq + 1, *log_id),
     ).fetchone()
-    return None if row is None else bytes(row[0])
+    return None if row is None else int(row[0])
 
 
 def frames_after(
     connection: sqlite3.Connection, log_id: LogId, seq: int, size_bytes: int
 ) -> list[tuple[int, bytes]]:
-    """Return stored frames that hold changes after `seq`, in order, with the last number of each.
+    """Return the next frames that hold changes after `seq`, with the last number of each.
+
+    None where the next change stands in plain.
 
     Args:
         size_bytes: where they reach this, the list ends.
     """
     rows = connection.execute(
-        "SELECT f.last, f.sealed FROM frames f JOIN logs l ON l.number = f.log "
+        "SELECT f.first, f.last, f.sealed FROM frames f JOIN logs l ON l.number = f.log "
         "WHERE l.device = ? AND l.incarnation = ? AND f.last > ? ORDER BY f.last",
         (*log_id, seq),
     )
     found: list[tuple[int, bytes]] = []
     size = 0
-    for last, sealed in rows:
+    for first, last, sealed in rows:
+        if first > seq + 1:
+            break  # what lies between stands in plain
+        seq = last
         found.append((last, sealed))
         size += len(sealed)
         if size >= size_bytes:

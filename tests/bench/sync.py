@@ -7,7 +7,8 @@ change sets. Written by `store.cells` in transactions of 32 from eight writers, 
 sealed, signed, and taken in by a device that has nothing, with every check, durable too.
 The ceiling writes the same rows and the same log with bare sqlite3 in the same transactions, and
 takes them in without seal, signature or check. pycrdt and Loro do the same updates in memory, where
-they are installed.
+they are installed. Then all is packed; the ceiling deletes as many rows and inserts blobs of as
+much in their place, in as many transactions.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from regend.home import Home
 from regend.store import Store, cells
 from regend.store.change import next_head
 from regend.sync import supply
+from tests.bench import _packing
 from tests.sync.replicas import CLOCK, Replica
 
 _OBJECTS = 500
@@ -103,6 +105,7 @@ async def _measure(count: int) -> None:
         tail = await one.frames(one.log, count - 1000, count)
         print(f"the last 1,000 changes: {sum(map(len, tail)) / 1024:.1f} KiB (at most 15)")
         await _first_missing(root, frames, count)
+        await _packing.measure(root, one, count)
         for device in (one, two):
             device.store.close()
     _peers(work)

@@ -80,14 +80,11 @@ def told_by_copies(devices: list[Device]) -> _Told:
     """Return the events of each job that devices recorded in any life, by branch and place."""
     found: _Told = defaultdict(dict)
     for device in devices:
-        rows = device.connection.execute(
-            "SELECT l.device, l.incarnation, body FROM changes c JOIN logs l ON l.number = c.log"
-        )
-        for by_device, incarnation, body in rows:
+        for log, _, body in device.written():
             change = unpack(body)
             if change.kind != mirror.HISTORY:
                 continue
-            by = branch(change.fields[1], *life_of(LogId(by_device, incarnation), change))
+            by = branch(change.fields[1], *life_of(log, change))
             for place, _previous, type_name, at, data, _extra in change.fields[2]:
                 event = (place, type_name, at, data)
                 assert found[change.fields[0]].setdefault((by, place), event) == event
@@ -98,11 +95,9 @@ def told_by(devices: list[Device]) -> _Told:
     """Return the events of each job that devices recorded, by branch and place (4)."""
     found: _Told = defaultdict(dict)
     for device in devices:
-        rows = device.connection.execute(
-            "SELECT body FROM changes c JOIN logs l ON l.number = c.log WHERE l.current = 1"
-        )
-        for change in (unpack(row[0]) for row in rows):
-            if change.kind != mirror.HISTORY:
+        for _, current, body in device.written():
+            change = unpack(body)
+            if not current or change.kind != mirror.HISTORY:
                 continue
             job_id, term, said = change.fields
             by = branch(term, *device.log)

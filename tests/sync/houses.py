@@ -13,8 +13,10 @@ from typing import Any
 from regend.home import Home
 from regend.jobs import places
 from regend.jobs.mirror import collect
+from regend.mesh import peers
 from regend.mesh.jobs import state_hash, take_in
 from regend.mesh.network import wanted_payloads
+from regend.mesh.packing import Packing
 from regend.store import Store, changelog
 from regend.store.change import LogId
 from regend.sync.exchange import Exchange
@@ -54,6 +56,7 @@ class Household:
             state_hash=state_hash,
             entropy=os.urandom,
         )
+        self.packing = Packing(self.store, self.house)
         self.fetcher = Fetcher(
             self.store,
             CLOCK,
@@ -82,6 +85,13 @@ class Household:
         made = Exchange(link, self.house, self.fetcher, self.store.bell, self.serve)
         self.running.append(asyncio.create_task(made.run()))
         return made
+
+    async def remember(self, other: Household) -> None:
+        """Take note of what another device has, as `mesh.network` does when it says so."""
+        vector = await other.house.vector()
+        await self.store.write(
+            lambda c: peers.note(c, other.identity.id, vector, b"", CLOCK.wall_ms(), None)
+        )
 
     async def want(self, digest: str, writer: bytes) -> None:
         """Want a payload that another device wrote of."""

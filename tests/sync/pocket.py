@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgpack
 
@@ -16,10 +17,10 @@ from regend.jobs import handover, journal, mirror, repository, settlement
 from regend.jobs.history import newest_seq
 from regend.mesh import founding, lives
 from regend.mesh.jobs import take_in
-from regend.store.change import LogId
+from regend.store.change import LogId, Place
 from regend.store.connection import open_writer
 from regend.store.migrations import migrate
-from regend.sync import replica, supply
+from regend.sync import frame, packing, replica, supply
 from regend.sync.forks import Fork
 from regend.sync.frame import Frame, Header
 from regend.sync.replica import Opened
@@ -31,14 +32,14 @@ def sealed(written: supply.Written) -> bytes:
         *(bytes(16), written.log, written.first, len(written.bodies)),
         *(bytes(8), written.previous, written.head, bytes(24)),
     )
-    packed: bytes = msgpack.packb((header, written.bodies))
+    parts = (frame._pack_header(header), msgpack.packb(written.bodies), bytes(64))
+    packed: bytes = msgpack.packb(parts)
     return packed
 
 
 def opened(blob: bytes) -> Opened:
-    header, bodies = msgpack.unpackb(blob)
-    mesh, log, *rest = header
-    return Opened(blob, Frame(Header(mesh, LogId(*log), *rest), b"", b"", b""), bodies)
+    parsed = frame.parse(blob)
+    return Opened(blob, parsed, msgpack.unpackb(parsed.ciphertext))
 
 
 def reopened(blob: bytes) -> tuple[Frame, list[bytes]]:
@@ -93,9 +94,15 @@ class Device:
         assert fork.common is not None
         new = self.log._replace(incarnation=next(_LIVES).to_bytes(8))
         with self.transaction() as c:
-            lives.begin_anew(c, fork.log, fork.common, new, self.at_ms)
+            lives.begin_anew(c, fork.log, fork.common, new, reopened, self.at_ms)
             founding._take_up(c, new, "forked", self.at_ms)
         self.life = new.incarnation
+
+    def restore(self) -> None:
+        """Go on in a new life, as a home does that was put back to a backup."""
+        self.life = next(_LIVES).to_bytes(8)
+        with self.transaction() as c:
+            founding._take_up(c, self.log, "database", self.at_ms)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -138,6 +145,33 @@ class Device:
     def vector(self) -> dict[LogId, Any]:
         return replica.vector(self.connection)
 
+    def pack(self, acknowledged: Collection[dict[LogId, Place]], full: int) -> None:
+        """Pack all that can be, into frames of so many changes."""
+        with (
+            mock.patch.object(supply, "FRAME_CHANGES", full),
+            mock.patch.object(packing, "FRAME_CHANGES", full),
+        ):
+            while page := packing.next_page(self.connection, acknowledged):
+                with self.transaction() as c:
+                    assert packing.pack(c, page, [sealed(one) for one in page])
+
+    def written(self) -> list[tuple[LogId, bool, bytes]]:
+        """Return what this device wrote in any life: in which log, whether it is current, what."""
+        rows = self.connection.execute(
+            "SELECT device, incarnation, current, body FROM changes c "
+            "JOIN logs l ON l.number = c.log"
+        )
+        found = [(LogId(*row[:2]), bool(row[2]), row[3]) for row in rows]
+        frames = self.connection.execute(
+            "SELECT device, incarnation, current, first, last, sealed FROM frames f "
+            "JOIN logs l ON l.number = f.log WHERE device = ?",
+            (self.log.device,),
+        )
+        for device, incarnation, current, first, last, blob in frames:
+            for body in reopened(blob)[1][: last - first + 1]:
+                found.append((LogId(device, incarnation), bool(current), body))
+        return found
+
     def frames_for(self, other: Device) -> dict[LogId, list[bytes]]:
         theirs, found = other.vector(), {}
         for log, place in self.vector().items():
@@ -150,13 +184,18 @@ class Device:
 
     def frames(self, log: LogId, known: int) -> list[bytes]:
         """Return all of a log behind a change, as `sync.house` supplies it part by part."""
-        own = []
-        if log.device == self.log.device:
+        found: list[bytes] = []
+        while True:
             own = supply.own_after(self.connection, log, known, 1 << 30)
-        if own:
-            known = own[-1].first + len(own[-1].bodies) - 1
-        stored = supply.frames_after(self.connection, log, known, 1 << 30)
-        return [*map(sealed, own), *(blob for _, blob in stored)]
+            stored = supply.frames_after(self.connection, log, known, 1 << 30)
+            if own:
+                known = own[-1].last
+                found += map(sealed, own)
+            elif stored:
+                known = stored[-1][0]
+                found += (blob for _, blob in stored)
+            else:
+                return found
 
     def give(self, taker: Device, blobs: list[bytes]) -> None:
         """Send frames, and do as `sync.exchange` does where they are of another history."""

@@ -63,11 +63,10 @@ class Replica:
 
     async def frames(self, log_id: LogId, after: int, last: int) -> list[bytes]:
         stored = await self.store.query(lambda c: supply.frames_after(c, log_id, after, 1 << 30))
-        if stored or log_id != self.log:
-            return [blob for _, blob in stored]
+        after = stored[-1][0] if stored else after
         written = await self.store.query(lambda c: supply.own_after(c, log_id, after, 1 << 30))
-        assert written[-1].first + len(written[-1].bodies) - 1 >= last
-        return [self.seal(one) for one in written]
+        assert (written[-1].last if written else after) >= last
+        return [*(blob for _, blob in stored), *map(self.seal, written)]
 
     def seal(self, written: supply.Written) -> bytes:
         header = Header(

@@ -1,4 +1,4 @@
-"""Homes that are copied while they work: the copies write on in one log until they meet others.
+"""Homes that are copied or restored while they work: copies write on in one log until they meet.
 
 Whatever the order of meetings, when all have met they agree on the first three points of
 `agreement`: nothing that any copy did is lost, and nothing is shown otherwise anywhere.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import precondition, rule
 
 from tests.jobs.test_lifecycle_machine import MAX_DEATHS
 from tests.sync.agreement import assert_convergence
@@ -21,20 +21,39 @@ pytestmark = pytest.mark.timeout(3600 if LONG else 120)
 
 
 class JobsOfCopiedDevices(JobsOfDevices):
-    @rule(number=st.integers(0, 4))
-    def copy(self, number: int) -> None:
+    @rule(number=st.integers(0, 4), both_write=st.booleans())
+    def copy(self, number: int, both_write: bool) -> None:
         """Copy a home and let both go on; the copy stands first, so that rules choose it too."""
         if len(self.devices) >= _MOST:
             return
-        copy = self.device(number).copied()
+        device = self.device(number)
+        copy = device.copied()
         copy.recover(MAX_DEATHS)
         self.devices.insert(0, copy)
+        for one in (copy, device) if both_write else ():
+            self.submit(self.devices.index(one))
+
+    @rule(number=st.integers(0, 4))
+    def back_up(self, number: int) -> None:
+        """Keep a home as it is now."""
+        self.saved = self.device(number).copied()
+
+    @precondition(lambda self: hasattr(self, "saved"))
+    @rule()
+    def restore(self) -> None:
+        """Put a home back to its backup; it goes on in a new life."""
+        number = next(n for n, one in enumerate(self.devices) if one.number == self.saved.number)
+        restored = self.at_its_time(self.saved.copied())
+        restored.restore()
+        restored.recover(MAX_DEATHS)
+        self.devices[number].connection.close()
+        self.devices[number] = restored
 
     def agree(self) -> None:
         assert_convergence(self.devices)
 
 
-TestJobsOfCopiedDevices = JobsOfCopiedDevices.TestCase
+TestJobsOfCopiedDevices = pytest.mark.timeout(1800 if LONG else 120)(JobsOfCopiedDevices.TestCase)
 TestJobsOfCopiedDevices.settings = settings(
     max_examples=1000 if LONG else 100,
     stateful_step_count=60 if LONG else 40,

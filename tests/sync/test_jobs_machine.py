@@ -35,9 +35,34 @@ YEAR_MS = 365 * 24 * 3600 * 1000
 pytestmark = pytest.mark.timeout(3600 if LONG else 120)
 
 
-class JobsOfDevices(RuleBasedStateMachine):
-    @initialize(count=st.integers(3, 5))
-    def open(self, count: int) -> None:
+class Packing(RuleBasedStateMachine):
+    """Devices that pack their logs, now and then or whenever they can."""
+
+    devices: list[Device]
+    now_ms: int
+    full: int  # changes to a frame, of who packs whenever it can; 0: they do not
+
+    def device(self, number: int) -> Device:
+        return self.at_its_time(self.devices[number % len(self.devices)])
+
+    def at_its_time(self, device: Device) -> Device:
+        self.now_ms += 7
+        device.at_ms = self.now_ms + device.shift_ms
+        if self.full:  # all that can be, as if one that is met no more had had it
+            device.pack([device.vector()], self.full)
+        return device
+
+    @rule(number=st.integers(0, 4), full=st.sampled_from([1, 2, 5]))
+    def pack(self, number: int, full: int) -> None:
+        """Pack what others have, into frames of few changes."""
+        device = self.device(number)
+        device.pack([one.vector() for one in self.devices if one.number != device.number], full)
+
+
+class JobsOfDevices(Packing):
+    @initialize(count=st.integers(3, 5), full=st.sampled_from([0, 1, 2, 5]))
+    def open(self, count: int, full: int) -> None:
+        self.full = full
         self.devices = [Device(number) for number in range(count)]
         self.now_ms = 1_790_000_000_000
         self.made = 0
@@ -52,14 +77,6 @@ class JobsOfDevices(RuleBasedStateMachine):
             self.all_meet()
             for device in self.devices:
                 device.connection.close()
-
-    def device(self, number: int) -> Device:
-        return self.at_its_time(self.devices[number % len(self.devices)])
-
-    def at_its_time(self, device: Device) -> Device:
-        self.now_ms += 7
-        device.at_ms = self.now_ms + device.shift_ms
-        return device
 
     def pick(self, device: Device, which: int, **state: Any) -> sqlite3.Row | None:
         rows = [r for r in device.jobs().values() if all(r[k] == v for k, v in state.items())]
@@ -287,7 +304,7 @@ class JobsOfDevices(RuleBasedStateMachine):
             assert all(device.read[row[0]] == tuple(row[1:]) for row in rows)
 
 
-TestJobsOfDevices = JobsOfDevices.TestCase
+TestJobsOfDevices = pytest.mark.timeout(1800 if LONG else 120)(JobsOfDevices.TestCase)
 TestJobsOfDevices.settings = settings(
     max_examples=1000 if LONG else 150,
     stateful_step_count=60 if LONG else 40,

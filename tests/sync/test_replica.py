@@ -23,6 +23,7 @@ from regend.store import Store, cells, changelog
 from regend.store.change import Change, LogId
 from regend.store.hlc import AHEAD_MS
 from regend.sync import frame, replica, supply
+from regend.sync.forks import head_at
 from regend.sync.replica import Opened, Received, Source
 from regend.sync.supply import Written
 from tests.jobs.test_lifecycle_machine import new_job
@@ -66,7 +67,8 @@ async def cut_out(device: Replica, after: int, count: int) -> bytes:
             "WHERE l.current = 1 AND c.seq > ? ORDER BY c.seq LIMIT ?",
             (after, count),
         ).fetchall()
-        previous = supply._own_head(connection, device.log, after)
+        number = changelog.number_of(connection, device.log)
+        previous = head_at(connection, number, device.log, after)
         assert previous is not None
         return Written(device.log, after + 1, previous, rows[-1][0], [row[1] for row in rows])
 
