@@ -1,7 +1,8 @@
 """Cells: single values of which the last writer's holds, on every device the same.
 
-The order is (version, clock, device), where a write's version is one more than the highest that
-its writer had seen: by the clock alone, a device whose clock is a year ahead would win for a year.
+The order is (version, clock, device, value), where a write's version is one more than the highest
+that its writer had seen: by the clock alone, a device whose clock is a year ahead would win for a
+year. Two copies of a home may write the same but for the value.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _MERGE: Final = (
     "INSERT INTO cells (object, field, value, version, clock, device) VALUES (?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (object, field) DO UPDATE SET value = excluded.value, version = excluded.version, "
     "clock = excluded.clock, device = excluded.device "
-    "WHERE (excluded.version, excluded.clock, excluded.device) > (version, clock, device)"
+    "WHERE (excluded.version, excluded.clock, excluded.device, excluded.value) "
+    "> (version, clock, device, value)"
 )
 
 
@@ -94,9 +96,13 @@ def merge(connection: sqlite3.Connection, rows: Iterable[Row]) -> list[tuple[str
     newest: dict[tuple[str, str], Row] = {}
     for row in rows:
         name = row[0], row[1]
-        if name not in newest or row[3:] > newest[name][3:]:
+        if name not in newest or _order(row) > _order(newest[name]):
             newest[name] = row
     return [name for name, row in newest.items() if connection.execute(_MERGE, row).rowcount]
+
+
+def _order(row: Row) -> tuple[int, int, bytes, bytes]:
+    return (*row[3:], row[2])
 
 
 def read(connection: sqlite3.Connection, name: str, field: str) -> Any:
