@@ -125,6 +125,7 @@ INVITER_LOOK_S = 10.0  # for a device that shows a code to be found on the netwo
 BASE_WAIT_S = 8.0  # a job that moved waits so long for its model's saved state, then does without
 OWED_TO_DEVICE = 64  # pieces, and calls, that another device asked for and has not got yet
 CALL_TIMEOUT_S = 20.0  # for another device to do what it is asked; a worker stops within seconds
+SENDING_KEPT_S = 600.0  # what a device was getting is kept so long for its next link
 PIECES_AHEAD = 4  # of a payload, asked for before the first has come: the line is kept full
 PAYLOAD_AGAIN_FIRST_S = 5.0  # a device that had not a payload is asked for it again: it may get it
 PAYLOAD_AGAIN_LAST_S = 600.0  # the wait doubles up to this, however many there are

@@ -90,6 +90,7 @@ class Network:
             clock,
             home.incoming_dir,
             wanted=wanted_payloads,
+            writers=places.writers,
             came=places.blob_came,
             gone=places.blob_gone,
             elsewhere=library.exported,
@@ -124,6 +125,7 @@ class Network:
         """Begin to meet the others; where the port is taken, by calling them alone."""
         await self._remember()
         await self._taking.take_up_kept()
+        await self.fetcher.sweep()
         await self._discovery.start()
         try:
             await self.listen()
@@ -147,6 +149,7 @@ class Network:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.fetcher.sender.close()
 
     async def invite(self, number: int | None, handler: PairingHandler) -> None:
         """Let newcomers pair by the invite of this number, until the next call; None: no more.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgpack
 
-from regend.store.change import LogId, Place
+from regend.sync import vectors
+from regend.sync.vectors import Vector
 
 
 class Peer(NamedTuple):
@@ -22,7 +22,7 @@ class Peer(NamedTuple):
         manual: where it was when it let this device in, by what a person said or was found.
     """
 
-    vector: Mapping[LogId, Place]
+    vector: Vector
     state_hash: bytes
     seen_at: int | None
     address: str | None
@@ -46,13 +46,13 @@ def peers(connection: sqlite3.Connection) -> dict[bytes, Peer]:
 def note(
     connection: sqlite3.Connection,
     device: bytes,
-    vector: Mapping[LogId, Place],
+    vector: Vector,
     state_hash: bytes,
     at_ms: int,
     address: str | None,
 ) -> None:
     """Remember a device as it is now."""
-    packed = msgpack.packb([(*log, *place) for log, place in vector.items()])
+    packed = msgpack.packb(vectors.packed(vector))
     connection.execute(
         "INSERT INTO peers (device, vector, state_hash, seen_at, address) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (device) DO UPDATE SET vector = excluded.vector, "
@@ -74,10 +74,5 @@ def note_place(connection: sqlite3.Connection, device: bytes, address: str) -> N
     )
 
 
-def _unpacked(packed: bytes | None) -> dict[LogId, Place]:
-    if packed is None:
-        return {}
-    return {
-        LogId(device, incarnation): Place(seq, head)
-        for device, incarnation, seq, head in msgpack.unpackb(packed)
-    }
+def _unpacked(packed: bytes | None) -> Vector:
+    return {} if packed is None else vectors.unpacked(msgpack.unpackb(packed))

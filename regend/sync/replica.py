@@ -67,6 +67,7 @@ class Received:
         forks: of logs.
         cells: objects and fields that are set anew; not those that had been overtaken.
         parted_before: how many partings of logs were on record.
+        newer: how many frames were of a protocol that this program does not know.
     """
 
     changes: int = 0
@@ -74,6 +75,7 @@ class Received:
     forks: list[Fork] = field(default_factory=list)
     cells: list[tuple[str, str]] = field(default_factory=list)
     parted_before: int = 0
+    newer: int = 0
 
 
 def vector(connection: sqlite3.Connection) -> dict[LogId, Place]:
