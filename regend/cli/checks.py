@@ -230,6 +230,18 @@ def check_history(home: Home) -> Finding:
     return Finding("history", level, message, noted[0]["hint"])
 
 
+def check_devices(home: Home) -> Finding:
+    """Whether the person's devices understand one another."""
+    try:
+        notes = Daemon(home).get("/mesh").get("notes", [])
+    except RegendError:
+        return Finding("devices", "ok", "told by the daemon once it runs")
+    if not notes:
+        return Finding("devices", "ok", "nothing hinders what goes between them")
+    remedies = dict.fromkeys(one["hint"] for one in notes)
+    return Finding("devices", "warn", " ".join(one["text"] for one in notes), " ".join(remedies))
+
+
 CHECKS: tuple[Callable[[Home], Finding], ...] = (
     check_python,
     check_sqlite,
@@ -242,6 +254,7 @@ CHECKS: tuple[Callable[[Home], Finding], ...] = (
     check_model,
     check_clock,
     check_history,
+    check_devices,
 )
 
 

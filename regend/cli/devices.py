@@ -57,7 +57,10 @@ def list_devices(json_output: bool) -> None:
                 f"“{line(one['name'])}” was copied, and both copies went on. Both histories are "
                 "kept. Start that device where it can meet the others: then they come together."
             )
-    for one in daemon.get("/mesh").get("renewals", [])[:1]:
+    report = daemon.get("/mesh")
+    for one in report.get("notes", []):
+        say(f"\n{line(one['text'])} {one['hint']}")
+    for one in report.get("renewals", [])[:1]:
         if is_recent(one["at"]):
             say(f"\n{moment_of(one['at'])}: {one['text']} {one['hint']}")
     if not _others(shown):

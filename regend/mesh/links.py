@@ -220,13 +220,12 @@ class Links:
             self._poke.set()
 
     def _note_end(self, exchange: Exchange) -> None:
-        device = exchange.device
+        device, fault = exchange.device, exchange.hindered.fault
         self.refusals.pop(device, None)
-        if exchange.met.is_set():
+        if exchange.met.is_set() and fault is None:
             self._wait_s.pop(device, None)
             return
         self._put_off(device)
-        fault = exchange.hindered.fault
         if fault is not None:
             self.refusals[device] = fault
             self.troubles[device] = Trouble((exchange.link.address,), fault.message)

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from regend.clock import rfc3339
 from regend.mesh.founding import Standing
 from regend.mesh.network import Network
+from regend.mesh.notes import notes
 from regend.mesh.peers import NOBODY, Peer
 from regend.store import Store
 from regend.store.change import LogId, Place
@@ -147,4 +148,5 @@ def report_shown(
             {"device": device.hex(), "tried": list(one.tried), "reason": one.reason}
             for device, one in troubles.items()
         ],
+        "notes": notes(network, discovery) if network else [],
     }

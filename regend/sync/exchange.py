@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from regend.errors import Busy, RegendError
+from regend.errors import Busy, Refused, RegendError
 from regend.limits import LINK_CLOSE_S, OWED_TO_DEVICE
 from regend.store.bell import Bell
 from regend.store.change import LogId
@@ -54,7 +54,7 @@ class Hindered:
         clock_ahead_ms: how far the other side's clock is ahead of this one's.
         is_newer: whether the other side says what this program is too old to read.
         refusal: why what came cannot be stored now; None where it can.
-        fault: why this side ended the exchange; None where it did not.
+        fault: why one of the two ended the exchange; None where neither did.
     """
 
     clock_ahead_ms: int = 0
@@ -184,6 +184,7 @@ class Exchange:
                     self._calls.take(event)
                 case said.Left(code, text):
                     self.reason = text or code
+                    self.hindered.fault = Refused(code, self.reason)
                     return
             self._wake.set()  # only now: who writes looks at what was made of it
 

@@ -87,6 +87,7 @@ class Fetcher:
         done: called after each that came.
 
     Attributes:
+        folder: where beginnings of payloads lie.
         sender: what other devices are getting from here.
         news: rings where something came, or more is known of who has what.
     """
@@ -106,7 +107,7 @@ class Fetcher:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._folder = folder
+        self.folder = folder
         self._wanted = wanted
         self._writers = writers
         self._came = came
@@ -149,7 +150,7 @@ class Fetcher:
 
     async def ask(self, exchange: Exchange) -> None:
         """Ask a link for the next pieces of what is wanted."""
-        if await asyncio.to_thread(self._has_no_room):
+        if await asyncio.to_thread(self.has_no_room):
             return  # who calls looks again before long
         await self._drop_needless()
         if not any(one.exchange is exchange for one in self._coming.values()):
@@ -160,7 +161,7 @@ class Fetcher:
 
     async def sweep(self) -> None:
         """Look which payloads have begun to come, and drop those that nobody wants (rule 6)."""
-        beginnings = await asyncio.to_thread(lambda: list(self._folder.glob("*.part")))
+        beginnings = await asyncio.to_thread(lambda: list(self.folder.glob("*.part")))
         self._begun |= {file.stem for file in beginnings}
         await self._drop_needless()
 
@@ -174,15 +175,18 @@ class Fetcher:
             self._begun.discard(digest)
 
     def _part(self, digest: str) -> Path:
-        return self._folder / f"{digest}.part"
+        return self.folder / f"{digest}.part"
 
     async def _is_wanted(self, digest: str) -> bool:
         return bool(await self._store.query(lambda c: self._writers(c, digest)))
 
-    def _has_no_room(self) -> bool:
-        """Tell whether the disk has room for rows alone; say so in the log when that changes."""
+    def has_no_room(self) -> bool:
+        """Tell whether the disk has room for rows alone; say so in the log when that changes.
+
+        Called in any thread.
+        """
         try:
-            is_full = shutil.disk_usage(self._folder.parent).free < PAYLOADS_LEAVE_BYTES
+            is_full = shutil.disk_usage(self.folder.parent).free < PAYLOADS_LEAVE_BYTES
         except OSError:
             return False  # writing will tell
         if is_full and not self._is_full:
