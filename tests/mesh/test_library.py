@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from regend.api.access import OWNER
+from regend.cli.daemon import Daemon as CliDaemon
+from regend.cli.importing import Import
 from tests.mesh.conftest import Device, Start, pair
 
 RENT = "# Rent\n\nThe rent of 18,500 rupees is due on the 5th of each month."
@@ -84,6 +89,36 @@ async def test_a_file_that_changes_takes_no_other_devices_add_along(
     for device in (one, two):
         await has(device, fresh)
     await one.level()
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["only there", "also here"])
+async def test_what_another_device_added_from_a_folder_of_the_same_name_is_not_pruned(
+    start: Start, tmp_path: Path, both: bool
+) -> None:
+    """The folder is the other device's own; here it stands for one that has the same path."""
+    one, two = await start("Laptop"), await start("Phone")
+    await pair(one, two)
+    folder = tmp_path / "notes"
+    rent = await keep_file(one, folder / "rent.md", RENT)
+    await has(two, rent)
+    if both:
+        await keep_file(two, folder / "rent.md", RENT)
+    folder.mkdir()
+    (folder / "other.md").write_text("Water the plants on Sunday.", encoding="utf-8")
+
+    def prune() -> Import:
+        run = Import(CliDaemon(two.home), quiet=True)
+        run.add((str(folder),), prune=True)
+        return run
+
+    assert (await asyncio.to_thread(prune)).gone == []
+    for device in (one, two):
+        await device.until(lambda shown: len(shown["documents"]) == 2, "/library")
+    await one.level()
+    assert rent in {d["id"] for d in (await two.call("GET", "/library"))["documents"]}
+    await one.daemon._services.importer.leave(OWNER, rent, str(folder / "rent.md"))
+    for device in (one, two):
+        await device.until(lambda shown: len(shown["documents"]) == 1, "/library")
 
 
 async def test_an_add_of_what_another_device_had_added_counts(start: Start, tmp_path: Path) -> None:
