@@ -110,6 +110,9 @@ def join(code: str, address: str | None, name: str | None, leave: bool, json_out
     """Join the mesh of the device that shows CODE.
 
     On a terminal it shows how far the first sync is; Ctrl-C stops watching, not the sync.
+
+    With --leave, what this device has comes along. Jobs that a device left behind was running stay
+    as they were known here, paused.
     """
     given = {"code": code, "address": address, "name": name, "leave": leave or None}
     body = {key: value for key, value in given.items() if value is not None}

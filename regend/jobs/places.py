@@ -56,12 +56,12 @@ def take_place(
     """Take in the newest place of a job; it follows on the one that is being got, if one is."""
     ordinal, position, data, slot, at = extra
     if slot is None:
-        _forget_coming(connection, job)
+        forget_coming(connection, job)
         _set(connection, job, ordinal, position, data, None, at)
         want(connection, device, [data], job)
         return
     first = connection.execute("SELECT min(number) FROM coming_places WHERE job = ?", (job,))
-    _forget_coming(connection, job, after=first.fetchone()[0] or 0)
+    forget_coming(connection, job, after=first.fetchone()[0] or 0)
     connection.execute(
         "INSERT INTO coming_places (job, ordinal, position, data, slot, at, device) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -73,8 +73,23 @@ def take_place(
 
 def drop_places(connection: sqlite3.Connection, job: int) -> None:
     """Forget the places of a step that is finished."""
-    _forget_coming(connection, job)
+    forget_coming(connection, job)
     _forget_kept(connection, job)
+
+
+def forget_coming(
+    connection: sqlite3.Connection, job: int, after: int = 0, before: int = _LAST
+) -> None:
+    """Forget the places of a job that are to come, by their numbers; all where none are given."""
+    which = (job, after, before)
+    rows = connection.execute(
+        "SELECT slot, data FROM coming_places WHERE job = ? AND number > ? AND number < ?", which
+    ).fetchall()
+    connection.execute(
+        "DELETE FROM coming_places WHERE job = ? AND number > ? AND number < ?", which
+    )
+    for slot, data in rows:
+        _want_no_more(connection, job, slot, reference(data))
 
 
 def writers(connection: sqlite3.Connection, digest: str) -> set[bytes]:
@@ -99,7 +114,7 @@ def blob_came(connection: sqlite3.Connection, digest: str) -> list[str]:
         left.append(_slot_of(connection, job))
         _set(connection, job, *place)
         connection.execute("DELETE FROM coming_places WHERE number = ?", (number,))
-        _forget_coming(connection, job, before=number)
+        forget_coming(connection, job, before=number)
         _want_next(connection, job)
     return [one for slot in left if (one := unneeded_slot(connection, slot)) is not None]
 
@@ -114,7 +129,7 @@ def blob_gone(connection: sqlite3.Connection, digest: str) -> None:
         "SELECT number, job FROM coming_places WHERE slot = ?", (digest,)
     ).fetchall()
     for number, job in left:
-        _forget_coming(connection, job, after=number - 1, before=number + 1)
+        forget_coming(connection, job, after=number - 1, before=number + 1)
         _want_next(connection, job)
 
 
@@ -141,7 +156,7 @@ def settle_places(connection: sqlite3.Connection, job: int) -> None:
     have = connection.execute("SELECT ordinal FROM checkpoints WHERE job = ?", (job,)).fetchone()
     if row is not None and (have is None or have[0] != row[0]):
         _set(connection, job, row[0], row[1], row[2], None, row[3])
-    _forget_coming(connection, job)
+    forget_coming(connection, job)
 
 
 def wanted_of(connection: sqlite3.Connection, job: int) -> list[str]:
@@ -186,21 +201,6 @@ def _want_next(connection: sqlite3.Connection, job: int) -> None:
     ).fetchone()
     if row is not None:
         want_blob(connection, row[0], row[1], job)
-
-
-def _forget_coming(
-    connection: sqlite3.Connection, job: int, after: int = 0, before: int = _LAST
-) -> None:
-    """Forget places that are to come, by their numbers."""
-    which = (job, after, before)
-    rows = connection.execute(
-        "SELECT slot, data FROM coming_places WHERE job = ? AND number > ? AND number < ?", which
-    ).fetchall()
-    connection.execute(
-        "DELETE FROM coming_places WHERE job = ? AND number > ? AND number < ?", which
-    )
-    for slot, data in rows:
-        _want_no_more(connection, job, slot, reference(data))
 
 
 def _forget_kept(connection: sqlite3.Connection, job: int, but: str | None = None) -> None:

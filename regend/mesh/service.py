@@ -15,7 +15,6 @@ from regend.clock import Clock
 from regend.config import Config
 from regend.errors import Conflict
 from regend.home import Home
-from regend.jobs.history import epoch
 from regend.jobs.supervisor import Supervisor
 from regend.library.importer import Importer
 from regend.mesh import founding, peers
@@ -197,9 +196,8 @@ class Mesh:
 
     async def _enter(self, entries: list[Entry]) -> None:
         """Be of the mesh that these entries describe, and run it."""
-        database_epoch = await self._store.query(epoch)
         roster = Roster.of(entries)
-        self._standing = founding.renewed(self._home, self._standing, roster, database_epoch)
+        self._standing = await founding.renewed(self._store, self._home, self._standing, roster)
         self.moves.own = self._standing.log
         await self._open(await founding.enter(self._store, self._standing, entries, self._clock))
 

@@ -62,7 +62,7 @@ async def test_a_disk_that_is_nearly_full_is_told_until_there_is_room(
     await one.call("POST", "/library", text)
     note = await noted(two, "disk_nearly_full")
     assert "wait" in note["text"] and str(two.home.incoming_dir) in note["hint"]
-    job = (await one.client.jobs.create("count", {"steps": 1, "pace": "/none"}))["id"]
+    job = (await one.client.jobs.create("count", {"steps": 1}))["id"]
     await two.until(lambda _: True, f"/jobs/{job}")
     assert not (await two.call("GET", "/library"))["documents"]
     monkeypatch.undo()
@@ -88,7 +88,7 @@ async def test_frames_of_a_newer_protocol_are_left_out_and_the_link_stays(
 
     network.house.frames = newer  # type: ignore[method-assign, assignment]
     (link,) = network.links.exchanges
-    job = (await new.client.jobs.create("count", {"steps": 1, "pace": "/none"}))["id"]
+    job = (await new.client.jobs.create("count", {"steps": 1}))["id"]
     await old.until(lambda _: True, f"/jobs/{job}")
     note = await noted(old, "device_newer")
     assert "“New” has a newer regend" in note["text"] and "Upgrade regend" in note["hint"]
