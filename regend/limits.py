@@ -124,6 +124,7 @@ EXCHANGE_WINDOW_BYTES = 8 * MIB  # sent to a device and not yet durable there
 INVITER_LOOK_S = 10.0  # for a device that shows a code to be found on the network
 BASE_WAIT_S = 8.0  # a job that moved waits so long for its model's saved state, then does without
 CLOCKS_DIFFER_S = 1800.0  # between two devices, worth telling: a wrong zone, a wrong day
+DOCUMENTS_WAIT_S = 20.0  # a job that moved waits so long for its library before it searches
 OWED_TO_DEVICE = 64  # pieces, and calls, that another device asked for and has not got yet
 CALL_TIMEOUT_S = 20.0  # for another device to do what it is asked; a worker stops within seconds
 SENDING_KEPT_S = 600.0  # what a device was getting is kept so long for its next link

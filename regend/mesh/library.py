@@ -292,6 +292,25 @@ def _arrived(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     )
 
 
+def on_the_way(connection: sqlite3.Connection, job: int) -> dict[str, str]:
+    """Return the documents that a job's owner has and that are still to come here, by their ids.
+
+    Only for a job that came from another device, where they may be what it is about; what is told
+    of later is none of them.
+
+    Returns:
+        Where each came from.
+    """
+    rows = connection.execute(
+        "SELECT s.id, s.about FROM jobs j JOIN shared_documents s ON s.user = j.user "
+        "WHERE j.number = ? AND s.state = 'coming' AND EXISTS "
+        "(SELECT 1 FROM terms t WHERE t.job_id = j.id AND t.how <> 'begun')",
+        (job,),
+    )
+    at = _FIELDS.index("source")
+    return {id: msgpack.unpackb(about)[at] for id, about in rows}
+
+
 def _settle(connection: sqlite3.Connection, id: str) -> None:
     connection.execute(
         "UPDATE shared_documents SET state = 'here' WHERE id = ? AND state = 'coming'", (id,)
