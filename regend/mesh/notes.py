@@ -75,16 +75,20 @@ def _of_clocks(network: Network, discovery: Discovery) -> list[dict[str, Any]]:
     }
     ahead_s |= linked
     return [
-        _note("clock_differs", device, _clock_text(network, device, by_s), _CLOCK_HINT)
+        _note("clock_differs", device, _clock_text(network, device, by_s), _clock_hint(by_s))
         for device, by_s in ahead_s.items()
         if abs(by_s) >= CLOCKS_DIFFER_S
     ]
 
 
-_CLOCK_HINT: Final = (
-    "Set the clock of the one that is wrong (on Linux: timedatectl set-ntp true). Until then, if "
-    "the two do not find each other: regend devices join CODE --address ADDRESS"
-)
+def _clock_hint(by_s: float) -> str:
+    hint = "Set the clock of the one that is wrong (on Linux: timedatectl set-ntp true)."
+    if abs(by_s) < _DAY_S:
+        return hint
+    return (
+        f"{hint} Until then, if the two do not find each other: "
+        "regend devices join CODE --address ADDRESS"
+    )
 
 
 def _clock_text(network: Network, device: bytes, by_s: float) -> str:
