@@ -46,6 +46,7 @@ from regend.jobs.supervisor import Supervisor
 from regend.logs import start_logging
 from regend.maintenance import Maintenance
 from regend.mesh import founding
+from regend.mesh.library import on_the_way
 from regend.mesh.service import Mesh
 from regend.services import Services
 from regend.store import Store, files
@@ -119,7 +120,7 @@ class Daemon:
         self._access = Access(self._store, home, clock)
         self._maintenance = Maintenance(self._store, clock, config.events)
         ends.push_async_callback(self._maintenance.stop)
-        self._services = Services(self._store, home, config, clock)
+        self._services = Services(self._store, home, config, clock, on_the_way)
         ends.push_async_callback(self._services.stop)
         self._supervisor = Supervisor(
             self._store,

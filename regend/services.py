@@ -10,7 +10,8 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from itertools import chain, repeat
 from typing import Any
 
@@ -27,6 +28,7 @@ from regend.jobs.service import Jobs
 from regend.library import index, unreadable
 from regend.library.importer import Importer
 from regend.library.search import search
+from regend.limits import DOCUMENTS_WAIT_S
 from regend.models import catalogue, openai_api, pull
 from regend.models.lease import Lease
 from regend.models.pool import ModelPool
@@ -37,6 +39,7 @@ log = logging.getLogger("regend")
 
 _MAX_HITS = 200
 _MAX_UNREADABLE = 100
+_LATE = "It has not come yet from the device that it was added on. Ask again once it has."
 _PULL_EVENT_INTERVAL_S = 0.2
 _LIBRARY_WAITS_S = (1.0, 5.0, 20.0, 60.0)  # between two tries; the last again and again
 
@@ -44,17 +47,30 @@ _LIBRARY_WAITS_S = (1.0, 5.0, 20.0, 60.0)  # between two tries; the last again a
 class Services:
     """What workers may call, joined to the parts that answer.
 
+    Args:
+        on_the_way: returns the documents that are still to come for a job from the device where it
+            was, by their ids: the source of each.
+
     Attributes:
         importer: takes documents into the library.
     """
 
-    def __init__(self, store: Store, home: Home, config: Config, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        home: Home,
+        config: Config,
+        clock: Clock,
+        on_the_way: Callable[[sqlite3.Connection, int], Mapping[str, str]] = lambda _c, _job: {},
+    ) -> None:
         self._store = store
+        self._on_the_way = on_the_way
         self._home = home
         self._config = config
         self.importer = Importer(store, clock, config.library)
         self._pool = ModelPool(home, config, clock)
         self._leases: dict[Attempt, list[Lease]] = {}
+        self._late: dict[Attempt, asyncio.Task[list[str]]] = {}
         self._starting: asyncio.Task[None] | None = None
 
     def table(self) -> Mapping[str, Service]:
@@ -101,8 +117,10 @@ class Services:
         await self._pool.close()
 
     def attempt_ended(self, attempt: Attempt) -> None:
-        """Take note that an attempt holds no model any more."""
+        """Take note that an attempt holds no model any more, and waits for no document."""
         self._free_models(attempt)
+        if (waiting := self._late.pop(attempt, None)) is not None:
+            waiting.cancel()
 
     def _free_models(self, attempt: Attempt) -> None:
         for lease in self._leases.pop(attempt, []):
@@ -122,10 +140,31 @@ class Services:
         limit = min(int(arguments.get("limit", 10)), _MAX_HITS)
         question, user = str(arguments["question"]), attempt.claim.user
         documents: list[str] | None = arguments.get("sources")
+        if attempt not in self._late:
+            self._late[attempt] = asyncio.create_task(self._come_late(attempt.claim.job))
+        await self._late[attempt]
         hits = await self._store.query(
             lambda c: search(c, user, question, limit, documents=documents)
         )
         return [hit.to_dict() for hit in hits]
+
+    async def _come_late(self, job: int) -> list[str]:
+        """Wait a while for documents that are on the way to a job that came from another device.
+
+        Returns:
+            The sources of those that have not come.
+        """
+        awaited = await self._store.query(lambda c: self._on_the_way(c, job))
+        left = awaited
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DOCUMENTS_WAIT_S):
+                while left:
+                    rung = self._store.bell.count
+                    now = await self._store.query(lambda c: self._on_the_way(c, job))
+                    left = {id: source for id, source in awaited.items() if id in now}
+                    if left:
+                        await self._store.bell.wait(DOCUMENTS_WAIT_S, rung)
+        return list(left.values())
 
     async def _text(self, attempt: Attempt, arguments: dict[str, Any]) -> str:
         return await self._store.query(
@@ -145,7 +184,9 @@ class Services:
 
     async def _unreadable(self, attempt: Attempt, arguments: dict[str, Any]) -> list[Any]:
         user = attempt.claim.user
-        return await self._store.query(lambda c: unreadable.listing(c, user, _MAX_UNREADABLE))
+        listed = await self._store.query(lambda c: unreadable.listing(c, user, _MAX_UNREADABLE))
+        late = await self._late[attempt] if attempt in self._late else []
+        return [*listed, *({"source": one, "reason": _LATE} for one in late[:_MAX_UNREADABLE])]
 
     async def _acquire(self, attempt: Attempt, arguments: dict[str, Any]) -> dict[str, Any]:
         # Whoever asks again lost the host of the last; where that lives, its slot is free again.

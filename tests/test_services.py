@@ -90,7 +90,8 @@ async def test_a_job_that_names_its_sources_searches_in_these_alone(
     services = services_of(store, tmp_path)
     importer = Importer(store, SystemClock(), Config().library)
     added = [await importer.import_file(b"Shared words %d." % i, f"{i}.md", "asha") for i in (1, 2)]
-    attempt = cast(Attempt, SimpleNamespace(claim=SimpleNamespace(user="asha")))
+    asked = type("Asked", (), {"claim": SimpleNamespace(job=1, user="asha")})
+    attempt = cast(Attempt, asked())
     find = services.table()["library.search"]
     for sources in ([added[1].document.id], None):
         arguments: dict[str, Any] = {"question": "shared words", "sources": sources}

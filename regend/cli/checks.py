@@ -231,14 +231,16 @@ def check_history(home: Home) -> Finding:
 
 
 def check_devices(home: Home) -> Finding:
-    """Whether the person's devices make the same of the same changes."""
+    """Whether the person's devices understand one another."""
     try:
-        alarms = Daemon(home).get("/mesh").get("alarms", [])
+        notes = Daemon(home).get("/mesh").get("notes", [])
     except RegendError:
         return Finding("devices", "ok", "told by the daemon once it runs")
-    if not alarms:
-        return Finding("devices", "ok", "none that contradicts this one")
-    return Finding("devices", "fail", alarms[0]["text"], alarms[0]["hint"])
+    if not notes:
+        return Finding("devices", "ok", "nothing hinders what goes between them")
+    remedies = dict.fromkeys(one["hint"] for one in notes)
+    level: Level = "fail" if any(one["code"] == "state_differs" for one in notes) else "warn"
+    return Finding("devices", level, " ".join(one["text"] for one in notes), " ".join(remedies))
 
 
 CHECKS: tuple[Callable[[Home], Finding], ...] = (

@@ -57,8 +57,8 @@ def list_devices(json_output: bool) -> None:
                 "kept. Start that device where it can meet the others: then they come together."
             )
     report = daemon.get("/mesh")
-    for one in report.get("alarms", []):
-        say(f"\n{one['text']} {one['hint']}")
+    for one in report.get("notes", []):
+        say(f"\n{line(one['text'])} {one['hint']}")
     for one in report.get("renewals", [])[:1]:
         if is_recent(one["at"]):
             say(f"\n{moment_of(one['at'])}: {one['text']} {one['hint']}")
@@ -109,6 +109,9 @@ def join(code: str, address: str | None, name: str | None, leave: bool, json_out
     """Join the mesh of the device that shows CODE.
 
     On a terminal it shows how far the first sync is; Ctrl-C stops watching, not the sync.
+
+    With --leave, what this device has comes along. Jobs that a device left behind was running stay
+    as they were known here, paused.
     """
     given = {"code": code, "address": address, "name": name, "leave": leave or None}
     body = {key: value for key, value in given.items() if value is not None}

@@ -1,7 +1,8 @@
 """Documents whose files are gone from a folder that was added again.
 
 The library keeps what it was given, and goes on quoting it: only a person knows whether a file was
-deleted for good, or lies on a disk that is not there today.
+deleted for good, or lies on a disk that is not there today. What another device added is that one's
+to look for, whatever the names of its folders.
 """
 
 from __future__ import annotations

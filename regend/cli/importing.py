@@ -112,11 +112,12 @@ class Import:
             return
         listed = self._daemon.every("/library", "documents")
         left = gone_from(
-            folders, [{**one, "source": place} for one in listed for place in one["places"]]
+            folders, [{**one, "source": place} for one in listed for place in one["places_here"]]
         )
         # A document that is still at another place has lost nothing that can be quoted.
         lost = Counter(one["id"] for one in left)
-        self.gone = [one for one in listed if lost[one["id"]] == len(one["places"])]
+        alone = [one for one in listed if lost[one["id"]] and not one["elsewhere"]]
+        self.gone = [one for one in alone if lost[one["id"]] == len(one["places_here"])]
         if not prune:
             return
         strike_off(self._daemon, gone_from(folders, unreadable_sources(self._daemon)))

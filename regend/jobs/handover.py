@@ -18,7 +18,7 @@ from regend.jobs import mirror
 from regend.jobs.folding import ARRIVING, AWAY, HERE
 from regend.jobs.history import Draft, append
 from regend.jobs.lifecycle import TERMINAL, Counts, Desired, Outcome, settle
-from regend.jobs.places import coming_slots, settle_places, wanted_of
+from regend.jobs.places import coming_slots, settle_places, want_newest, wanted_of
 from regend.jobs.terms import Term, chain, next_term
 from regend.jsontext import dumps
 from regend.store import changelog
@@ -133,7 +133,7 @@ def let_go(connection: sqlite3.Connection, job: int, *, anyway: bool = False) ->
         anyway: though a model's saved state has not come: its text is evaluated anew.
     """
     lacking = wanted_of(connection, job)
-    if lacking and not (anyway and lacking == coming_slots(connection, job)):
+    if lacking and not (anyway and set(lacking) <= set(coming_slots(connection, job))):
         return False
     settle_places(connection, job)
     connection.execute("UPDATE jobs SET held = 0 WHERE number = ? AND state = 'created'", (job,))
@@ -147,6 +147,7 @@ def _arrive(connection: sqlite3.Connection, job: int, at_ms: int) -> None:
     ).fetchone()
     terms = chain(mirror.terms_of(connection, job_id))
     now, before = terms[-1], terms[-2]
+    want_newest(connection, job)
     waits = bool(wanted_of(connection, job))
     connection.execute(
         "UPDATE jobs SET remote = ?, held = ?, failures = 0, deaths = 0 WHERE number = ?",

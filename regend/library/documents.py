@@ -75,6 +75,8 @@ class DocumentRow:
     Attributes:
         source: where it was seen last.
         places: all that it is at or was brought from, `source` the first.
+        places_here: those of them that are files or addresses which were added on this device.
+        is_elsewhere: whether it was also brought by hand, or added on another device.
     """
 
     number: int
@@ -91,6 +93,8 @@ class DocumentRow:
     added_at_ms: int
     untrusted: bool
     places: tuple[str, ...]
+    places_here: tuple[str, ...]
+    is_elsewhere: bool
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document as clients see it."""
@@ -99,6 +103,8 @@ class DocumentRow:
             "title": self.title,
             "source": self.source,
             "places": list(self.places),
+            "places_here": list(self.places_here),
+            "elsewhere": self.is_elsewhere,
             "media_type": self.media_type,
             "digest": self.digest,
             "language": self.language,

@@ -26,8 +26,8 @@ PASSAGES_PER_WRITE = 400  # about 50 ms of the writer's time
 _COLUMNS = (
     "number, id, user, title, source, media_type, digest, language, size_bytes, characters,"
     " passages, added_at, untrusted,"
-    " (SELECT json_group_array(place) FROM (SELECT place FROM document_places"
-    " WHERE document = documents.number ORDER BY is_place DESC, seen DESC))"
+    " (SELECT json_group_array(json_array(place, is_place)) FROM (SELECT place, is_place"
+    " FROM document_places WHERE document = documents.number ORDER BY is_place DESC, seen DESC))"
 )
 
 
@@ -279,7 +279,9 @@ def _next_passage_id(connection: sqlite3.Connection, user: str) -> int:
 
 
 def _document(row: tuple[Any, ...]) -> DocumentRow:
-    source = row[4]
-    places = tuple(dict.fromkeys(json.loads(row[-1]))) or (source,)
-    columns: list[Any] = [*row[:-2], bool(row[-2]), places]
+    source, known = row[4], json.loads(row[-1])
+    places = tuple(dict.fromkeys(place for place, _ in known)) or (source,)
+    here = tuple(place for place, is_place in known if is_place)
+    is_elsewhere = len(here) < len(known)
+    columns: list[Any] = [*row[:-2], bool(row[-2]), places, here, is_elsewhere]
     return DocumentRow(*columns)

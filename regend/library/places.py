@@ -81,6 +81,8 @@ def settle(connection: sqlite3.Connection, user: str, added: Added, origin: Orig
 def leave(connection: sqlite3.Connection, user: str, id: str, place: str) -> int | None:
     """Take a document away from one of its places; return its number if that was the last.
 
+    Where another device has it at a place of the same name, it stays there.
+
     Raises:
         NotFound: the user has no such document, or it is not there.
     """
@@ -88,7 +90,9 @@ def leave(connection: sqlite3.Connection, user: str, id: str, place: str) -> int
     if place not in document.places:
         raise NotFound("place_not_found", "The document is not at this place.", field="place")
     connection.execute(
-        "DELETE FROM document_places WHERE document = ? AND place = ?", (document.number, place)
+        "DELETE FROM document_places WHERE document = ?1 AND place = ?2 AND is_place = "
+        "(SELECT max(is_place) FROM document_places WHERE document = ?1 AND place = ?2)",
+        (document.number, place),
     )
     return _hide_if_nowhere(connection, document.number)
 

@@ -19,6 +19,7 @@ from regend.jobs import mirror
 from regend.jobs.folding import AWAY, HERE
 from regend.jobs.history import epoch
 from regend.mesh import lives
+from regend.mesh.leaving import leave, leaves_others
 from regend.store import Store, changelog
 from regend.store.change import LogId
 from regend.store.settings import device_id, set_device_id
@@ -26,7 +27,7 @@ from regend.sync import renewals
 from regend.sync.device import Identity
 from regend.sync.entries import Entry
 from regend.sync.forks import Fork, Reopen
-from regend.sync.house import reopened, stored_roster
+from regend.sync.house import stored_roster
 from regend.sync.identity import (
     Incarnation,
     incarnation,
@@ -34,7 +35,6 @@ from regend.sync.identity import (
     renew_incarnation,
 )
 from regend.sync.machine import machine_id
-from regend.sync.packing import unpack
 from regend.sync.roster import Roster
 
 
@@ -69,39 +69,45 @@ async def look(store: Store, home: Home) -> Standing:
     """
     identity = load_identity(home)
 
-    def read(connection: sqlite3.Connection) -> tuple[str, str, list[Entry]]:
-        return device_id(connection), epoch(connection), stored_roster(connection)
+    def read(connection: sqlite3.Connection) -> tuple[str, str, Roster | None]:
+        return device_id(connection), epoch(connection), _stored(connection)
 
-    known, database_epoch, entries = await store.query(read)
+    known, database_epoch, roster = await store.query(read)
     if known != identity.id.hex():
         await store.write(lambda c: _rename_device(c, known, identity.id.hex()))
     life = incarnation(home, database_epoch, machine_id())
-    return Standing(identity, Roster.of(entries) if entries else None, life)
+    return Standing(identity, roster, life)
 
 
 async def enter(store: Store, standing: Standing, entries: Sequence[Entry], clock: Clock) -> Roster:
     """Make this home a member of the mesh that the entries describe; return its roster.
 
-    A mesh in which this device was alone is left behind; its jobs come along. What was packed of
-    them there is sealed for that mesh, and is told in the new one out of what stands in plain.
+    A mesh in which this device was alone is left behind; its jobs come along. So they do from one
+    that it was in with others, with all else that is here (`leaving`).
     """
-    rows = [(one.id, one.blob) for one in entries]
-    mesh = Roster.of(entries).mesh
+    rows, roster = [(one.id, one.blob) for one in entries], Roster.of(entries)
 
     def write(connection: sqlite3.Connection) -> None:
-        before = stored_roster(connection)
-        if before and Roster.of(before).mesh != mesh:
-            keys = Roster.of(before).epoch_keys(standing.identity.sealing_key)
-            for log in changelog.logs_of(connection, standing.identity.id):
-                unpack(connection, log, 0, lambda blob: reopened(blob, keys))
+        if leaves_others(_stored(connection), roster):
+            leave(connection, roster, standing.log, clock.wall_ms())
         connection.execute("DELETE FROM roster")
         connection.executemany("INSERT INTO roster (id, entry) VALUES (?, ?)", rows)
         if changelog.current(connection) is None:
             changelog.begin(connection, standing.log)
 
+    store.before_commit(_nothing)  # what is to be told anew is told in pages
     await store.write(write)
     await keep_log(store, standing, clock)
-    return Roster.of(entries)
+    return roster
+
+
+def _nothing(_connection: sqlite3.Connection) -> None:
+    pass
+
+
+def _stored(connection: sqlite3.Connection) -> Roster | None:
+    entries = stored_roster(connection)
+    return Roster.of(entries) if entries else None
 
 
 async def keep_log(store: Store, standing: Standing, clock: Clock) -> None:
@@ -118,15 +124,19 @@ async def keep_log(store: Store, standing: Standing, clock: Clock) -> None:
     await store.write(collect_all)
 
 
-def renewed(home: Home, standing: Standing, roster: Roster, database_epoch: str) -> Standing:
-    """Return the standing of a home that joins a mesh: in a new life where its old log was cut.
+async def renewed(store: Store, home: Home, standing: Standing, roster: Roster) -> Standing:
+    """Return the standing of a home that joins a mesh.
+
+    It is a new life where its old log was cut there, or belongs to a mesh that it leaves.
 
     Args:
         roster: of the mesh; it knows the device if it was revoked there before.
     """
-    if roster.cut(standing.identity.id, standing.life.id) is None:
+    before = await store.query(_stored)
+    is_cut = roster.cut(standing.identity.id, standing.life.id) is not None
+    if not is_cut and not leaves_others(before, roster):
         return standing
-    life = renew_incarnation(home, database_epoch, machine_id())
+    life = renew_incarnation(home, await store.query(epoch), machine_id())
     return standing._replace(life=Incarnation(life, is_fresh=True, reason="revoked"))
 
 

@@ -28,7 +28,7 @@ from typing import Any, Final
 import msgpack
 
 from regend.clock import Clock
-from regend.errors import NotFound, RegendError
+from regend.errors import Failed, NotFound, RegendError
 from regend.jobs.places import want_blob
 from regend.library import index
 from regend.library.documents import NewDocument
@@ -133,15 +133,26 @@ class SharedLibrary:
 
     async def _import_what_came(self) -> None:
         for row in await self._store.query(_arrived):
-            text = await asyncio.to_thread(self._store.blobs.get, row["text"])
-            about = dict(zip(_FIELDS, msgpack.unpackb(row["about"]), strict=True))
-            document = NewDocument(digest=row["digest"], text=text.decode(), **about)
-            await self._importer.import_extracted(document, row["user"], row["id"])
-            await self._store.write(lambda c, row=row: _settle(c, row["id"]))  # type: ignore[misc]
-            await asyncio.to_thread(self._store.blobs.discard, [row["text"]])
+            await self._import_one(row)
         for user, id in await self._store.query(_to_remove):
             with suppress(NotFound):
                 await self._importer.remove(user, id)
+
+    async def _import_one(self, row: Mapping[str, Any]) -> None:
+        """Import a document that has come, unless the same bytes are here already."""
+        about = dict(zip(_FIELDS, msgpack.unpackb(row["about"]), strict=True))
+        user, digest = row["user"], row["digest"]
+        if await self._store.query(lambda c: index.find_by_digest(c, user, digest)) is None:
+            try:
+                text = await asyncio.to_thread(self._store.blobs.get, row["text"])
+            except Failed as error:
+                log.warning("the text of a document is asked for again: %s", error.message)
+                await self._store.write(lambda c: want_blob(c, row["device"], row["text"], None))
+                return
+            document = NewDocument(digest=digest, text=text.decode(), **about)
+            await self._importer.import_extracted(document, user, row["id"])
+        needless = await self._store.write(lambda c: _settle(c, row, about["source"]))
+        await asyncio.to_thread(self._store.blobs.discard, needless)
 
 
 def _rows(connection: sqlite3.Connection, query: str, *values: Any) -> list[dict[str, Any]]:
@@ -286,16 +297,43 @@ def _arrived(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     """Return documents whose text is here and is not in the library yet."""
     return _rows(
         connection,
-        "SELECT id, user, digest, text, about FROM shared_documents s WHERE state = 'coming' "
+        "SELECT id, user, digest, text, about, device FROM shared_documents s "
+        "WHERE state = 'coming' "
         "AND NOT EXISTS (SELECT 1 FROM wanted_blobs w WHERE w.digest = s.text) ORDER BY id LIMIT ?",
         _TOLD_AT_ONCE,
     )
 
 
-def _settle(connection: sqlite3.Connection, id: str) -> None:
-    connection.execute(
-        "UPDATE shared_documents SET state = 'here' WHERE id = ? AND state = 'coming'", (id,)
+def on_the_way(connection: sqlite3.Connection, job: int) -> dict[str, str]:
+    """Return the documents that a job's owner has and that are still to come here, by their ids.
+
+    Only for a job that came from another device, where they may be what it is about; what is told
+    of later is none of them.
+
+    Returns:
+        Where each came from.
+    """
+    rows = connection.execute(
+        "SELECT s.id, s.about FROM jobs j JOIN shared_documents s ON s.user = j.user "
+        "WHERE j.number = ? AND s.state = 'coming' AND EXISTS "
+        "(SELECT 1 FROM terms t WHERE t.job_id = j.id AND t.how <> 'begun')",
+        (job,),
     )
+    at = _FIELDS.index("source")
+    return {id: msgpack.unpackb(about)[at] for id, about in rows}
+
+
+def _settle(connection: sqlite3.Connection, row: Mapping[str, Any], source: str) -> list[str]:
+    """Note that a document is here; return the texts that are needless as payloads now."""
+    connection.execute(
+        "UPDATE shared_documents SET state = 'here' WHERE id = ? AND state = 'coming'",
+        (row["id"],),
+    )
+    _hold(connection, row["id"], source)
+    waits = connection.execute(
+        "SELECT 1 FROM shared_documents WHERE text = ? AND state = 'coming'", (row["text"],)
+    )
+    return [] if waits.fetchone() else [row["text"]]
 
 
 def _to_remove(connection: sqlite3.Connection) -> list[tuple[str, str]]:

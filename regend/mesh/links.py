@@ -5,8 +5,8 @@ one that the device with the lower id dialled.
 
 Invariants
 1. There is one exchange with a device at a time, but for a moment.
-2. A device that is not reached is tried again, at longer and longer intervals, at once when the
-   network changes.
+2. A device that is not reached, or that this one cannot talk with, is tried again, at longer and
+   longer intervals, at once when the network changes.
 """
 
 from __future__ import annotations
@@ -65,6 +65,10 @@ class Links:
         targets: returns who is to be reached, and where.
         exchange: makes the exchange of a link.
         changed: called when an exchange ended.
+
+    Attributes:
+        troubles: why devices are not reached.
+        refusals: why this device and another that was reached cannot talk.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class Links:
         self._loop: asyncio.Task[None] | None = None
         self._places: dict[bytes, str] = {}
         self.troubles: dict[bytes, Trouble] = {}
+        self.refusals: dict[bytes, RegendError] = {}
 
     @property
     def exchanges(self) -> list[Exchange]:
@@ -176,17 +181,17 @@ class Links:
                     reason = error.message
                     continue
                 self._places[target.device] = f"{address} {port}"
-                self._wait_s.pop(target.device, None)
                 self._begin(link, dialled=True)
                 return
             self.troubles[target.device] = Trouble(tuple(tried), reason)
-            wait_s = min(2 * self._wait_s.get(target.device, _FIRST_S / 2), _LONGEST_S)
-            self._wait_s[target.device] = wait_s
-            self._next_s[target.device] = self._clock.monotonic_s() + wait_s * random.uniform(
-                0.5, 1
-            )
+            self._put_off(target.device)
         finally:
             self._dialling.discard(target.device)
+
+    def _put_off(self, device: bytes) -> None:
+        wait_s = min(2 * self._wait_s.get(device, _FIRST_S / 2), _LONGEST_S)
+        self._wait_s[device] = wait_s
+        self._next_s[device] = self._clock.monotonic_s() + wait_s * random.uniform(0.5, 1)
 
     def _begin(self, link: Link, *, dialled: bool) -> None:
         known = self._live.get(link.device)
@@ -210,8 +215,20 @@ class Links:
             found = self._live.get(exchange.device)
             if found is not None and found[0] is exchange:
                 del self._live[exchange.device]
+            self._note_end(exchange)
             self._changed()
             self._poke.set()
+
+    def _note_end(self, exchange: Exchange) -> None:
+        device, fault = exchange.device, exchange.hindered.fault
+        self.refusals.pop(device, None)
+        if exchange.met.is_set() and fault is None:
+            self._wait_s.pop(device, None)
+            return
+        self._put_off(device)
+        if fault is not None:
+            self.refusals[device] = fault
+            self.troubles[device] = Trouble((exchange.link.address,), fault.message)
 
     def _spawn(self, work: object, name: str) -> None:
         task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[call-overload]

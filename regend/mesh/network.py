@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Coroutine, Iterator
+from collections.abc import Collection, Coroutine, Iterator
 from typing import Any
 
 from regend.clock import Clock
@@ -19,13 +19,13 @@ from regend.errors import RegendError
 from regend.home import Home
 from regend.jobs import places
 from regend.jobs.supervisor import Supervisor
-from regend.mesh import peers
 from regend.mesh.events import DeviceEvents
 from regend.mesh.founding import Standing
-from regend.mesh.jobs import contradict, state_hash
+from regend.mesh.jobs import state_hash
 from regend.mesh.library import SharedLibrary
 from regend.mesh.links import Links, Target
 from regend.mesh.moving import Moves
+from regend.mesh.others import Others
 from regend.mesh.packing import Packing
 from regend.mesh.taking import Taking
 from regend.store import Store
@@ -48,6 +48,23 @@ def credentials_of(standing: Standing, home: Home) -> Credentials:
     """Return who this device is on a connection."""
     pem = tls_file(home)
     return Credentials(standing.identity.id, standing.identity.certificate, pem, pem)
+
+
+def fetcher_of(
+    store: Store, clock: Clock, home: Home, library: SharedLibrary, moves: Moves
+) -> Fetcher:
+    """Return what gets the payloads of jobs and documents."""
+    return Fetcher(
+        store,
+        clock,
+        home.incoming_dir,
+        wanted=wanted_payloads,
+        writers=places.writers,
+        came=places.blob_came,
+        gone=places.blob_gone,
+        elsewhere=library.exported,
+        done=lambda _digest: moves.let_go_soon(),
+    )
 
 
 class Network:
@@ -82,21 +99,11 @@ class Network:
         self._discovery = discovery
         self._moves = moves
         self._library = library
-        self._known: dict[bytes, peers.Peer] = {}
         self._invite: tuple[int, PairingHandler] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         credentials = credentials_of(standing, home)
         self._server = LanServer(credentials, self._take_link)
-        self.fetcher = Fetcher(
-            store,
-            clock,
-            home.incoming_dir,
-            wanted=wanted_payloads,
-            came=places.blob_came,
-            gone=places.blob_gone,
-            elsewhere=library.exported,
-            done=lambda _digest: moves.let_go_soon(),
-        )
+        self.fetcher = fetcher_of(store, clock, home, library, moves)
         self._taking = Taking(store, clock, supervisor, moves, library.folders(), self._spawn)
         self.port: int | None = None
         self.fault: RegendError | None = None
@@ -111,6 +118,7 @@ class Network:
             entropy=os.urandom,
         )
         self._taking.house = self.house
+        self._others = Others(store, clock, self.house)
         self.packing = Packing(store, self.house)
         self.house.roster_changed = self._on_roster
         self.links = Links(
@@ -125,8 +133,9 @@ class Network:
 
     async def start(self) -> None:
         """Begin to meet the others; where the port is taken, by calling them alone."""
-        await self._remember()
+        await self._others.remember()
         await self._taking.take_up_kept()
+        await self.fetcher.sweep()
         await self._discovery.start()
         try:
             await self.listen()
@@ -152,6 +161,7 @@ class Network:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.fetcher.sender.close()
 
     async def invite(self, number: int | None, handler: PairingHandler) -> None:
         """Let newcomers pair by the invite of this number, until the next call; None: no more.
@@ -200,28 +210,11 @@ class Network:
 
     def _on_left(self) -> None:
         self._events.look()
-        self._spawn(self._remember())
+        self._spawn(self._others.remember())
 
     def _on_met(self, exchange: Exchange) -> None:
         self._events.look()
-        at_ms = self._clock.wall_ms()
-        theirs, state = dict(exchange.theirs), exchange.state_hash
-        address = self.links.dialled(exchange)
-        vector, own = self.house.hashed
-        differs = contradict(own, state) if own and state and vector == theirs else None
-        if differs:
-            log.error("by the same changes, %s has another state", exchange.device.hex()[:8])
-
-        def note(connection: sqlite3.Connection) -> None:
-            peers.note(connection, exchange.device, theirs, state, at_ms, address, differs)
-
-        self._spawn(self._note(note))
-
-    async def _note(self, note: Callable[[sqlite3.Connection], None]) -> None:
-        await self._store.write(note)
-
-    async def _remember(self) -> None:
-        self._known = await self._store.query(peers.peers)
+        self._spawn(self._others.note(exchange, self.links.dialled(exchange)))
 
     def _on_roster(self) -> None:
         """Go by the roster as it is now."""
@@ -258,7 +251,7 @@ class Network:
                 if one.device == device
                 for address in one.addresses
             ]
-            peer = self._known.get(device, peers.NOBODY)
+            peer = self._others.peer(device)
             at += [_place(known) for known in (peer.address, peer.manual) if known]
             yield Target(device, member.device.certificate, tuple(dict.fromkeys(at)))
 

@@ -22,7 +22,6 @@ from regend.sync.pairing import Inviter, Joiner, Welcome, refuse_second_mesh
 from regend.sync.pairingchannel import PairingChannel
 from regend.sync.pairingparts import told
 from regend.sync.roster import Roster
-from regend.sync.tls import Credentials
 
 log = logging.getLogger("regend.sync")
 
@@ -100,7 +99,6 @@ class Pairings:
         name: str,
         roster: Roster | None,
         discovery: Discovery,
-        credentials: Credentials,
     ) -> tuple[Welcome, str]:
         """Return what a code lets this device into, and where the device that let it in is.
 

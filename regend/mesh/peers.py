@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgpack
 
-from regend.store.change import LogId, Place
+from regend.sync import vectors
+from regend.sync.vectors import Vector
 
 
 class Peer(NamedTuple):
@@ -23,7 +23,7 @@ class Peer(NamedTuple):
         differs_since: when its state was found to differ from this one's, by the same changes.
     """
 
-    vector: Mapping[LogId, Place]
+    vector: Vector
     state_hash: bytes
     seen_at: int | None
     address: str | None
@@ -48,7 +48,7 @@ def peers(connection: sqlite3.Connection) -> dict[bytes, Peer]:
 def note(
     connection: sqlite3.Connection,
     device: bytes,
-    vector: Mapping[LogId, Place],
+    vector: Vector,
     state_hash: bytes,
     at_ms: int,
     address: str | None,
@@ -60,7 +60,7 @@ def note(
         differs: whether its state is another than this one's, by the same changes; None where that
             cannot be told now, and what was found before stands.
     """
-    packed = msgpack.packb([(*log, *place) for log, place in vector.items()])
+    packed = msgpack.packb(vectors.packed(vector))
     connection.execute(
         "INSERT INTO peers (device, vector, state_hash, seen_at, address) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (device) DO UPDATE SET vector = excluded.vector, "
@@ -88,10 +88,5 @@ def note_place(connection: sqlite3.Connection, device: bytes, address: str) -> N
     )
 
 
-def _unpacked(packed: bytes | None) -> dict[LogId, Place]:
-    if packed is None:
-        return {}
-    return {
-        LogId(device, incarnation): Place(seq, head)
-        for device, incarnation, seq, head in msgpack.unpackb(packed)
-    }
+def _unpacked(packed: bytes | None) -> Vector:
+    return {} if packed is None else vectors.unpacked(msgpack.unpackb(packed))

@@ -16,7 +16,6 @@ from regend.clock import Clock
 from regend.config import Config
 from regend.errors import Conflict
 from regend.home import Home
-from regend.jobs.history import epoch
 from regend.jobs.supervisor import Supervisor
 from regend.library.importer import Importer
 from regend.mesh import founding, peers
@@ -24,7 +23,7 @@ from regend.mesh.founding import Standing
 from regend.mesh.library import SharedLibrary
 from regend.mesh.members import called, cuts_of, machine_name, named
 from regend.mesh.moving import Moves
-from regend.mesh.network import Network, credentials_of
+from regend.mesh.network import Network
 from regend.mesh.pairings import Pairings
 from regend.mesh.view import devices_shown, invite_shown, report_shown
 from regend.store import Store
@@ -151,7 +150,6 @@ class Mesh:
             name or self._name,
             roster,
             self._discovery,
-            credentials_of(self._standing, self._home),
         )
         await self._close()
         # The networks on which an address is given are those on which nobody is found by itself.
@@ -198,9 +196,8 @@ class Mesh:
 
     async def _enter(self, entries: list[Entry]) -> None:
         """Be of the mesh that these entries describe, and run it."""
-        database_epoch = await self._store.query(epoch)
         roster = Roster.of(entries)
-        self._standing = founding.renewed(self._home, self._standing, roster, database_epoch)
+        self._standing = await founding.renewed(self._store, self._home, self._standing, roster)
         self.moves.own = self._standing.log
         await self._open(await founding.enter(self._store, self._standing, entries, self._clock))
 

@@ -11,6 +11,7 @@ from regend.mesh import peers
 from regend.mesh.founding import Standing
 from regend.mesh.jobs import contradict
 from regend.mesh.network import Network
+from regend.mesh.notes import notes
 from regend.mesh.peers import NOBODY, Peer
 from regend.store import Store
 from regend.store.change import LogId, Place
@@ -21,10 +22,6 @@ from regend.sync.interfaces import interfaces
 from regend.sync.near import is_link_local, written
 from regend.sync.renewals import renewals
 
-_ALARM_HINT: Final = (
-    "Nothing is lost: both keep all changes. Upgrade both to the same version. If it stays, keep "
-    "both as they are, and report it with what this writes on each: regend diagnostics"
-)
 _LINK_ADDRESSES: Final = 3  # a code that is small enough to be read from a poor screen
 
 Vector = Mapping[LogId, Place]
@@ -152,18 +149,9 @@ def report_shown(
             }
             for one in discovery.found
         ],
-        "alarms": [
-            {
-                "device": device.hex(),
-                "text": f"By the same changes, “{network.name_of(device)}” has other jobs or "
-                f"documents than this device, since {rfc3339(peer.differs_since)}.",
-                "hint": _ALARM_HINT,
-            }
-            for device, peer in known.items()
-            if network and peer.differs_since is not None and network.house.roster.is_living(device)
-        ],
         "troubles": [
             {"device": device.hex(), "tried": list(one.tried), "reason": one.reason}
             for device, one in troubles.items()
         ],
+        "notes": notes(network, discovery, known) if network else [],
     }

@@ -35,7 +35,7 @@ from regend.store.archive import (
     pack,
     summary,
 )
-from regend.store.blobs import Blobs, later_references, reference, references
+from regend.store.blobs import Blobs, later_references, reference, references, still_to_come
 from regend.store.connection import open_reader
 from regend.store.files import sync_file, sync_folder, write
 
@@ -164,7 +164,8 @@ def _settle_references(database: Path, blobs: Blobs) -> set[str]:
             if any(not blobs.path(one).exists() for one in (reference(row[1]), row[2]) if one)
         ]
         connection.executemany("DELETE FROM checkpoints WHERE job = ?", [(job,) for job in gone])
-        digests = references(connection) - _still_to_come(connection)
+        # What another device has not sent yet, a restored home asks for.
+        digests = references(connection) - still_to_come(connection)
         later = later_references(connection)
     missing = sorted(digest for digest in digests if not blobs.path(digest).exists())
     if missing:
@@ -175,11 +176,6 @@ def _settle_references(database: Path, blobs: Blobs) -> set[str]:
             hint="Look closer: regend doctor",
         )
     return digests | {digest for digest in later if blobs.path(digest).exists()}
-
-
-def _still_to_come(connection: sqlite3.Connection) -> set[str]:
-    """Return the payloads that another device has not sent yet; a restored home asks for them."""
-    return {row[0] for row in connection.execute("SELECT digest FROM wanted_blobs")}
 
 
 def _copy_blob(blobs: Blobs, digest: str, target: Path) -> dict[str, Any]:

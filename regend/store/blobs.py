@@ -228,10 +228,13 @@ def reference(column: str | None) -> str | None:
 
 
 def references(connection: sqlite3.Connection) -> set[str]:
-    """Return the digest of every blob that a payload or a saved model state refers to."""
+    """Return the digest of every blob that a payload or a saved model state refers to.
+
+    Also in a database of an earlier schema, which has fewer tables.
+    """
     rows = connection.execute("SELECT slot FROM checkpoints WHERE slot IS NOT NULL")
     found = {str(row[0]) for row in rows}
-    for table, column in _PAYLOAD_COLUMNS:
+    for table, column in _there(connection, _PAYLOAD_COLUMNS):
         rows = connection.execute(
             f"SELECT {column} FROM {table} WHERE substr({column}, 1, 1) = '{REFERENCE_MARK}'"
         )
@@ -242,14 +245,32 @@ def references(connection: sqlite3.Connection) -> set[str]:
 def later_references(connection: sqlite3.Connection) -> set[str]:
     """Return the digests that rows refer to which are of no use now, and may be later.
 
-    Where such a payload lies here it is kept; it need not.
+    Where such a payload lies here it is kept; it need not. Also in a database of an earlier schema.
     """
     found: set[str] = set()
-    for table, column in _LATER_COLUMNS:
+    for table, column in _there(connection, _LATER_COLUMNS):
         rows = connection.execute(f"SELECT CAST({column} AS BLOB) FROM {table}")
         for packed in (row[0] for row in rows if row[0]):
             found |= {one.decode() for one in _PACKED_REFERENCE.findall(packed)}
     return found
+
+
+def still_to_come(connection: sqlite3.Connection) -> set[str]:
+    """Return the digests of payloads that another device has not sent yet."""
+    return {
+        row[0]
+        for table, column in _there(connection, [("wanted_blobs", "digest")])
+        for row in connection.execute(f"SELECT {column} FROM {table}")
+    }
+
+
+def _there(
+    connection: sqlite3.Connection, columns: Iterable[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """Return those of the columns whose table the database has."""
+    rows = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    tables = {row[0] for row in rows}
+    return [one for one in columns if one[0] in tables]
 
 
 def _changed_s(file: Path, otherwise: float) -> float:

@@ -96,12 +96,6 @@ def number_of(connection: sqlite3.Connection, log: LogId) -> int:
     return cursor.lastrowid
 
 
-def logs_of(connection: sqlite3.Connection, device: bytes) -> list[LogId]:
-    """Return the logs that a device wrote."""
-    rows = connection.execute("SELECT device, incarnation FROM logs WHERE device = ?", (device,))
-    return [LogId(*row) for row in rows.fetchall()]
-
-
 def begin(connection: sqlite3.Connection, log: LogId) -> None:
     """Write this log from now on, and the one before no more. Its stamps follow on those before."""
     last = connection.execute("SELECT coalesce(max(clock), 0) FROM logs").fetchone()[0]

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 DAY_MS: Final = 24 * 3600 * 1000
 TAG_BYTES: Final = 8
+_WRONG_DAYS: Final = 3700  # ten years: what a mistyped year and an old battery make of a clock
+_FIRST_DAYS: Final = 31  # of 1970, where a clock begins that nobody set
 
 
 def discovery_key(epoch_key: bytes) -> bytes:
@@ -57,3 +59,28 @@ def recognise(
                 if hmac.compare_digest(tag(key, device, instance, one).encode(), shown.encode()):
                     return device
     return None
+
+
+def recognise_wrong_clock(
+    shown: str, instance: str, day: int, devices: Iterable[bytes], key: bytes
+) -> tuple[bytes, int] | None:
+    """Return whose tag of another day this is, and that day; None where it is nobody's.
+
+    It tries thousands of days, which takes a tenth of a second to a few devices: not for each
+    announcement that is heard.
+    """
+    devices = list(devices)
+    for one in _days_around(day):
+        for device in devices:
+            if hmac.compare_digest(tag(key, device, instance, one).encode(), shown.encode()):
+                return device, one
+    return None
+
+
+def _days_around(day: int) -> Iterator[int]:
+    """Yield the days that a wrong clock may show, the nearest first."""
+    for distance in range(2, _WRONG_DAYS):
+        yield day + distance
+        if day >= distance:
+            yield day - distance
+    yield from range(min(_FIRST_DAYS, max(0, day - _WRONG_DAYS)))

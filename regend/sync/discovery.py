@@ -20,7 +20,7 @@ from typing import Final
 
 from regend.clock import Clock
 from regend.limits import INTERFACES_LOOK_S, INTERFACES_TRY_S, SIGHTINGS
-from regend.sync.beacon import day_of, recognise, tag
+from regend.sync.beacon import day_of, recognise, recognise_wrong_clock, tag
 from regend.sync.interfaces import Interface, fault_of, interfaces
 from regend.sync.mdns import Announcement, Mdns
 from regend.sync.reachreport import Reach, ReachReport
@@ -43,6 +43,7 @@ class Sighting:
         device: whose tag it shows; None where no known device would show it.
         invite: the number of the invite that is open there, or None.
         last_seen_ms: wall time at which it was heard last.
+        days_ahead: by how many days its clock is ahead of this one's, where that is more than one.
     """
 
     instance: str
@@ -51,6 +52,7 @@ class Sighting:
     device: bytes | None
     invite: int | None
     last_seen_ms: int
+    days_ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class Discovery:
         self._wanted: _Wanted | None = None
         self._heard: dict[str, Announcement] = {}
         self._sightings: dict[str, Sighting] = {}
+        self._searched: dict[str, tuple[bytes, int] | None] = {}  # device and day, by instance
         self._reaches: tuple[Reach, ...] = ()
         self._tried_s = 0.0
         self._fault: str | None = None
@@ -134,6 +137,8 @@ class Discovery:
             devices: ids of the other members.
             keys: of `beacon.discovery_key`, the newest last: the one that is announced.
         """
+        if (self._devices, self._keys) != (tuple(devices), tuple(keys)):
+            self._searched.clear()
         self._devices, self._keys = tuple(devices), tuple(keys)
         for heard in list(self._heard.values()):
             self._see(heard)
@@ -195,6 +200,25 @@ class Discovery:
             else:
                 await self._mdns.announce(wanted)
             self._announced = wanted
+        await self._search_wrong_clock()
+
+    async def _search_wrong_clock(self) -> None:
+        """Look whether somebody unknown is a device whose clock is wrong: one to each look."""
+        for one in list(self._sightings.values()):
+            heard, keys = self._heard[one.instance], self._keys
+            shown = heard.texts.get("t", "")
+            if one.device or one.instance in self._searched or not _TAG.fullmatch(shown):
+                continue
+            if not keys or not self._devices:
+                return
+            day = day_of(self._clock.wall_ms())
+            found = await asyncio.to_thread(
+                recognise_wrong_clock, shown, one.instance, day, self._devices, keys[-1]
+            )
+            if keys == self._keys and one.instance in self._heard:
+                self._searched[one.instance] = found
+                self._see(self._heard[one.instance])
+            return
 
     def _try_interfaces(self) -> None:
         """Try what is new, what failed, and from time to time everything."""
@@ -220,6 +244,7 @@ class Discovery:
         if self._heard:
             self._heard.clear()
             self._sightings.clear()
+            self._searched.clear()
             self._changed()
         if mdns is not None:
             await mdns.close()
@@ -248,6 +273,7 @@ class Discovery:
         if heard is None or heard.texts.get("v") != VERSION or not heard.addresses:
             if self._heard.pop(instance, None) is not None:
                 del self._sightings[instance]
+                self._searched.pop(instance, None)
                 self._changed()
         elif instance != self._instance and self._has_room_for(instance):
             self._heard[instance] = heard
@@ -260,22 +286,29 @@ class Discovery:
         for other, sighting in self._sightings.items():
             if sighting.device is None:
                 del self._heard[other], self._sightings[other]
+                self._searched.pop(other, None)
                 return True
         return False
 
     def _see(self, heard: Announcement) -> None:
         shown, invite = heard.texts.get("t", ""), heard.texts.get("i", "")
         now_ms = self._clock.wall_ms()
+        today, days_ahead = day_of(now_ms), 0
         before = self._sightings.get(heard.instance)
+        device = None
+        if _TAG.fullmatch(shown):
+            device = recognise(shown, heard.instance, today, self._devices, self._keys)
+        if device is None and (found := self._searched.get(heard.instance)) is not None:
+            device, day = found
+            days_ahead = day - today
         after = Sighting(
             heard.instance,
             heard.addresses,
             heard.port,
-            recognise(shown, heard.instance, day_of(now_ms), self._devices, self._keys)
-            if _TAG.fullmatch(shown)
-            else None,
+            device,
             int(invite) if _INVITE.fullmatch(invite) else None,
             now_ms,
+            days_ahead,
         )
         self._sightings[heard.instance] = after
         if before is None or replace(before, last_seen_ms=now_ms) != after:

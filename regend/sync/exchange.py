@@ -20,10 +20,11 @@ import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Sized
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from regend.errors import Busy, RegendError
+from regend.errors import Busy, Refused, RegendError
 from regend.limits import LINK_CLOSE_S, OWED_TO_DEVICE
 from regend.store.bell import Bell
 from regend.store.change import LogId
@@ -33,7 +34,9 @@ from regend.sync.fetching import Fetcher
 from regend.sync.house import House
 from regend.sync.link import Link
 from regend.sync.presence import Counts
+from regend.sync.replica import Received
 from regend.sync.session import Broken, Session
+from regend.sync.vectors import Vector
 
 log = logging.getLogger("regend.sync")
 
@@ -41,6 +44,23 @@ _IDLE_S: Final = 5.0  # between two looks without a ring: a payload may have bec
 _BUSY_RETRY_S: Final = 1.0
 
 Serve = Callable[["Exchange", str, dict[str, Any]], Awaitable[Any]]
+
+
+@dataclass
+class Hindered:
+    """What is not as it should be between two devices that are linked.
+
+    Attributes:
+        clock_ahead_ms: how far the other side's clock is ahead of this one's.
+        is_newer: whether the other side says what this program is too old to read.
+        refusal: why what came cannot be stored now; None where it can.
+        fault: why one of the two ended the exchange; None where neither did.
+    """
+
+    clock_ahead_ms: int = 0
+    is_newer: bool = False
+    refusal: Busy | None = None
+    fault: RegendError | None = None
 
 
 class Exchange:
@@ -58,6 +78,7 @@ class Exchange:
         level: whether both sides have the same changes.
         began: how far each log was here and there when both said hello.
         counts: what went over the link so far.
+        hindered: what is not as it should be.
     """
 
     def __init__(
@@ -74,8 +95,9 @@ class Exchange:
         self.met = asyncio.Event()
         self.state_hash = b""
         self.level = False
-        self.began: tuple[said.Vector, said.Vector] | None = None
+        self.began: tuple[Vector, Vector] | None = None
         self.counts = Counts()
+        self.hindered = Hindered()
         self.reason = ""
         self._house = house
         self._fetcher = fetcher
@@ -85,7 +107,7 @@ class Exchange:
         self._calls = Calls(self._session, link, partial(serve, self))
         self._against: set[LogId] = set()  # logs that the other side has otherwise
         self._held_against: set[LogId] = set()
-        self._theirs_first: said.Vector = {}
+        self._theirs_first: Vector = {}
         self._their_roster: frozenset[bytes] = frozenset()
         self._due_pieces: deque[said.PieceWanted] = deque()
         self._due_wants: dict[LogId, int] = {}
@@ -99,7 +121,7 @@ class Exchange:
         return self.link.device
 
     @property
-    def theirs(self) -> said.Vector:
+    def theirs(self) -> Vector:
         """How far each log is on the other side, as it said."""
         return self._session.theirs
 
@@ -111,7 +133,7 @@ class Exchange:
         try:
             await self._read()
         except RegendError as error:
-            self.reason = error.message
+            self.hindered.fault, self.reason = error, error.message
             log.info("the exchange with %s ends: %s", self.device.hex()[:8], error.message)
             with suppress(RegendError, TimeoutError):
                 async with asyncio.timeout(LINK_CLOSE_S):
@@ -162,6 +184,7 @@ class Exchange:
                     self._calls.take(event)
                 case said.Left(code, text):
                     self.reason = text or code
+                    self.hindered.fault = Refused(code, self.reason)
                     return
             self._wake.set()  # only now: who writes looks at what was made of it
 
@@ -173,19 +196,14 @@ class Exchange:
     async def _on_met(self, hello: said.Met) -> None:
         self.incarnation, self.state_hash = hello.incarnation, hello.state_hash
         self._their_roster = hello.roster
+        if hello.at_ms is not None:
+            self.hindered.clock_ahead_ms = hello.at_ms - self._house.wall_ms()
         self._fetcher.joined(self)
         self._theirs_first = dict(self.theirs)
         self.met.set()
 
     async def _on_frames(self, frames: list[bytes]) -> None:
-        """Make frames durable; while the disk refuses, the other side waits."""
-        while True:
-            try:
-                received = await self._house.take(frames)
-                break
-            except Busy as error:
-                log.warning("what came cannot be stored: %s", error.message)
-                await asyncio.sleep(_BUSY_RETRY_S)
+        received = await _stored(self._house, frames, self.hindered)
         size = sum(map(len, frames))
         self.counts.changes += received.changes
         self.counts.change_bytes += size
@@ -224,7 +242,8 @@ class Exchange:
             house = self._house
             vector = await house.vector()
             state_hash = house.state_hash(vector)
-            hello = self._session.hello(house.incarnation, house.roster_ids, vector, state_hash)
+            own = (house.incarnation, house.roster_ids, vector, state_hash, house.wall_ms())
+            hello = self._session.hello(*own)
             await self.link.send(hello)
             self._calls.greeted.set()
             await self.met.wait()
@@ -263,7 +282,8 @@ class Exchange:
             await self._hold_against(log_id)
         while self._due_pieces:
             wanted = self._due_pieces.popleft()
-            piece = await self._fetcher.read_piece(wanted.digest, wanted.offset)
+            digest = wanted.digest.hex()
+            piece = await self._fetcher.sender.read_piece(self.device, digest, wanted.offset)
             await self.link.send(self._session.piece(wanted.digest, wanted.offset, *piece))
             self.counts.sent_bytes += len(piece[1])
 
@@ -293,3 +313,19 @@ class Exchange:
             await self.link.send(self._session.have(vector, state_hash))
             self._said = now
             self._changed(self)
+
+
+async def _stored(house: House, frames: list[bytes], hindered: Hindered) -> Received:
+    """Make frames durable; while the disk refuses, the other side waits."""
+    while True:
+        try:
+            received = await house.take(frames)
+            break
+        except Busy as error:
+            if hindered.refusal is None:
+                log.warning("what came cannot be stored: %s", error.message)
+            hindered.refusal = error
+            await asyncio.sleep(_BUSY_RETRY_S)
+    hindered.refusal = None
+    hindered.is_newer |= received.newer > 0
+    return received

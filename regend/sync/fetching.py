@@ -12,6 +12,7 @@ Rules
 4. What cannot be had keeps nothing back that can, however much of it there is.
 5. Payloads leave room on the disk for rows: with little of it they wait, and what happened goes on
    to be told.
+6. What nobody wants any more is asked for no further, and its beginning goes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import os
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -39,6 +39,7 @@ from regend.store import Store
 from regend.store.bell import Bell
 from regend.store.files import private
 from regend.store.writer import disk_refusal
+from regend.sync.sending import Sender
 from regend.sync.session import PieceCame
 
 if TYPE_CHECKING:
@@ -79,12 +80,15 @@ class Fetcher:
     Args:
         folder: where beginnings of payloads lie; on the file system of the blobs.
         wanted: reads what is to come, the most urgent first; it is read as far as is needed.
-        came: records that a payload is here.
+        writers: returns the devices that wrote of a payload; none where it is not wanted.
+        came: records that a payload is here; returns the digests of those that are needless now.
         gone: records that the device which wrote of a payload has it no more.
         elsewhere: returns a file with a payload that is no blob; None where there is none.
         done: called after each that came.
 
     Attributes:
+        folder: where beginnings of payloads lie.
+        sender: what other devices are getting from here.
         news: rings where something came, or more is known of who has what.
     """
 
@@ -95,20 +99,23 @@ class Fetcher:
         folder: Path,
         *,
         wanted: Callable[[sqlite3.Connection], Iterable[Wanted]],
-        came: Callable[[sqlite3.Connection, str], None],
+        writers: Callable[[sqlite3.Connection, str], set[bytes]],
+        came: Callable[[sqlite3.Connection, str], list[str]],
         gone: Callable[[sqlite3.Connection, str], None],
         elsewhere: Callable[[str], Awaitable[Path | None]],
         done: Callable[[str], None] = lambda _digest: None,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._folder = folder
+        self.folder = folder
         self._wanted = wanted
+        self._writers = writers
         self._came = came
         self._gone = gone
-        self._elsewhere = elsewhere
+        self.sender = Sender(store.blobs, elsewhere)
         self._done = done
         self._coming: dict[str, _Coming] = {}
+        self._begun: set[str] = set()  # over links that ended
         self._lacking: dict[Exchange, dict[str, _Lack]] = {}
         self.news = Bell()
         self._is_full = False
@@ -137,23 +144,49 @@ class Fetcher:
         for digest, coming in list(self._coming.items()):
             if coming.exchange is exchange:
                 del self._coming[digest]
+                self._begun.add(digest)
         self.wake()
         self.news.ring()
 
     async def ask(self, exchange: Exchange) -> None:
         """Ask a link for the next pieces of what is wanted."""
-        if await asyncio.to_thread(self._has_no_room):
+        if await asyncio.to_thread(self.has_no_room):
             return  # who calls looks again before long
+        await self._drop_needless()
         if not any(one.exchange is exchange for one in self._coming.values()):
             await self._begin_next(exchange)
         for digest, coming in list(self._coming.items()):
             if coming.exchange is exchange:
                 await self._ask_ahead(exchange, digest, coming)
 
-    def _has_no_room(self) -> bool:
-        """Tell whether the disk has room for rows alone; say so in the log when that changes."""
+    async def sweep(self) -> None:
+        """Look which payloads have begun to come, and drop those that nobody wants (rule 6)."""
+        beginnings = await asyncio.to_thread(lambda: list(self.folder.glob("*.part")))
+        self._begun |= {file.stem for file in beginnings}
+        await self._drop_needless()
+
+    async def _drop_needless(self) -> None:
+        begun = self._begun - self._coming.keys()
+        needless = begun and await self._store.query(
+            lambda c: {one for one in begun if not self._writers(c, one)}
+        )
+        for digest in needless:
+            await asyncio.to_thread(self._part(digest).unlink, missing_ok=True)
+            self._begun.discard(digest)
+
+    def _part(self, digest: str) -> Path:
+        return self.folder / f"{digest}.part"
+
+    async def _is_wanted(self, digest: str) -> bool:
+        return bool(await self._store.query(lambda c: self._writers(c, digest)))
+
+    def has_no_room(self) -> bool:
+        """Tell whether the disk has room for rows alone; say so in the log when that changes.
+
+        Called in any thread.
+        """
         try:
-            is_full = shutil.disk_usage(self._folder.parent).free < PAYLOADS_LEAVE_BYTES
+            is_full = shutil.disk_usage(self.folder.parent).free < PAYLOADS_LEAVE_BYTES
         except OSError:
             return False  # writing will tell
         if is_full and not self._is_full:
@@ -169,10 +202,10 @@ class Fetcher:
         """Choose what this link is to get next."""
         while (digest := await self._next_of(exchange)) is not None:
             if self._store.blobs.path(digest).exists():
-                await self._record(self._came, digest)
-                self.news.ring()
+                await self._on_here(digest)
             elif digest not in self._coming:  # no other link has begun it meanwhile
-                self._coming[digest] = _Coming(exchange, self._folder / f"{digest}.part")
+                self._begun.discard(digest)
+                self._coming[digest] = _Coming(exchange, self._part(digest))
                 return
 
     async def _next_of(self, exchange: Exchange) -> str | None:
@@ -221,6 +254,11 @@ class Fetcher:
         if piece.size == 0 and piece.content == b"" and digest != _EMPTY:
             await self._on_lacking(exchange, digest)
             return
+        if not await self._is_wanted(digest):
+            self._coming.pop(digest, None)
+            await asyncio.to_thread(coming.file.unlink, missing_ok=True)
+            self.news.ring()
+            return
         coming.size = piece.size
         await asyncio.to_thread(_append, coming.file, piece.offset, piece.content)
         coming.have += len(piece.content)
@@ -244,26 +282,25 @@ class Fetcher:
             return
         await asyncio.to_thread(self._store.blobs.adopt, coming.file)
         self._coming.pop(digest, None)
-        await self._record(self._came, digest)
-        self.news.ring()
+        await self._on_here(digest)
         self._done(digest)
+
+    async def _on_here(self, digest: str) -> None:
+        needless = await self._store.write(lambda c: self._came(c, digest))
+        self.news.ring()
+        await asyncio.to_thread(self._store.blobs.discard, needless)
 
     async def _on_lacking(self, exchange: Exchange, digest: str) -> None:
         """Take note that a device has not what it was asked for."""
-        writers = await self._store.query(lambda c: self._writers(c, digest))
-        if exchange.device in writers:
-            await self._record(self._gone, digest)
-            (self._folder / f"{digest}.part").unlink(missing_ok=True)
-            if not await self._store.query(lambda c: self._writers(c, digest)):
+        if exchange.device in await self._store.query(lambda c: self._writers(c, digest)):
+            await self._store.write(lambda c: self._gone(c, digest))
+            self._part(digest).unlink(missing_ok=True)
+            if not await self._is_wanted(digest):
                 # Nobody waits for it. If it is written of again, it is there again.
                 self._coming.pop(digest, None)
                 self.news.ring()
                 return
         self._ask_others(exchange, digest)
-
-    def _writers(self, connection: sqlite3.Connection, digest: str) -> set[bytes]:
-        """Return who wrote of a payload that is wanted; nobody where it is not."""
-        return {one.device for one in self._wanted(connection) if one.digest == digest}
 
     def _ask_others(self, exchange: Exchange, digest: str) -> None:
         """Get a payload from other links than this one, and from this one later."""
@@ -276,28 +313,8 @@ class Fetcher:
         self.wake()
         self.news.ring()
 
-    async def _record(self, operation: Callable[[sqlite3.Connection, str], None], d: str) -> None:
-        await self._store.write(lambda connection: operation(connection, d))
-
-    async def read_piece(self, digest: bytes, offset: int) -> tuple[int, bytes]:
-        """Return the size of a payload that lies here and a piece of it; 0 where it does not."""
-        path: Path | None = self._store.blobs.path(digest.hex())
-        if path is None or not path.exists():
-            path = await self._elsewhere(digest.hex())
-        return (0, b"") if path is None else await asyncio.to_thread(_read, path, offset)
-
 
 _EMPTY: Final = hashlib.sha256(b"").hexdigest()
-
-
-def _read(path: Path, offset: int) -> tuple[int, bytes]:
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(offset)
-            return size, file.read(BLOB_CHUNK_BYTES)
-    except OSError:
-        return 0, b""
 
 
 def _append(file: Path, offset: int, content: bytes) -> None:

@@ -53,6 +53,17 @@ _LARGEST_BODY: Final = SYNC_FRAME_BYTES + MAX_CHANGE_BYTES + 8 * FRAME_CHANGES
 _LARGEST_FRAME: Final = LINK_MESSAGE_BYTES - SYNC_MESSAGE_BYTES - 4 * KIB
 
 
+class Newer(Refused):
+    """A frame is of a protocol that this program does not know."""
+
+    def __init__(self, protocol: int) -> None:
+        super().__init__(
+            "frame_newer",
+            f"A device speaks version {protocol} of the protocol.",
+            hint="Upgrade regend on this device.",
+        )
+
+
 class Header(NamedTuple):
     """What anyone who carries a frame can read.
 
@@ -114,7 +125,8 @@ def parse(blob: bytes) -> Frame:
     """Return the parts of a frame, whose form alone is checked.
 
     Raises:
-        Refused: it is no frame, or one of a newer protocol.
+        Newer: it is one of a newer protocol.
+        Refused: it is no frame.
     """
     if len(blob) > _LARGEST_FRAME:
         raise _malformed()
@@ -124,11 +136,7 @@ def parse(blob: bytes) -> Frame:
         if type(protocol) is not int:
             raise _malformed()
         if protocol != PROTOCOL:
-            raise Refused(
-                "frame_newer",
-                f"A device speaks version {protocol} of the protocol.",
-                hint="Upgrade regend on this device.",
-            )
+            raise Newer(protocol)
         mesh, device, incarnation, first, count, key_id, previous, last, nonce = fields
         header = Header(
             mesh, LogId(device, incarnation), first, count, key_id, previous, last, nonce

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from regend.clock import Clock
@@ -78,6 +79,10 @@ class House:
         self._keys = roster.epoch_keys(identity.sealing_key)
         self._hashed: tuple[Mapping[LogId, Place] | None, bytes] = (None, b"")
         self._hashing: asyncio.Task[None] | None = None
+
+    def wall_ms(self) -> int:
+        """Return the time that this device's clock shows."""
+        return self._clock.wall_ms()
 
     @property
     def mesh(self) -> bytes:
@@ -219,7 +224,7 @@ class House:
         return sealed
 
     async def take(self, blobs: list[bytes]) -> Received:
-        """Make frames durable, and what they say.
+        """Make frames durable, and what they say; those of a newer protocol are left out.
 
         Raises:
             Busy: the disk refuses; nothing was taken.
@@ -227,6 +232,7 @@ class House:
         """
         opened = await asyncio.to_thread(self._opened, blobs)
         received = await self._store.write(lambda c: self._take_in(c, opened, self._cut))
+        received.newer = len(blobs) - len(opened)
         known = sorted(received.forks, key=lambda one: one.common is not None)
         for fork in {one.log: one for one in known}.values():
             if fork.common is not None or fork.log.device != self.identity.id:
@@ -234,7 +240,11 @@ class House:
         return received
 
     def _opened(self, blobs: list[bytes]) -> list[Opened]:
-        return [self._open(blob) for blob in blobs]
+        opened = []
+        for blob in blobs:
+            with suppress(frame.Newer):
+                opened.append(self._open(blob))
+        return opened
 
     def _open(self, blob: bytes) -> Opened:
         parsed = frame.parse(blob)
@@ -252,21 +262,12 @@ class House:
 
     def read_stored(self, blob: bytes) -> tuple[frame.Frame, list[bytes]]:
         """Return a frame that is stored here, with its bodies."""
-        return reopened(blob, self._keys)
+        parsed = frame.parse(blob)
+        return parsed, frame.open_bodies(parsed, self._keys[parsed.header.key_id])
 
     def _cut(self, log_id: LogId) -> int | None:
         cut = self.roster.cut(*log_id)
         return None if cut is None else cut.seq
-
-
-def reopened(blob: bytes, keys: Mapping[bytes, bytes]) -> tuple[frame.Frame, list[bytes]]:
-    """Return a frame that is stored here, with its bodies.
-
-    Args:
-        keys: the epoch keys, by id.
-    """
-    parsed = frame.parse(blob)
-    return parsed, frame.open_bodies(parsed, keys[parsed.header.key_id])
 
 
 def stored_roster(connection: sqlite3.Connection) -> list[Entry]:

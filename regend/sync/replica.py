@@ -67,6 +67,7 @@ class Received:
         forks: of logs.
         cells: objects and fields that are set anew; not those that had been overtaken.
         parted_before: how many partings of logs were on record.
+        newer: how many frames were of a protocol that this program does not know.
     """
 
     changes: int = 0
@@ -74,20 +75,13 @@ class Received:
     forks: list[Fork] = field(default_factory=list)
     cells: list[tuple[str, str]] = field(default_factory=list)
     parted_before: int = 0
+    newer: int = 0
 
 
 def vector(connection: sqlite3.Connection) -> dict[LogId, Place]:
     """Return how far each log is here, from what is stored."""
     rows = connection.execute("SELECT device, incarnation, seq, head FROM logs WHERE seq > 0")
     return {LogId(device, incarnation): Place(seq, head) for device, incarnation, seq, head in rows}
-
-
-def place_of(connection: sqlite3.Connection, log_id: LogId) -> Place | None:
-    """Return how far a log is here; None where nothing of it is."""
-    row = connection.execute(
-        "SELECT seq, head FROM logs WHERE device = ? AND incarnation = ? AND seq > 0", log_id
-    ).fetchone()
-    return None if row is None else Place(*row)
 
 
 def receive(

@@ -7,7 +7,7 @@ missing by the hellos of the next.
 
 Messages are msgpack arrays, the first element names them:
 
-    hello    protocols, mesh, incarnation, roster ids, {log: [seq, head]}, state hash, …
+    hello    protocols, mesh, incarnation, roster ids, {log: [seq, head]}, state hash, {at: …}, …
     roster   [entry, …]                        what the other lacks of it
     frames   [frame, …]                        in the order of their logs
     have     {log: [seq, head]}, state hash    durable here; also what this device wrote since
@@ -35,14 +35,13 @@ from typing import Any, Final, Literal
 import msgpack
 
 from regend.errors import Refused
-from regend.limits import BLOB_CHUNK_BYTES, EXCHANGE_WINDOW_BYTES, MAX_MESH_LOGS
+from regend.limits import BLOB_CHUNK_BYTES, EXCHANGE_WINDOW_BYTES
 from regend.store.change import DEVICE_BYTES, HEAD_BYTES, INCARNATION_BYTES, LogId, Place
 from regend.sync.frame import MESH_BYTES
 from regend.sync.payloads import as_bytes, as_number
+from regend.sync.vectors import Vector, packed, unpacked
 
 PROTOCOLS: Final = (1, 1)  # oldest and newest that this program speaks
-
-Vector = Mapping[LogId, Place]
 
 
 class Broken(Refused):
@@ -54,11 +53,16 @@ class Broken(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """The other side's hello: from here on it is known what either lacks."""
+    """The other side's hello: from here on it is known what either lacks.
+
+    Attributes:
+        at_ms: wall time there; None where it did not say.
+    """
 
     incarnation: bytes
     roster: frozenset[bytes]
     state_hash: bytes
+    at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +168,21 @@ class Session:
     # What to say
 
     def hello(
-        self, incarnation: bytes, roster: Iterable[bytes], vector: Vector, state_hash: bytes
+        self,
+        incarnation: bytes,
+        roster: Iterable[bytes],
+        vector: Vector,
+        state_hash: bytes,
+        at_ms: int | None = None,
     ) -> bytes:
-        """Return the first message."""
-        ids = sorted(roster)
-        said = ("hello", PROTOCOLS, self._mesh, incarnation, ids, _packed(vector), state_hash)
-        return _pack(said)
+        """Return the first message.
+
+        Args:
+            at_ms: wall time, by which the other side sees that one of the two clocks is wrong.
+        """
+        ids, more = sorted(roster), {} if at_ms is None else {"at": at_ms}
+        said = (PROTOCOLS, self._mesh, incarnation, ids, packed(vector), state_hash, more)
+        return _pack(("hello", *said))
 
     def roster(self, entries: Iterable[bytes]) -> bytes:
         """Return the message that carries entries of the roster."""
@@ -177,7 +190,7 @@ class Session:
 
     def have(self, vector: Vector, state_hash: bytes) -> bytes:
         """Return the message that says what is durable here."""
-        return _pack(("have", _packed(vector), state_hash))
+        return _pack(("have", packed(vector), state_hash))
 
     def want(self, log: LogId, seq: int) -> bytes:
         """Return the message that asks for a log's changes after `seq` again."""
@@ -286,6 +299,7 @@ class Session:
         roster: Any,
         vector: Any,
         state_hash: Any,
+        more: Any = None,
         *_newer: Any,
     ) -> Event:
         if self._met:
@@ -300,9 +314,11 @@ class Session:
             )
         if as_bytes(mesh, MESH_BYTES) != self._mesh:
             raise Refused("mesh_foreign", "The other device belongs to another mesh.")
-        theirs = _unpacked(vector)
+        theirs = unpacked(vector)
         ids = frozenset(as_bytes(one, MESH_BYTES) for one in roster)
-        met = Met(as_bytes(incarnation, INCARNATION_BYTES), ids, as_bytes(state_hash))
+        at_ms = more.get("at") if isinstance(more, dict) else None  # older programs say nothing
+        at_ms = at_ms if type(at_ms) is int else None
+        met = Met(as_bytes(incarnation, INCARNATION_BYTES), ids, as_bytes(state_hash), at_ms)
         self.theirs = theirs
         self._met = True
         return met
@@ -316,7 +332,7 @@ class Session:
     def _take_have(self, vector: Any, state_hash: Any) -> Event:
         event = Acknowledged(as_bytes(state_hash))
         # All of it, not what grew alone: what a revoked device wrote past its cut is taken back.
-        before, self.theirs = self.theirs, _unpacked(vector)
+        before, self.theirs = self.theirs, unpacked(vector)
         for log, place in before.items():
             if self._acknowledged(log) < place.seq:  # it was taken back there, and may come again
                 self._sent.pop(log, None)
@@ -382,18 +398,3 @@ _TAKERS: Final[dict[Literal["hello"] | str, Any]] = {
 def _pack(message: tuple[Any, ...]) -> bytes:
     packed: bytes = msgpack.packb(message)
     return packed
-
-
-def _packed(vector: Vector) -> list[tuple[bytes, bytes, int, bytes]]:
-    return [(*log, *place) for log, place in sorted(vector.items())]
-
-
-def _unpacked(vector: Any) -> dict[LogId, Place]:
-    if len(vector) > MAX_MESH_LOGS:
-        raise Broken("names more logs than there can be")
-    return {
-        LogId(as_bytes(device, DEVICE_BYTES), as_bytes(incarnation, INCARNATION_BYTES)): Place(
-            as_number(seq, 0), as_bytes(head, HEAD_BYTES)
-        )
-        for device, incarnation, seq, head in vector
-    }

@@ -11,14 +11,14 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from regend import daemon
 from regend.agents import AGENTS as OWN_AGENTS
 from regend.home import Home
 from regend.jobs.inputs import INPUT_TYPES, Field, InputType
 from regend.store.writer import Probe
-from regend.sync import fetching
+from regend.sync import fetching, sending
 from regend.sync.pairingchannel import PairingChannel
 
 POINTS = (
@@ -80,7 +80,7 @@ def probe_mesh(probe: Probe, note: Path) -> None:
         note: gets the digest and the place of each piece that came, a line to each.
     """
     send, receive = PairingChannel.send, PairingChannel.receive
-    append, read = fetching._append, fetching._read
+    append, read = fetching._append, sending._read
 
     async def sends(self: PairingChannel, message: bytes) -> None:
         probe("pairing:before-send")
@@ -92,9 +92,9 @@ def probe_mesh(probe: Probe, note: Path) -> None:
         probe("pairing:after-receive")
         return message
 
-    def reads(path: Path, offset: int) -> tuple[int, bytes]:
+    def reads(file: BinaryIO, offset: int) -> tuple[int, bytes]:
         probe("piece:sent")
-        return read(path, offset)
+        return read(file, offset)
 
     def appends(file: Path, offset: int, content: bytes) -> None:
         with note.open("a", encoding="utf-8") as notes:
@@ -106,7 +106,7 @@ def probe_mesh(probe: Probe, note: Path) -> None:
         probe("piece:after")
 
     PairingChannel.send, PairingChannel.receive = sends, receives  # type: ignore[method-assign]
-    fetching._append, fetching._read = appends, reads
+    fetching._append, sending._read = appends, reads
 
 
 def children_of(parent: int, kind: str) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from regend.errors import BadInput, Conflict, NotFound
@@ -92,3 +94,48 @@ async def test_a_device_of_one_mesh_joins_another_only_when_it_leaves(start: Sta
         "Phone",
         "Tablet",
     }
+
+
+async def test_who_leaves_for_another_mesh_brings_what_is_there_and_nothing_sealed_for_the_old(
+    start: Start, tmp_path: Path
+) -> None:
+    pace = tmp_path / "pace"
+    pace.write_text("0.1")
+    one, two, three = await start("Laptop"), await start("Phone"), await start("Tablet")
+    await pair(one, two)
+    done = (await one.client.jobs.create("count", {"steps": 2}))["id"]
+    running = (await one.client.jobs.create("count", {"steps": 500, "pace": str(pace)}))["id"]
+    own = (await two.client.jobs.create("count", {"steps": 2}))["id"]
+    text = {"title": "Rent", "text": "The rent is due on the 5th.", "source": "note:Rent"}
+    await one.call("POST", "/library", text)
+    for job in (done, own):
+        await two.until(lambda shown: shown["state"] == "completed", f"/jobs/{job}")
+    await two.until(lambda shown: shown["state"] == "running", f"/jobs/{running}")
+    await two.until(lambda shown: len(shown["documents"]) == 1, "/library")
+
+    shown = await three.call("POST", "/devices/invite", {})
+    body = {"code": shown["code"], "address": f"127.0.0.1:{shown['port']}", "leave": True}
+    await two.call("POST", "/devices/join", body)
+    await two.linked("Tablet")
+    await three.linked("Phone")
+    for device in (two, three):
+        await device.until(lambda shown: len(shown["jobs"]) == 3, "/jobs")
+        await device.until(lambda shown: len(shown["documents"]) == 1, "/library")
+        for job, state in ((done, "completed"), (own, "completed"), (running, "paused")):
+            await device.until(lambda s, w=state: s["state"] == w, f"/jobs/{job}")  # type: ignore[misc]
+        assert [row["state"] for row in await device.level()] == ["equal", "equal"]
+    for job in (done, own, running):
+        assert await two.told(job) == await three.told(job)
+
+    assert len(await two.daemon._mesh.network.house.vector()) <= 2  # type: ignore[union-attr]
+    taken = await three.call("POST", f"/jobs/{running}/takeover", {})
+    assert taken["state"] == "paused"
+    pace.write_text("0")
+    await three.call("POST", f"/jobs/{running}/resume", {})
+    for device in (two, three):
+        await device.until(lambda shown: shown["state"] == "completed", f"/jobs/{running}")
+    await three.call(
+        "DELETE", f"/library/{(await three.call('GET', '/library'))['documents'][0]['id']}"
+    )
+    await two.until(lambda shown: not shown["documents"], "/library")
+    assert {row["state"] for row in await two.level()} == {"equal"}

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from regend.api.access import OWNER
-from tests.mesh.conftest import Device, Start, pair
+from regend.cli.daemon import Daemon as CliDaemon
+from regend.cli.importing import Import
+from tests.mesh.conftest import Device, Start, join, pair
 
 RENT = "# Rent\n\nThe rent of 18,500 rupees is due on the 5th of each month."
 TANKI = "# टंकी\n\nपानी की टंकी हर तीन महीने में साफ़ होती है।"
@@ -86,6 +92,36 @@ async def test_a_file_that_changes_takes_no_other_devices_add_along(
     await one.level()
 
 
+@pytest.mark.parametrize("both", [False, True], ids=["only there", "also here"])
+async def test_what_another_device_added_from_a_folder_of_the_same_name_is_not_pruned(
+    start: Start, tmp_path: Path, both: bool
+) -> None:
+    """The folder is the other device's own; here it stands for one that has the same path."""
+    one, two = await start("Laptop"), await start("Phone")
+    await pair(one, two)
+    folder = tmp_path / "notes"
+    rent = await keep_file(one, folder / "rent.md", RENT)
+    await has(two, rent)
+    if both:
+        await keep_file(two, folder / "rent.md", RENT)
+    folder.mkdir()
+    (folder / "other.md").write_text("Water the plants on Sunday.", encoding="utf-8")
+
+    def prune() -> Import:
+        run = Import(CliDaemon(two.home), quiet=True)
+        run.add((str(folder),), prune=True)
+        return run
+
+    assert (await asyncio.to_thread(prune)).gone == []
+    for device in (one, two):
+        await device.until(lambda shown: len(shown["documents"]) == 2, "/library")
+    await one.level()
+    assert rent in {d["id"] for d in (await two.call("GET", "/library"))["documents"]}
+    await one.daemon._services.importer.leave(OWNER, rent, str(folder / "rent.md"))
+    for device in (one, two):
+        await device.until(lambda shown: len(shown["documents"]) == 1, "/library")
+
+
 async def test_an_add_of_what_another_device_had_added_counts(start: Start, tmp_path: Path) -> None:
     one, two = await start("Laptop"), await start("Phone")
     rent = await add(one, "Rent", RENT)
@@ -101,6 +137,30 @@ async def test_an_add_of_what_another_device_had_added_counts(start: Start, tmp_
         await device.until(lambda s: len(s["documents"]) == 1, "/library")
     assert same == rent, "the same bytes are one document"
     await one.level()
+
+
+async def test_who_joins_gets_what_two_devices_added_alike_and_what_comes_after(
+    start: Start, tmp_path: Path
+) -> None:
+    """The same bytes twice, and the same text in other bytes: one payload for all of them."""
+    one, two, three = await start("Laptop"), await start("Phone"), await start("Tablet")
+    plain = RENT.replace("# Rent", "Rent")
+    for device in (one, two):
+        await keep_file(device, tmp_path / device.name / "rent.txt", plain)
+    await keep_file(one, tmp_path / "rent.txt", "\ufeff" + plain)
+    await pair(one, two)
+    await two.until(lambda shown: len(shown["documents"]) == 2, "/library")
+    await join(one, three)
+    await three.until(lambda shown: len(shown["documents"]) == 2, "/library")
+    tank = await add(one, "टंकी", TANKI)
+    await three.until(lambda s: tank in {d["id"] for d in s["documents"]}, "/library")
+
+    def settled(connection: sqlite3.Connection) -> bool:
+        rows = connection.execute("SELECT 1 FROM shared_documents WHERE state = 'coming'")
+        return rows.fetchone() is None
+
+    assert await three.daemon._store.query(settled)
+    await three.level()
 
 
 async def test_a_document_that_two_devices_added_stays_until_both_removed_it(start: Start) -> None:

@@ -13,8 +13,12 @@ from sqlite_utils import Database, Migrations
 from regend.errors import Refused
 from regend.home import Home
 from regend.store import Store
+from regend.store.archive import DATABASE
+from regend.store.backup import back_up
+from regend.store.blobs import Blobs
 from regend.store.connection import open_writer
 from regend.store.migrations import MIGRATIONS, migrate
+from regend.store.restore import restore
 from tests.store.rows import names, put
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +75,33 @@ def test_every_earlier_schema_is_brought_to_this_one_after_a_backup(
     assert copy.name == f"regend.db.before-{STEPS[steps]}"
     assert schema(copy) == before
     assert copy.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("steps", range(1, len(STEPS)))
+def test_a_home_is_backed_up_before_it_is_upgraded(home: Home, steps: int, tmp_path: Path) -> None:
+    """With all that its rows refer to; what is restored is upgraded at its start."""
+    made_by_an_earlier_program(home, steps)
+    digest = Blobs(home.blobs_dir).put(b'"large"')
+    connection = open_writer(home.database)
+    connection.execute("PRAGMA foreign_keys = OFF")  # a step alone will do
+    connection.execute(
+        "INSERT INTO steps (job, ordinal, name, input_hash, fence, result, started_at, "
+        "duration_ms) VALUES (1, 1, 's', '', 1, ?, 1, 1)",
+        ("@" + digest,),
+    )
+    connection.close()
+    before = schema(home.database)
+    back_up(home, tmp_path / "saved")
+    assert schema(home.database) == before == schema(tmp_path / "saved" / DATABASE)
+    restored = Home.at(tmp_path / "restored")
+    restore(restored, tmp_path / "saved")
+    store = Store(restored)
+    try:
+        assert store.blobs.get(digest) == b'"large"'
+        with store.reading() as reader:
+            assert names(reader) == {"kept"}
+    finally:
+        store.close()
 
 
 def test_a_first_start_makes_no_backup(home: Home) -> None:

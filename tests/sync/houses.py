@@ -62,6 +62,7 @@ class Household:
             CLOCK,
             self.home.incoming_dir,
             wanted=wanted_payloads,
+            writers=places.writers,
             came=places.blob_came,
             gone=places.blob_gone,
             elsewhere=_nowhere,
@@ -108,6 +109,7 @@ class Household:
             task.cancel()
         await asyncio.gather(*self.running, return_exceptions=True)
         await self.house.stop()
+        self.fetcher.sender.close()
         self.store.close()
 
 

@@ -7,7 +7,14 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regend.sync.beacon import DAY_MS, day_of, discovery_key, recognise, tag
+from regend.sync.beacon import (
+    DAY_MS,
+    day_of,
+    discovery_key,
+    recognise,
+    recognise_wrong_clock,
+    tag,
+)
 
 KEY, OLD = discovery_key(b"k" * 32), discovery_key(b"o" * 32)
 DEVICES = [bytes([number]) * 16 for number in range(20)]
@@ -31,6 +38,16 @@ def test_clocks_may_differ_by_a_day_and_not_by_two() -> None:
     shown = tag(KEY, DEVICES[3], INSTANCE, 100)
     for day, known in ((98, False), (99, True), (100, True), (101, True), (102, False)):
         assert (recognise(shown, INSTANCE, day, DEVICES, [KEY]) is not None) == known
+
+
+def test_a_device_with_a_wrong_clock_is_found_by_trying_other_days() -> None:
+    today = 20_000
+    for day in (0, 30, today - 3000, today - 2, today + 2, today + 365):
+        shown = tag(KEY, DEVICES[3], INSTANCE, day)
+        found = recognise_wrong_clock(shown, INSTANCE, today, DEVICES[2:5], KEY)
+        assert found == (DEVICES[3], day)
+    shown = tag(OLD, DEVICES[3], INSTANCE, today - 5)
+    assert recognise_wrong_clock(shown, INSTANCE, today, DEVICES[2:5], KEY) is None
 
 
 def test_the_first_days_of_all_have_no_day_before() -> None:

@@ -85,6 +85,20 @@ async def test_who_is_learnt_to_know_later_is_recognised_then() -> None:
         await b.until(lambda found: [one.invite for one in found.found] == [None])
 
 
+async def test_a_device_whose_clock_is_wrong_is_recognised_and_by_how_much_is_known() -> None:
+    async with running(2) as [a, b]:
+        a.clock.days = -40
+        a.discovery.know([DEVICE_B], [KEY])
+        b.discovery.know([DEVICE_A], [KEY])
+        a.discovery.advertise(7000, DEVICE_A)
+        await b.until(lambda found: [one.device for one in found.found] == [DEVICE_A])
+        assert [one.days_ahead for one in b.discovery.found] == [-40]
+        a.clock.days = 0
+        await b.until(
+            lambda found: [(one.device, one.days_ahead) for one in found.found] == [(DEVICE_A, 0)]
+        )
+
+
 async def test_who_has_neither_mesh_nor_invite_announces_nothing() -> None:
     async with running(2) as [a, b]:
         a.discovery.advertise(7001)

@@ -16,6 +16,7 @@ from regend.errors import Refused
 from regend.store.files import sync_file, sync_folder
 from regend.store.migrations.access import access_tables
 from regend.store.migrations.alarms import alarm_columns
+from regend.store.migrations.coming import coming_tables
 from regend.store.migrations.commands import command_tables
 from regend.store.migrations.dropped import dropped_tables
 from regend.store.migrations.histories import history_tables
@@ -36,6 +37,7 @@ MIGRATIONS(name="0007_places")(place_tables)
 MIGRATIONS(name="0008_dropped")(dropped_tables)
 MIGRATIONS(name="0009_histories")(history_tables)
 MIGRATIONS(name="0010_alarms")(alarm_columns)
+MIGRATIONS(name="0011_coming")(coming_tables)
 
 
 def migrate(

@@ -1,0 +1,134 @@
+"""What is wrong between this device and the others, in sentences, with what to do about it.
+
+All of it is gone once it is mended; nothing of it keeps devices apart that can talk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from regend.clock import rfc3339
+from regend.limits import CLOCKS_DIFFER_S
+from regend.mesh.network import Network
+from regend.mesh.peers import Peer
+from regend.sync.discovery import Discovery
+
+_DAY_S: Final = 24 * 3600
+
+
+def notes(
+    network: Network, discovery: Discovery, known: Mapping[bytes, Peer]
+) -> list[dict[str, Any]]:
+    """Return what is to be told, gravest first: code, the device that it is about, text and hint.
+
+    Args:
+        known: what is remembered of the other devices.
+    """
+    return [
+        *_of_states(network, known),
+        *_of_disk(network),
+        *_of_versions(network),
+        *_of_clocks(network, discovery),
+    ]
+
+
+def _note(code: str, device: bytes | None, text: str, hint: str) -> dict[str, Any]:
+    return {"code": code, "device": device.hex() if device else None, "text": text, "hint": hint}
+
+
+def _of_states(network: Network, known: Mapping[bytes, Peer]) -> list[dict[str, Any]]:
+    """Tell of devices that make something else of the same changes, which must never be."""
+    hint = (
+        "Nothing is lost: both keep all changes. Upgrade both to the same version. If it stays, "
+        "keep both as they are, and report it with what this writes on each: regend diagnostics"
+    )
+    found = []
+    for device, peer in known.items():
+        if peer.differs_since is not None and network.house.roster.is_living(device):
+            text = (
+                f"By the same changes, “{network.name_of(device)}” has other jobs or documents "
+                f"than this device, since {rfc3339(peer.differs_since)}."
+            )
+            found.append(_note("state_differs", device, text, hint))
+    return found
+
+
+def _of_disk(network: Network) -> list[dict[str, Any]]:
+    """Tell that this device can store no more of what the others send."""
+    refusals = [one.hindered.refusal for one in network.links.exchanges]
+    refusal = next(filter(None, refusals), None)
+    hint = f"Free some space where {network.fetcher.folder} lies; it goes on by itself then."
+    if refusal is not None:
+        what = "is full" if refusal.code == "disk_full" else f"is failing: {refusal.message}"
+        text = f"The disk of this device {what}. What the other devices did waits to be stored."
+        return [_note(refusal.code, None, text, hint)]
+    if network.fetcher.has_no_room():
+        text = (
+            "The disk of this device is nearly full. Jobs are still told of, but documents and "
+            "other large parts that the other devices send wait."
+        )
+        return [_note("disk_nearly_full", None, text, hint)]
+    return []
+
+
+def _of_versions(network: Network) -> list[dict[str, Any]]:
+    found = []
+    for exchange in network.links.exchanges:
+        if exchange.hindered.is_newer:
+            text = (
+                f"“{network.name_of(exchange.device)}” has a newer regend: some of what it says "
+                "cannot be read here and is left out. Nothing is lost there."
+            )
+            hint = "Upgrade regend on this device; what was left out comes then."
+            found.append(_note("device_newer", exchange.device, text, hint))
+    for device, refusal in network.links.refusals.items():
+        if refusal.code == "protocol_unknown" and network.links.to(device) is None:
+            name = network.name_of(device)
+            text = f"“{name}” and this device have versions of regend that do not fit together."
+            found.append(_note(refusal.code, device, text, refusal.hint or ""))
+    return found
+
+
+def _of_clocks(network: Network, discovery: Discovery) -> list[dict[str, Any]]:
+    """Tell of clocks that differ, by what a linked device says, or by the day of a tag."""
+    ahead_s: dict[bytes, float] = {
+        one.device: one.days_ahead * _DAY_S
+        for one in discovery.found
+        if one.device and one.days_ahead
+    }
+    linked = {
+        one.device: one.hindered.clock_ahead_ms / 1000
+        for one in network.links.exchanges
+        if one.met.is_set()
+    }
+    ahead_s |= linked
+    return [
+        _note("clock_differs", device, _clock_text(network, device, by_s), _clock_hint(by_s))
+        for device, by_s in ahead_s.items()
+        if abs(by_s) >= CLOCKS_DIFFER_S
+    ]
+
+
+def _clock_hint(by_s: float) -> str:
+    hint = "Set the clock of the one that is wrong (on Linux: timedatectl set-ntp true)."
+    if abs(by_s) < _DAY_S:
+        return hint
+    return (
+        f"{hint} Until then, if the two do not find each other: "
+        "regend devices join CODE --address ADDRESS"
+    )
+
+
+def _clock_text(network: Network, device: bytes, by_s: float) -> str:
+    which = "ahead of" if by_s > 0 else "behind"
+    return f"The clock of “{network.name_of(device)}” is {_span(abs(by_s))} {which} this one's."
+
+
+def _span(seconds: float) -> str:
+    units: Mapping[str, int] = {"day": _DAY_S, "hour": 3600, "minute": 60}
+    for name, size_s in units.items():
+        number = round(seconds / size_s)
+        if number >= 2 or name == "minute":
+            break
+    return f"{number} {name}{'' if number == 1 else 's'}"
