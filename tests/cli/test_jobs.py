@@ -201,7 +201,7 @@ def test_ctrl_c_detaches_says_so_and_leaves_the_job_running(desk: Desk) -> None:
         _out, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Detached" in said
-    assert "regend jobs cancel" in said
+    assert "regend jobs show" in said and "regend jobs cancel" in said
     assert "Traceback" not in said
     short = said.strip().split()[-1]
     assert desk.state(short) == "running"
