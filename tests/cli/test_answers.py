@@ -261,6 +261,16 @@ def test_an_address_of_this_machine_is_not_fetched(desk: Desk) -> None:
     assert "http://127.0.0.1:9/secret" in done.stderr
 
 
+def test_search_shows_the_part_of_a_passage_that_has_the_words(desk: Desk, tmp_path: Path) -> None:
+    filler = "The veranda of the bungalow is swept each morning. " * 14
+    letter = tmp_path / "bungalow.txt"
+    letter.write_text(f"{filler}The quiet lodger keeps a parakeet. {filler}", encoding="utf-8")
+    assert desk.run("library", "add", str(letter)).returncode == 0
+    shown = desk.run("library", "search", "parakeets").stdout
+    assert "keeps a parakeet" in " ".join(shown.split())
+    assert len(shown.splitlines()) < 12 and not shown.endswith("\n\n")
+
+
 def test_search_finds_hindi_and_says_where(desk: Desk, tmp_path: Path) -> None:
     path = tmp_path / "upi.md"
     path.write_text("यूपीआई लाइट फ़ोन में छोटा बैलेंस रखता है।", encoding="utf-8")
