@@ -24,7 +24,7 @@ LETTER = "The class teacher is Ms. Farida Shaikh. She can be met on Fridays betw
 )
 def test_a_letter_left_out_doubled_or_swapped_is_a_slip(typed: str, written: str) -> None:
     asked, read = respelled(f"what is the {typed} for?", [f"A {written} is here."])
-    assert read == [(typed, written.lower())] and asked == f"what is the {written.lower()} for?"
+    assert read == [(typed, written)] and asked == f"what is the {written.lower()} for?"
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,13 @@ _MISTYPED = re.compile(rf"[a-z]{{{MIN_LETTERS},}}")
 
 
 def respelled(question: str, texts: Iterable[str]) -> tuple[str, list[tuple[str, str]]]:
-    """Return the question with its mistyped words as the texts spell them, and which those are."""
+    """Return the question with its mistyped words as the texts spell them, in small letters, and
+    which those are, each with the word as it stands in the texts."""
     typed = {word.text for word in words(question) if _MISTYPED.fullmatch(word.text)}
     typed = {word for word in typed if not (is_stop_word(word) or is_weak(word))}
     if not typed:
         return question, []
-    said = {word.text.lower() for text in texts for word in words(text)}
+    said = {word.text.lower(): word.text for text in texts for word in words(text)}
     stems = {stem(word) for word in said}
     read: dict[str, str] = {}
     for word in sorted(typed):
@@ -35,7 +36,7 @@ def respelled(question: str, texts: Iterable[str]) -> tuple[str, list[tuple[str,
             read[word] = next(iter(near.values()))
     for word, meant in read.items():
         question = re.sub(rf"\b{word}\b", meant, question)
-    return question, list(read.items())
+    return question, [(word, said[meant]) for word, meant in read.items()]
 
 
 def _neighbours(word: str, said: Iterable[str]) -> Iterator[str]:
