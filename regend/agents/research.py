@@ -28,6 +28,7 @@ from regend.agents.evidence.prompt import ANSWER_TOKENS, messages
 from regend.agents.evidence.question import parts, queries
 from regend.agents.evidence.reading import Spans, documents_to_read, windows
 from regend.agents.evidence.selection import Quote, choose
+from regend.agents.evidence.spelling import respelled
 from regend.errors import BadInput, NotFound, RegendError
 from regend.events import SEARCH_RESULT
 
@@ -112,7 +113,7 @@ class _Research:
                 )
                 read = context.step("read again", self.read, found["hits"])
         # What an earlier version read answers where there are quotes at all.
-        read = {"answers": bool(read["quotes"]), "missing": [], "unsaid": [], **read}
+        read = {"answers": bool(read["quotes"]), "missing": [], "unsaid": [], "respelt": [], **read}
         quotes = [Quote.from_dict(body) for body in read["quotes"]]
         context.progress(45, "writing" if read["answers"] else "finishing")
         answering = [quote for quote in quotes if read["answers"] and not quote.near]
@@ -122,7 +123,8 @@ class _Research:
         listed = {one["source"] for one in found["unreadable"]}
         fresh = [one for one in self.unreadable if one["source"] not in listed]
         self.unreadable = found["unreadable"] + fresh
-        notes = [*filter(None, [note, self._looked_online(bool(read["answers"]))])]
+        read_as = [f"Read “{typed}” as “{meant}”." for typed, meant in read["respelt"]]
+        notes = [*filter(None, [*read_as, note, self._looked_online(bool(read["answers"]))])]
         return self.result(read, quotes, checked, notes, found)
 
     def plan(self) -> list[str]:
@@ -152,7 +154,8 @@ class _Research:
         """Read around what was found; choose the quotes that answer, or what comes near."""
         wanted = documents_to_read(self.asked, hits, self.depth.documents)
         pieces = [piece for own in wanted for piece in self._pieces(own)]
-        choice = choose(self.asked, pieces, self.depth.quotes)
+        meant, respelt = respelled(self.question, (piece.text for piece in pieces))
+        choice = choose(parts(meant) if respelt else self.asked, pieces, self.depth.quotes)
         if choice.answers:
             shown = [_shown(_as_hit(quote)) for quote in choice.quotes]
             self.context.emit(
@@ -163,6 +166,7 @@ class _Research:
             "answers": choice.answers,
             "missing": list(choice.missing),
             "unsaid": list(choice.unsaid),
+            "respelt": [list(pair) for pair in respelt],
             "links": _links(pieces) if self.online and not choice.answers else [],
         }
 
@@ -328,4 +332,5 @@ def _written(generated: Generated) -> dict[str, Any]:
 
 
 def _without_model(error: RegendError) -> str:
-    return f"The model did not take part ({error.message.rstrip('.')}); these are the quotes alone."
+    said = f"The model did not take part ({error.message.rstrip('.')}); these are the quotes alone."
+    return f"{said} {error.hint}".rstrip()

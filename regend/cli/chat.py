@@ -11,7 +11,7 @@ import click
 from regend.cli.command import Command
 from regend.cli.daemon import Daemon, quote
 from regend.cli.terminal import is_terminal, paint, say
-from regend.errors import NOT_RUNNING_CODE, RegendError
+from regend.errors import NOT_RUNNING_CODE, Conflict, RegendError
 
 _HELP = "/clear begins anew · /exit or Ctrl-D ends · Ctrl-C stops an answer"
 
@@ -100,8 +100,12 @@ def _turn(
 
 def _stop(daemon: Daemon, job_id: str) -> None:
     """End an answer that nobody wants to read on; the talk goes on without it."""
-    daemon.post(f"/jobs/{quote(job_id)}/cancel", {})
-    say(paint("Stopped.", "dim", sys.stderr))
+    try:
+        daemon.post(f"/jobs/{quote(job_id)}/cancel", {})
+    except Conflict:  # it ended while the key was pressed
+        say(paint("It was at its end already.", "dim", sys.stderr))
+    else:
+        say(paint("Stopped.", "dim", sys.stderr))
 
 
 def _read() -> str | None:

@@ -15,7 +15,7 @@ _SHELLS = ("bash", "zsh", "fish")
     cls=Command,
     short_help="Print the completion script of a shell.",
     examples=[
-        "regend completion bash > ~/.local/share/bash-completion/completions/regend",
+        "echo 'eval \"$(regend completion bash)\"' >> ~/.bashrc",
         'regend completion zsh > "${fpath[1]}/_regend"',
         "regend completion fish > ~/.config/fish/completions/regend.fish",
     ],

@@ -153,10 +153,12 @@ def show(job: str, json_output: bool) -> None:
     if shown["state"] in _NEXT:
         out_prose(f"\n{_NEXT[shown['state']]} {short_id(shown['id'])}")
     if shown["result"] is not None:
-        from regend.cli.results import print_result
+        from regend.cli.results import print_result, say_if_cut
 
         out("")
         print_result(shown)
+        sys.stdout.flush()
+        say_if_cut(shown)
 
 
 def _print_account(account: list[dict[str, Any]]) -> None:

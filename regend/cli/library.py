@@ -155,11 +155,14 @@ def search(words: tuple[str, ...], limit: int, json_output: bool) -> None:
         say("Nothing in your library has these words. Add documents: regend library add PATH")
         return
     wide = room(sys.stdout, MEASURE)
+    wanted = _stems(" ".join(words))
     for number, hit in enumerate(answer["hits"], 1):
-        _print_hit(number, hit, wide)
+        if number > 1:
+            out("")
+        _print_hit(number, hit, wanted, wide)
 
 
-def _print_hit(number: int, hit: dict[str, Any], wide: int) -> None:
+def _print_hit(number: int, hit: dict[str, Any], wanted: set[str], wide: int) -> None:
     mark = f"[{number}] "
     indent = " " * len(mark)
     headings = str(hit.get("heading") or "").split(" › ")  # the first is often the title again
@@ -168,11 +171,26 @@ def _print_hit(number: int, hit: dict[str, Any], wide: int) -> None:
     for row in place_rows(hit["source"], hit["span"], wide - len(mark)):
         out(paint(indent + row, "dim"))
     rows = wrap(line(hit["text"]), wide - len(mark))
-    for row in rows[:_HIT_LINES]:
-        out(indent + row)
-    if len(rows) > _HIT_LINES:
+    first = _where_it_speaks(rows, wanted)
+    if first:
         out(indent + paint("…", "dim"))
-    out("")
+    for row in rows[first : first + _HIT_LINES]:
+        out(indent + row)
+    if len(rows) > first + _HIT_LINES:
+        out(indent + paint("…", "dim"))
+
+
+def _where_it_speaks(rows: list[str], wanted: set[str]) -> int:
+    """Return the first row to show, so that most of the words looked for are seen."""
+    said = [len(wanted & _stems(" ".join(rows[at : at + 2]))) for at in range(len(rows))]
+    best = said.index(max(said, default=0)) if said else 0
+    return min(max(0, best - 1), max(0, len(rows) - _HIT_LINES))
+
+
+def _stems(text: str) -> set[str]:
+    from regend.agents.evidence.words import is_stop_word, stem, words  # slow to load
+
+    return {stem(word.text) for word in words(text) if not is_stop_word(word.text)}
 
 
 @library.command(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,12 @@ import click
 
 from regend.cli.command import Command, as_json
 from regend.cli.daemon import Daemon, new_key
-from regend.cli.terminal import out, out_json, say
+from regend.cli.terminal import out, out_json, paint, say
 from regend.cli.view import short_id
-from regend.errors import RegendError
+from regend.errors import RateLimited, RegendError
 from regend.limits import MAX_ATTEMPTS, MAX_PRIORITY
+
+_PATIENCE_S = 60.0  # how long a person is kept waiting by a limit
 
 
 @click.command(
@@ -86,15 +90,27 @@ def run(
 def start(daemon: Daemon, body: dict[str, Any], key: str | None = None) -> dict[str, Any]:
     """Start a job and return it; a connection that breaks meanwhile makes no second one.
 
+    A limit that lets it start soon is waited for, and the person is told.
+
     Raises:
         RegendError: what the daemon answered; a field is called as the person typed it.
     """
-    try:
-        job: dict[str, Any] = daemon.post("/jobs", body, key=key or new_key())
-    except RegendError as error:
-        _name_as_typed(error)
-        raise
-    return job
+    key = key or new_key()
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            job: dict[str, Any] = daemon.post("/jobs", body, key=key)
+        except RateLimited as error:
+            wait_s = error.retry_after_s or 0.0
+            if not wait_s or time.monotonic() + wait_s > deadline:
+                raise
+            say(paint(f"{error.message} It starts in {math.ceil(wait_s)} s.", "dim", sys.stderr))
+            time.sleep(wait_s)
+        except RegendError as error:
+            _name_as_typed(error)
+            raise
+        else:
+            return job
 
 
 def _name_as_typed(error: RegendError) -> None:

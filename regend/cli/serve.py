@@ -70,10 +70,15 @@ def stop() -> int:
     from regend.store.lock import holder_pid  # brings the store with it
 
     daemon = Daemon()
-    pid = int(daemon.announced()["pid"])  # a home that nobody serves announces nothing
-    # Whoever holds this home's lock is its daemon; the number in a file that a dead one left could
-    # be any process's by now. No token is asked for: to replace a lost one takes a stop.
-    daemon.health()
+    try:
+        pid = int(daemon.announced()["pid"])  # a home that nobody serves announces nothing
+        # Whoever holds this home's lock is its daemon; the number in a file that a dead one left
+        # could be any process's by now. No token is asked for: to replace a lost one takes a stop.
+        daemon.health()
+    except RegendError as error:
+        if error.code == NOT_RUNNING_CODE:
+            error.hint = "There is nothing to stop."
+        raise
     if holder_pid(daemon.home.lock_file) not in (pid, None):
         raise not_running("The daemon of this home is only starting.")
     processes.terminate(pid)

@@ -35,7 +35,7 @@ def _life(ctx: click.Context, param: click.Parameter, value: str) -> float | Non
 @click.group(
     cls=Group,
     short_help="Let other programs and people call the daemon.",
-    examples=['regend tokens create --user asha --scope "jobs:read jobs:write" --expires 30d'],
+    examples=["regend tokens create --user asha --scope jobs:read --expires 30d"],
 )
 def tokens() -> None:
     """Let other programs and people call the daemon.

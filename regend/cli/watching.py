@@ -200,6 +200,7 @@ def say_detached(job_id: str) -> None:
     """Tell the person that the job goes on without them, and how to come back or stop it."""
     short = short_id(job_id)
     say(f"\nDetached. The job goes on: regend jobs logs -f {short}")
+    say(f"What came out, at its end: regend jobs show {short}")
     say(f"To stop it: regend jobs cancel {short}")
 
 

@@ -179,15 +179,18 @@ def _choose(
 def _require(command: str, row: sqlite3.Row) -> None:
     possible = COMMANDS[command]
     if row["state"] not in possible:
-        states = ", ".join(sorted(possible))
+        states = " or ".join(sorted(possible))
         raise Conflict(
             "wrong_state",
-            f"The job is {row['state']}; {command} is possible from: {states}.",
+            f"The job is {row['state']}; {command} needs one that is {states}.",
             hint=_HINTS.get((command, row["state"]), ""),
         )
 
 
 _HINTS = {
+    ("pause", "completed"): "It is done; nothing is left to pause.",
+    ("cancel", "completed"): "It is done; nothing is left to cancel.",
+    ("retry", "completed"): "It is done. To go another way, fork it: regend jobs fork ID",
     ("retry", "cancelled"): "A cancelled job stays cancelled. Fork it: regend jobs fork ID",
     ("resume", "failed"): "Retry it: regend jobs retry ID",
     ("resume", "cancelled"): "A cancelled job stays cancelled. Fork it: regend jobs fork ID",

@@ -214,6 +214,6 @@ def require_live(row: sqlite3.Row) -> None:
     if row["state"] in TERMINAL:
         raise Conflict(
             "wrong_state",
-            f"The job is {row['state']}; takeover is possible from: created, paused, running, "
-            "waiting.",
+            f"The job is {row['state']}; takeover needs one that is created or paused or "
+            "running or waiting.",
         )

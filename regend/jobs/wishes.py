@@ -60,10 +60,10 @@ def wish(
         Conflict: the job's state, as far as is known here, forbids it.
     """
     if row["state"] not in COMMANDS[command]:
-        possible = ", ".join(sorted(COMMANDS[command]))
+        possible = " or ".join(sorted(COMMANDS[command]))
         raise Conflict(
             "wrong_state",
-            f"The job is {row['state']} on its device; {command} is possible from: {possible}.",
+            f"The job is {row['state']} on its device; {command} needs one that is {possible}.",
         )
     if command == _CANCEL:
         cells.write(connection, [(row["id"], {_CANCEL: True})], at_ms)

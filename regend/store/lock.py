@@ -44,7 +44,7 @@ class HomeLock:
             raise Conflict(
                 "home_in_use",
                 f"Another regend ({_holder(path)}) already runs on this home.",
-                hint="Use it, end it (regend stop), or set REGEND_HOME to another folder.",
+                hint="End it first: regend stop. Or set REGEND_HOME to another folder.",
             ) from error
         self._file = file
         # Only the message of a second daemon needs it: a full disk must not keep the first out.

@@ -105,3 +105,12 @@ def test_a_shown_sentence_says_words_of_the_source_only(text: str) -> None:
     source = [word.text for word in words(text)]
     for word in words(sentence(text)):
         assert any(word.text in other or other in word.text for other in source)
+
+
+def test_rows_of_a_table_are_shown_as_their_cells_and_lists_from_their_first_item() -> None:
+    bill = "| Electricity duty | | 258.00 |\n| Total | 212 | 1,871.00 |\n\nDue on 8 July."
+    assert block_quote(bill, "[1]") == (
+        "> - Electricity duty · 258.00\n> - Total · 212 · 1,871.00\n>\n> Due on 8 July. [1]"
+    )
+    assert block_quote("| Plumber | Ramesh Kale |", "[1]") == "> Plumber · Ramesh Kale [1]"
+    assert block_quote("- The rent.\n- The fee.", "[1]") == "> - The rent.\n> - The fee. [1]"

@@ -87,6 +87,15 @@ def test_what_was_looked_for_in_vain_is_named_and_no_more_is_claimed(library: Li
     assert "mentions" not in answer
 
 
+def test_a_question_in_a_language_that_finds_nothing_is_told_that_it_may_be_that(
+    library: Library,
+) -> None:
+    told = "A question is looked for in its own language"
+    assert told in _research(library, "साइकिल कहाँ है?")["answer"]
+    assert told not in _research(library, "Where is the bicycle?")["answer"]
+    assert told not in _research(library, "बैटरी कितने घंटे चलती है?")["answer"]
+
+
 def test_sources_restrict_what_is_cited(library: Library) -> None:
     other = library.add("fastparse copy", PARSER.replace("40", "70"))
     result = _research(library, QUESTION, sources=[other])

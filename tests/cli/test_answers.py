@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from regend.cli.chat import _stop
 from regend.cli.daemon import Daemon
+from regend.cli.running import start
+from regend.errors import RateLimited
 from regend.home import Home
 from tests.cli.conftest import Desk
 
@@ -88,9 +91,51 @@ def test_an_answer_that_was_cut_says_so_and_how_to_get_more(desk: Desk) -> None:
     cut = desk.run("ask", "one two three", "--max-tokens", "2")
     assert cut.stdout == "one two\n"
     assert "(stopped at 2 tokens; --max-tokens N allows more)" in cut.stderr
+    job = desk.json("jobs", "list", "-n", "1")["jobs"][0]["id"]
+    assert (
+        "(stopped at 2 tokens; --max-tokens N allows more)" in desk.run("jobs", "show", job).stderr
+    )
     talk = desk.run("chat", "--max-tokens", "2", stdin="one two three\n")
     assert talk.stdout == "one two\n"
     assert "(stopped at 2 tokens; --max-tokens N allows more)" in talk.stderr
+
+
+def test_a_limit_is_waited_for_and_told_and_starts_one_job(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys: list[str | None] = []
+
+    def post(daemon: Daemon, path: str, body: object, key: str | None = None) -> dict[str, str]:
+        keys.append(key)
+        if len(keys) == 1:
+            raise RateLimited("rate_limited", "Too many.", retry_after_s=0.01)
+        return {"id": "started"}
+
+    monkeypatch.setattr(Daemon, "post", post)
+    daemon = Daemon(Home.find(desk.environment))
+    assert start(daemon, {"type": "research"}) == {"id": "started"}
+    assert len(keys) == 2 and keys[0] == keys[1] is not None
+    assert "Too many. It starts in 1 s." in capsys.readouterr().err
+
+
+def test_a_limit_that_takes_too_long_is_told_as_it_is(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def post(*_args: object, **_more: object) -> None:
+        raise RateLimited("rate_limited", "Too many.", retry_after_s=3600.0)
+
+    monkeypatch.setattr(Daemon, "post", post)
+    with pytest.raises(RateLimited):
+        start(Daemon(Home.find(desk.environment)), {"type": "research"})
+
+
+def test_stopping_an_answer_at_its_end_is_no_error(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = desk.job("chat", "prompt=one")
+    desk.await_state(job, "completed")
+    _stop(Daemon(Home.find(desk.environment)), job)
+    assert "It was at its end already." in capsys.readouterr().err
 
 
 def test_ask_takes_what_is_piped_in(desk: Desk) -> None:
@@ -214,6 +259,16 @@ def test_an_address_of_this_machine_is_not_fetched(desk: Desk) -> None:
     done = desk.run("library", "add", "http://127.0.0.1:9/secret")
     assert done.returncode == 1
     assert "http://127.0.0.1:9/secret" in done.stderr
+
+
+def test_search_shows_the_part_of_a_passage_that_has_the_words(desk: Desk, tmp_path: Path) -> None:
+    filler = "The veranda of the bungalow is swept each morning. " * 14
+    letter = tmp_path / "bungalow.txt"
+    letter.write_text(f"{filler}The quiet lodger keeps a parakeet. {filler}", encoding="utf-8")
+    assert desk.run("library", "add", str(letter)).returncode == 0
+    shown = desk.run("library", "search", "parakeets").stdout
+    assert "keeps a parakeet" in " ".join(shown.split())
+    assert len(shown.splitlines()) < 12 and not shown.endswith("\n\n")
 
 
 def test_search_finds_hindi_and_says_where(desk: Desk, tmp_path: Path) -> None:

@@ -48,7 +48,9 @@ def test_stop_ends_the_daemon_and_says_so_when_there_is_none(served: Desk) -> No
     done = served.run("stop")
     assert done.returncode == 0
     assert served.run("status").returncode == 3
-    assert served.run("stop").returncode == 3
+    again = served.run("stop")
+    assert again.returncode == 3
+    assert "There is nothing to stop." in again.stderr and "regend serve" not in again.stderr
     HomeLock(served.home / "regend.lock").release()
 
 

@@ -111,6 +111,17 @@ def test_pages_go_on_where_the_last_one_ended(desk: Desk) -> None:
     assert seen == started[::-1]
 
 
+def test_a_command_that_comes_too_late_says_so_and_what_to_do(desk: Desk) -> None:
+    job = desk.job("nap", "steps=1")
+    desk.await_state(job, "completed")
+    paused = desk.run("jobs", "pause", job)
+    assert paused.returncode == 1
+    said = " ".join(paused.stderr.split())
+    assert "The job is completed; pause needs one that is created or running or waiting." in said
+    assert "nothing is left to pause" in said
+    assert "regend jobs fork ID" in desk.run("jobs", "retry", job).stderr
+
+
 def test_pause_and_resume_say_what_is_kept(desk: Desk) -> None:
     job = desk.job("nap", "steps=40", "sleep_s=0.2")
     wait_until(lambda: len(desk.json("jobs", "steps", job)["steps"]) >= 2, "two steps are done")
@@ -201,7 +212,7 @@ def test_ctrl_c_detaches_says_so_and_leaves_the_job_running(desk: Desk) -> None:
         _out, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Detached" in said
-    assert "regend jobs cancel" in said
+    assert "regend jobs show" in said and "regend jobs cancel" in said
     assert "Traceback" not in said
     short = said.strip().split()[-1]
     assert desk.state(short) == "running"

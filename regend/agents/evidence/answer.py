@@ -28,6 +28,7 @@ from regend.library.sentences import sentences
 
 _MARK = re.compile(r"\s*\[(\d{1,2}(?:\s*,\s*\d{1,2})*)\]")
 _NEAR = "**Related**: this comes near, and may be about something else:"
+_OWN_LANGUAGE = "A question is looked for in its own language; your documents may have another."
 _SHOWN_WORDS = 5  # of those that were not found
 _SHOWN_SEARCHES = 3  # named where nothing came up
 _SENTENCE_END = (".", "!", "?", "।", "॥", "…", "”", '"', ")")
@@ -177,6 +178,7 @@ def not_found(
             f"{said}.",
             f"{f'Looked for {words}' if words else 'Looked'}: {_came_up(passages)}",
         ]
+        parts += [] if question.isascii() or passages else [_OWN_LANGUAGE]
     sources = [_sources(related)] if related else []
     return "\n\n".join([*parts, *map(_note, notes), *sources]) + "\n"
 

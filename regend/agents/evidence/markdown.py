@@ -38,6 +38,8 @@ _DRESS = (
         "",
     ),
 )
+_LISTED = ("item", "row")
+_BAR = re.compile(r"(?<!\\)\|")  # between cells; what a backslash precedes is part of one
 _CODE_SPAN = re.compile(r"(?<!`)(`{1,2})(?!`)([^`\n]{1,300}(?:\n[^`\n]{1,300})?)(?<!`)\1(?![`\w_])")
 _SPECIAL = re.compile(r"[\\`*\[\]<>~|&]|(?<![^\W_])_|_(?![^\W_])")
 # Of a number in a list it is the point that is escaped: a backslash before a digit would be shown.
@@ -100,6 +102,12 @@ def _longest_run(text: str) -> int:
     return max((len(run) for run in re.findall("`+", text)), default=0)
 
 
+def _row(text: str) -> str:
+    """Return a row of a table with its cells side by side, the empty ones and the bars left out."""
+    cells = (cell.strip() for cell in _BAR.split(text))
+    return sentence(" · ".join(filter(None, cells)) or text)
+
+
 def block_quote(text: str, mark: str) -> str:
     """Return a quote as a Markdown block quote: sentences as text, items as a list, code as code.
 
@@ -110,17 +118,21 @@ def block_quote(text: str, mark: str) -> str:
     lines: list[str] = []
     marked: int | None = None  # the line that takes the mark: the last one that is not code
     previous = ""
-    for unit in units(text):
+    all_units = units(text)
+    for place, unit in enumerate(all_units):
         body = text[unit.start : unit.end]
+        following = all_units[place + 1].kind if place + 1 < len(all_units) else ""
         if unit.kind == "code":
             lines += [*([""] if lines else []), *code_block(body)]
         elif unit.kind == "prose" == previous and marked is not None:
             lines[marked] += f" {sentence(body)}"
         else:
-            listed = unit.kind != "prose" and previous != ""
-            goes_on = listed and previous in ("item", "row")
+            # One alone needs no bullet.
+            listed = unit.kind in _LISTED and (previous != "" or following in _LISTED)
+            goes_on = listed and previous in _LISTED
             lines += [] if goes_on or not lines else [""]
-            lines.append(f"- {sentence(body)}" if listed else sentence(body))
+            shown = _row(body) if unit.kind == "row" else sentence(body)
+            lines.append(f"- {shown}" if listed else shown)
             marked = len(lines) - 1
         previous = unit.kind
     if not lines:
