@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -29,9 +28,7 @@ from regend.limits import (
     MAX_CONNECTIONS,
     MAX_LINE_BYTES,
 )
-
-if sys.platform != "win32":
-    import resource
+from regend.processes import most_files
 
 log = logging.getLogger("regend.api")
 
@@ -42,10 +39,8 @@ _WORDS_APART_S = 60.0  # whoever floods the door must not fill the log
 
 def most_connections() -> int:
     """Return how many connections leave the daemon's own work the files that it opens."""
-    if sys.platform == "win32":
-        return MAX_CONNECTIONS  # sockets are no files there
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if files == resource.RLIM_INFINITY:
+    files = most_files()
+    if files is None:
         return MAX_CONNECTIONS
     return min(MAX_CONNECTIONS, files - min(FILES_KEPT_FREE, files // 2))
 
