@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from regend.errors import Busy, NotFound, Refused
+from regend.errors import BadInput, Busy, NotFound, Refused
 from regend.home import Home
-from regend.store import Store
+from regend.store import Store, archive
 from regend.store import restore as restoring
 from regend.store.backup import back_up
 from regend.store.files import write
@@ -137,3 +138,22 @@ def test_a_place_of_a_user_who_does_not_exist_is_not_there(home: Home) -> None:
     assert os.path.expanduser(nobody) == str(nobody)
     with pytest.raises(NotFound):
         restore(home, nobody)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes there")
+def test_a_pipe_is_no_backup_and_nobody_waits_for_it(home: Home, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadInput, match="neither a file nor a folder"):
+        restore(home, tmp_path / "pipe")
+
+
+def test_a_manifest_that_would_fill_the_memory_is_refused(
+    home: Home, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = (saved / "manifest.json").stat().st_size
+    monkeypatch.setattr(archive, "_MANIFEST_BYTES", size)
+    restore(home, saved)
+    with (saved / "manifest.json").open("a", encoding="utf-8") as file:
+        file.write(" ")
+    with pytest.raises(BadInput, match="manifest is too large"):
+        restore(home, saved)
