@@ -51,8 +51,8 @@ class Maintenance:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def fault(self) -> str | None:
-        """Return what was found damaged, or None."""
-        return self._fault
+        """Return what was found damaged, or why the last write was refused, or None."""
+        return self._fault or self._store.fault
 
     async def run_once(self) -> None:
         """Check the database, drop old chunks and keys, sweep blobs without a reference."""

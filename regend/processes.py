@@ -76,7 +76,12 @@ if sys.platform == "win32":
         finally:
             _kernel.CloseHandle(handle)
 
+    def most_files() -> int | None:
+        """Return how many files this process may open; None where that bounds no sockets."""
+        return None
+
 else:
+    import resource
 
     def is_alive(pid: int) -> bool:
         """Tell whether a process runs; one whose end its parent has not noticed yet does not."""
@@ -91,3 +96,8 @@ else:
         except OSError:
             return not Path("/proc/self/stat").exists()  # it ended just now; or no Linux
         return stat.rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+
+    def most_files() -> int | None:
+        """Return how many files this process may open; None where that bounds no sockets."""
+        files: int = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return None if files == resource.RLIM_INFINITY else files

@@ -26,6 +26,7 @@ from regend.limits import MAX_BODY_BYTES
 from regend.models.openai_api import error_body
 
 _BACKLOG = 2048  # a thousand clients may come back at the same moment
+_ACCEPTED_AT_ONCE = 16  # each is an open file, some turns of the loop before the doorway sees it
 _CLOSE_S = 2.0
 
 
@@ -54,7 +55,12 @@ class Server:
         self._outflow = Outflow()
         self._doorway = Doorway(guard.clock, self._outflow)
         self._app = web.Application(
-            middlewares=[self._doorway.middleware, guard.middleware, self._outflow.middleware],
+            middlewares=[
+                self._doorway.middleware,
+                guard.middleware,
+                self._doorway.after_guard,
+                self._outflow.middleware,
+            ],
             client_max_size=MAX_BODY_BYTES,
         )
         self._app.on_response_prepare.append(guard.mark)
@@ -88,8 +94,15 @@ class Server:
         assert self._runner.server is not None
         try:
             self._listener = await asyncio.get_running_loop().create_server(
-                self._doorway.factory(self._runner.server), host, port, backlog=_BACKLOG, ssl=tls
+                self._doorway.factory(self._runner.server),
+                host,
+                port,
+                backlog=_ACCEPTED_AT_ONCE,
+                ssl=tls,
             )
+            for listening in self._listener.sockets:
+                with listening.dup() as queue:
+                    queue.listen(_BACKLOG)  # asyncio takes one number for both
         except OSError as error:
             raise _cannot_listen(host, port, error) from error
         bound: int = self._listener.sockets[0].getsockname()[1]
@@ -119,6 +132,7 @@ class Server:
                 "This address speaks WebSocket only.",
                 hint="For one job, GET /api/v1/jobs/ID/events streams over plain HTTP.",
             )
+        self._doorway.keep(request)
         return await self._streams.serve(request, grant)
 
     def _websocket_grant(self, request: web.Request) -> Grant:

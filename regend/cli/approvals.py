@@ -13,7 +13,7 @@ from regend.cli.daemon import Daemon, quote
 from regend.cli.prefixes import several
 from regend.cli.table import Cell, Column, print_table
 from regend.cli.terminal import out, out_json, out_prose, paint, say
-from regend.cli.text import line, plain
+from regend.cli.text import escaped, line
 from regend.cli.view import age_of, short_id
 from regend.errors import BadInput, Conflict, NotFound
 
@@ -93,7 +93,7 @@ def _find(waiting: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
     found = [one for one in waiting if one["id"].startswith(wanted)] or [
         one for one in waiting if one["job_id"].startswith(wanted)
     ]
-    if not found:
+    if not found or not wanted:
         raise NotFound(
             "approval_not_found",
             f"Nothing of “{line(wanted)}” waits for a decision.",
@@ -112,7 +112,7 @@ def _show(asked: dict[str, Any]) -> None:
         return
     out("with exactly this:")
     shown = json.dumps(asked["preview"], ensure_ascii=False, indent=2)
-    for row in plain(shown).splitlines():
+    for row in escaped(shown).split("\n"):  # nothing that is decided on is left out
         out(f"  {row}")
 
 

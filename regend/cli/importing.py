@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from contextlib import suppress
@@ -191,7 +192,7 @@ class Import:
         self.unreadable.append(Unreadable(name, reason, code))
 
     def _send(self, file: Path) -> Any:
-        absolute = file.expanduser().absolute()
+        absolute = Path(os.path.expanduser(file)).absolute()
 
         def sent(length: int) -> None:
             self._done_bytes += length

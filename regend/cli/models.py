@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def pull(name: str, detach: bool, json_output: bool) -> int:
     from regend.cli.running import announce
     from regend.cli.watching import DETACHED_CODE, Detached, Watcher, conclude, watch
 
-    local = Path(name).expanduser()
+    local = Path(os.path.expanduser(name))
     wanted = str(local.resolve()) if local.is_file() else name  # the daemon stands elsewhere
     daemon = Daemon()
     job = daemon.post("/models/pull", {"name": wanted}, key=new_key())

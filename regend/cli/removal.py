@@ -126,7 +126,7 @@ def _came_from(source: str, name: str) -> bool:
     """Tell whether a source is what is named: itself, or at or below a path."""
     if source == name or "://" in name or "://" in source:
         return source == name
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     roots = {printable(Path(os.path.abspath(path))), printable(Path(os.path.realpath(path)))}
     place = Path(os.path.normpath(source))
     return any(place.is_relative_to(root) for root in roots)

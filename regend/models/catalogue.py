@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from regend.errors import BadInput, NotFound, Refused
+from regend.errors import BadInput, Busy, NotFound, Refused
 from regend.home import Home
 from regend.limits import MODEL_SMALL_CONTEXT_TOKENS
 from regend.models.gguf import read_header
@@ -265,7 +265,14 @@ def _find_record(home: Home, name: str) -> InstalledModel | None:
         return InstalledModel(path=path, **record)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except OSError as error:
+        # The file may be sound: no more files could be opened, or a disk was away for a moment.
+        raise Busy(
+            "model_record_unreadable",
+            f"The record of the model “{name}” cannot be read now: {error.strerror or error}.",
+            hint=f"If it lasts, look at {record_path(path)}",
+        ) from error
+    except (ValueError, TypeError, KeyError) as error:
         raise Refused(
             "model_record_broken",
             f"The record of the model “{name}” cannot be read: {error}.",

@@ -30,6 +30,7 @@ DATABASE = "regend.db"
 
 _SECRETS = ("config.toml", "token")
 _TOO_MANY_FILES = 10_000_000
+_MANIFEST_BYTES = 512 * MIB  # of three million payloads, each 170 bytes
 _PLAIN: Final = "r:"
 _NO_TAR = (tarfile.TarError, EOFError, ValueError)  # the last for the numbers in its headers
 
@@ -94,6 +95,8 @@ def check_form(source: Path) -> None:
     if source.is_dir():
         read_manifest(source, source)
         return
+    if not source.is_file():  # a pipe that nobody writes to has no end, and none can be read twice
+        raise _no_backup(source, "it is neither a file nor a folder")
     try:
         with tarfile.open(source, _PLAIN) as archive:
             names = {_name_of(member, source): member for member in archive}
@@ -149,8 +152,11 @@ def read_manifest(folder: Path, source: Path) -> dict[str, Any]:
 
 def _checked(file: IO[bytes], source: Path) -> dict[str, Any]:
     """Return a manifest of which everything was looked at."""
+    content = file.read(_MANIFEST_BYTES + 1)
+    if len(content) > _MANIFEST_BYTES:
+        raise _no_backup(source, "its manifest is too large")
     try:
-        manifest = loads(file.read())
+        manifest = loads(content)
     except RegendError as error:
         raise _no_backup(source, "its manifest cannot be read") from error
     form = manifest.get("format") if isinstance(manifest, dict) else None

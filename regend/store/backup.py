@@ -63,7 +63,7 @@ def back_up(
         BadInput: the target cannot be written.
         Failed: the database or a blob is damaged.
     """
-    target = target.expanduser().absolute()
+    target = Path(os.path.expanduser(target)).absolute()
     if target.suffix in _OTHER_ARCHIVES:
         raise BadInput(
             "backup_kind",

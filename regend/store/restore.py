@@ -4,9 +4,10 @@ Invariants
 1. Everything is verified before anything of the home is touched, and the names and the manifest
    before even a folder is made.
 2. At every moment the home's database is either the whole present one or the whole restored one:
-   the change is one rename. What was there stays in `before-restore-…`, blobs too.
+   the change is one rename. What was there stays in `before-restore-…`, blobs and keys too.
 3. A restored home counts its events in a new epoch, so that no client takes them for those that it
    knows.
+4. A token that was revoked stays revoked, though the backup is older than that.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import sqlite3
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from sqlite_utils import Database
 
 from regend.clock import SystemClock, rfc3339
 from regend.errors import BadInput, Busy, Failed, NotFound
@@ -34,11 +37,14 @@ from regend.store.archive import (
     summary,
     unpacked,
 )
+from regend.store.connection import open_reader
 from regend.store.files import sync_file, sync_folder, write
 from regend.store.lock import HomeLock
+from regend.store.migrations import refuse_newer
 from regend.store.writer import disk_refusal
 
 _SQLITE_HEADER = b"SQLite format 3\x00"
+_WORK = ".restore-"
 
 
 def restore(home: Home, source: Path, *, progress: Progress = lambda done, total: None) -> Summary:
@@ -49,17 +55,17 @@ def restore(home: Home, source: Path, *, progress: Progress = lambda done, total
             is made before a migration; then the blobs of the home stay.
         progress: told how many files of how many are checked.
 
-    Settings, keys and token come back only where the backup has them; other content that they
-    replace is kept as `NAME.before-restore`.
+    Settings, keys and token come back only where the backup has them.
 
     Raises:
         NotFound: there is no backup at `source`.
-        BadInput: it is no backup, or of a newer program.
+        BadInput: it is no backup, or its form is of a newer program.
+        Refused: its database is of a newer program.
         Failed: a file of it is damaged or missing; nothing was changed.
         Conflict: a daemon runs on this home.
         Busy: the disk is full or failing; the home is as it was.
     """
-    source = source.expanduser().absolute()
+    source = Path(os.path.expanduser(source)).absolute()
     if not source.exists():
         raise NotFound("backup_not_found", f"There is no backup at {source}.")
     try:
@@ -71,11 +77,16 @@ def restore(home: Home, source: Path, *, progress: Progress = lambda done, total
     lock = HomeLock(home.lock_file)
     work: Path | None = None
     try:
-        work = Path(tempfile.mkdtemp(prefix=".restore-", dir=home.data_dir))
+        for left in home.data_dir.glob(f"{_WORK}*"):  # by a restore that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(prefix=_WORK, dir=home.data_dir))
         manifest = _verified(source, work, progress)
-        _begin_epoch(work / "whole" / DATABASE)
-        aside = _keep_present(home)
-        _place(work / "whole", home)
+        database = work / "whole" / DATABASE
+        _refuse_newer(database, source)
+        _begin_epoch(database, _revoked(home.database))
+        settings = _settings(work / "whole", home)
+        aside = _keep_present(home, list(settings))
+        _place(work / "whole", home, settings)
         return summary(source, manifest, aside)
     except OSError as error:
         raise _refusal(error) from error
@@ -120,8 +131,37 @@ def _manifest_of_database(source: Path, entry: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def _begin_epoch(database: Path) -> None:
-    """Check the database to be restored, and give its history a name of its own."""
+def _refuse_newer(database: Path, source: Path) -> None:
+    """Refuse what only a newer program can go on with, while the present home still stands."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        try:
+            refuse_newer(Database(connection), source)
+        except sqlite3.DatabaseError as error:
+            raise _damaged(DATABASE, f"cannot be read ({error})") from error
+
+
+def _revoked(database: Path) -> list[tuple[int, str]]:
+    """Return when each token was revoked that holds no more in the present database.
+
+    One that cannot be read says nothing of them: it is often why a backup is brought back.
+    """
+    if not database.exists():
+        return []
+    with (
+        contextlib.suppress(sqlite3.DatabaseError),
+        contextlib.closing(open_reader(database)) as connection,
+    ):
+        rows = connection.execute("SELECT revoked_at, id FROM tokens WHERE revoked_at IS NOT NULL")
+        return [(row[0], row[1]) for row in rows]
+    return []
+
+
+def _begin_epoch(database: Path, revoked: list[tuple[int, str]]) -> None:
+    """Check the database to be restored, and give its history a name of its own.
+
+    Args:
+        revoked: when which tokens were revoked, perhaps since it was copied.
+    """
     try:
         with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
             verdict = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
@@ -129,6 +169,9 @@ def _begin_epoch(database: Path) -> None:
             changed = connection.execute(
                 "UPDATE settings SET value = ? WHERE name = 'epoch'", (secrets.token_hex(8),)
             ).rowcount
+            connection.executemany(
+                "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?", revoked
+            )
     except sqlite3.DatabaseError as error:
         raise _damaged(DATABASE, f"cannot be read ({error})") from error
     if verdict != "ok" or changed != 1:
@@ -136,27 +179,44 @@ def _begin_epoch(database: Path) -> None:
     sync_file(database)
 
 
-def _keep_present(home: Home) -> Path | None:
-    """Link the present database and blobs into a folder beside them; None where there is none.
+def _settings(whole: Path, home: Home) -> dict[Path, bytes]:
+    """Return what the backup has of settings, keys and token, by the place of each."""
+    places = {path: whole / path.name for path in (home.config_file, home.token_file)}
+    if (whole / "keys").is_dir():
+        places |= {home.keys_dir / path.name: path for path in (whole / "keys").iterdir()}
+    return {place: path.read_bytes() for place, path in places.items() if path.is_file()}
 
-    They stay in their places as well: until the rename, the home is what it was.
+
+def _keep_present(home: Home, settings: list[Path]) -> Path | None:
+    """Link what is present, and may be replaced, into a folder of its own; None if nothing is.
+
+    It stays in its places as well: until the rename, the home is what it was.
+
+    Args:
+        settings: what is replaced beside database and blobs.
     """
-    if not home.database.exists():
+    replaced = [path for path in settings if path.exists()]
+    if not home.database.exists() and not replaced:
         return None
     stamp = rfc3339(SystemClock().wall_ms())[:19].replace(":", "")
     aside = home.data_dir / f"before-restore-{stamp}-{secrets.token_hex(2)}"
     aside.mkdir(mode=0o700)
+    for path in replaced:
+        _link(path, aside / path.relative_to(home.config_dir))
+    if home.database.exists():
+        _keep_database(home, aside)
+    sync_folder(aside)
+    return aside
+
+
+def _keep_database(home: Home, aside: Path) -> None:
     for path in (home.database, *_logs_of(home.database)):
         if path.exists():
             _link(path, aside / path.name)
     _fold_log_in(home.database)
     for folder in home.blobs_dir.iterdir():
         for blob in folder.iterdir() if folder.is_dir() else ():
-            target = aside / "blobs" / folder.name / blob.name
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _link(blob, target)
-    sync_folder(aside)
-    return aside
+            _link(blob, aside / "blobs" / folder.name / blob.name)
 
 
 def _fold_log_in(database: Path) -> None:
@@ -177,38 +237,45 @@ def _logs_of(database: Path) -> list[Path]:
     return [database.with_name(database.name + ending) for ending in ("-wal", "-shm", "-journal")]
 
 
-def _place(whole: Path, home: Home) -> None:
-    """Move the verified files to their places, the database last."""
-    if (whole / "blobs").is_dir():
-        for folder in (whole / "blobs").iterdir():
-            target = home.blobs_dir / folder.name
-            target.mkdir(mode=0o700, exist_ok=True)
-            for blob in folder.iterdir():
-                os.replace(blob, target / blob.name)
-            sync_folder(target)
-        sync_folder(home.blobs_dir)
-    places = [(whole / path.name, path) for path in (home.config_file, home.token_file)]
-    if (whole / "keys").is_dir():
-        places += [(path, home.keys_dir / path.name) for path in (whole / "keys").iterdir()]
-    for path, target in places:
-        if path.is_file():
-            _replace_keeping(path, target)
+def _place(whole: Path, home: Home, settings: dict[Path, bytes]) -> None:
+    """Move the verified files to their places, the database last.
+
+    What takes room is written before anything is replaced: a full disk leaves the home as it was.
+    """
+    drafts = {place: place.with_name(f"{place.name}.restored") for place in settings}
+    try:
+        for place, draft in drafts.items():
+            draft.unlink(missing_ok=True)  # left by a restore that was killed
+            write(draft, settings[place])
+        _place_blobs(whole / "blobs", home)
+    except OSError:
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
+        raise
+    for place, draft in drafts.items():
+        os.replace(draft, place)
+        sync_folder(place.parent)
     for log in _logs_of(home.database):
         log.unlink(missing_ok=True)
     os.replace(whole / DATABASE, home.database)
     sync_folder(home.data_dir)
 
 
-def _replace_keeping(path: Path, target: Path) -> None:
-    """Put a file in place; another content that was there is kept as `NAME.before-restore`."""
-    content = path.read_bytes()
-    if target.exists() and target.read_bytes() != content:
-        os.replace(target, target.with_name(target.name + ".before-restore"))
-    write(target, content)
+def _place_blobs(blobs: Path, home: Home) -> None:
+    if not blobs.is_dir():
+        return
+    for folder in blobs.iterdir():
+        target = home.blobs_dir / folder.name
+        target.mkdir(mode=0o700, exist_ok=True)
+        for blob in folder.iterdir():
+            os.replace(blob, target / blob.name)
+        sync_folder(target)
+    sync_folder(home.blobs_dir)
 
 
 def _link(path: Path, target: Path) -> None:
     """Give a file a second name, or copy it where the file system has no such thing."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         os.link(path, target)
     except OSError:

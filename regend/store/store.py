@@ -75,6 +75,11 @@ class Store:
         """Operations that wait for the writer, about."""
         return self._writer.queued
 
+    @property
+    def fault(self) -> str | None:
+        """Why the storage refused the last transaction; None where it took it."""
+        return self._writer.fault
+
     async def write(self, operation: Operation[T]) -> T:
         """Run `operation(connection)` in the next group commit; return its result after COMMIT.
 

@@ -67,6 +67,7 @@ class Writer:
 
     Attributes:
         closing: called in each transaction before its COMMIT, to add what belongs to it, if set.
+        fault: why the storage refused the last transaction; None where it took it.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Writer:
         probe: Probe = no_probe,
     ) -> None:
         self.closing: Operation[object] | None = None
+        self.fault: str | None = None
         self._connection = connection
         self._path = path
         self._file = path.stat()
@@ -158,7 +160,9 @@ class Writer:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
             told = error if isinstance(error, Busy) else refusal(error)
+            self.fault = told.message
             return [_Outcome(item.future, None, told) for item in batch]
+        self.fault = None
         return outcomes
 
     def _close_batch(self, closing: Operation[object]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,17 @@ async def test_a_daemon_that_cannot_start_leaves_its_home_to_the_next(start: Sta
     key.write_bytes(whole)
     running = await start()
     assert (await running.call("GET", f"{API}/jobs")).status == 200
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be moved there")
+async def test_a_daemon_whose_home_is_gone_does_not_say_that_it_is_well(start: Start) -> None:
+    running = await start()
+    aside = running.home.data_dir.with_name("aside")
+    running.home.data_dir.rename(aside)
+    refused = await running.call("POST", f"{API}/jobs", as_json={"type": "count", "input": {}})
+    assert refused.status == 503
+    told = (await running.call("GET", "/health", token=None)).json
+    assert told["status"] == "degraded" and "not there any more" in told["fault"]
+    aside.rename(running.home.data_dir)
+    await running.submit("count", steps=0)
+    assert (await running.call("GET", "/health", token=None)).json["status"] == "ok"

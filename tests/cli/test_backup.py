@@ -123,9 +123,10 @@ def test_keys_are_in_a_backup_only_when_asked_for(home: Home, tmp_path: Path) ->
     back_up(home, tmp_path / "with", with_keys=True)
     home.token_file.write_text("another token")
     shutil.rmtree(home.keys_dir)
-    restore(home, tmp_path / "with")
+    done = restore(home, tmp_path / "with")
     assert home.token_file.read_text() == "the token"
-    assert home.token_file.with_name("token.before-restore").read_text() == "another token"
+    assert done.set_aside is not None
+    assert (done.set_aside / "token").read_text() == "another token"
     assert (home.keys_dir / "device").read_bytes() == b"the key"
 
 

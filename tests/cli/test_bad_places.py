@@ -80,3 +80,16 @@ def test_settings_that_cannot_be_read_stop_the_start_and_are_left_alone(
     told(done.stderr)
     assert file.read_bytes() == content
     assert not (own_desk.home / "regend.db").exists()
+
+
+def test_a_path_that_begins_like_a_users_home_is_a_path(own_desk: Desk) -> None:
+    """Word leaves such files beside open documents, and shells put them into `*`."""
+    own_desk.start()
+    (own_desk.home / "~$notes.md").write_text("The plumber is Asha.", encoding="utf-8")
+    added = own_desk.run("library", "add", "~$notes.md")
+    assert added.returncode == 0, added.stderr
+    assert own_desk.run("library", "rm", "~$notes.md", "--yes").returncode == 0
+    for command in (("models", "pull"), ("restore",), ("backup",)):
+        refused = own_desk.run(*command, "~nobody-of-this-name/file")
+        assert refused.returncode in (1, 4)
+        told(refused.stderr)

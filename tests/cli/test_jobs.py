@@ -185,6 +185,22 @@ def test_an_approval_shows_exactly_what_would_happen_and_takes_a_word(desk: Desk
     assert desk.json("jobs", "show", job)["result"] == {"agreed": True}
 
 
+def test_what_is_decided_on_is_shown_to_the_last_character_that_cannot_be_seen(desk: Desk) -> None:
+    job = desk.job("ask", "to=pay \u202e21 not 12")
+    desk.await_state(job, "waiting")
+    shown = desk.run("jobs", "approve", job, "--deny", "--yes").stdout
+    assert "pay \\u202e21 not 12" in shown
+    desk.await_state(job, "completed")
+
+
+def test_no_id_at_all_names_no_approval(desk: Desk) -> None:
+    job = desk.job("ask", "to=nobody")
+    desk.await_state(job, "waiting")
+    assert desk.run("jobs", "approve", "", "--yes").returncode == 4
+    assert desk.state(job) == "waiting"
+    desk.run("jobs", "cancel", job)
+
+
 def test_an_approval_can_be_denied(desk: Desk) -> None:
     job = desk.job("ask", "to=nobody")
     desk.await_state(job, "waiting")

@@ -53,6 +53,23 @@ async def test_a_persons_own_file_is_added_under_its_name(home: Home, gguf: Path
     assert os.stat(catalogue.record_path(path)).st_mode & 0o077 == 0
 
 
+async def test_a_record_that_cannot_be_opened_now_is_none_to_pull_again(
+    home: Home, gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = await pull.pull(catalogue.resolve(str(gguf), home), home)
+
+    def no_file_is_left(file: Path, *_: Any, **__: Any) -> NoReturn:
+        raise OSError(errno.EMFILE, "Too many open files", str(file))
+
+    with monkeypatch.context() as crowded:
+        crowded.setattr(Path, "read_text", no_file_is_left)
+        with pytest.raises(Busy, match="now: Too many open files") as refused:
+            catalogue.find_installed("my-model", home)
+    assert refused.value.retryable and "rm" not in refused.value.hint
+    found = catalogue.find_installed("my-model", home)
+    assert found is not None and found.path == path
+
+
 async def test_pulling_what_is_there_changes_nothing(home: Home, gguf: Path) -> None:
     path = await pull.pull(catalogue.resolve(str(gguf), home), home)
     before = path.stat()
