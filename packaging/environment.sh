@@ -26,6 +26,14 @@ need_space() {
     fi
 }
 
+# need_openmp PYTHON: llama.cpp, which runs the models, is linked to it; small images leave it out.
+need_openmp() {
+    [ "$(uname -s)" = Linux ] || return 0
+    "$1" -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null || fail \
+        "the system's OpenMP library, libgomp.so.1, is missing." \
+        "Debian, Ubuntu: sudo apt install libgomp1; Fedora: sudo dnf install libgomp"
+}
+
 # count_packages LOCK: prints how many packages a lock file names.
 count_packages() {
     awk '/^[^ #].*==/ { count++ } END { print count + 0 }' "$1"
@@ -78,6 +86,7 @@ prepare() {
     python=$(find_python) || exit 1
     "$python" -c 'import venv, ensurepip' 2>/dev/null || fail "$python has no venv module." \
         "Debian, Ubuntu: sudo apt install python3-venv"
+    need_openmp "$python"
     need_space 1200000
     packages=$(count_packages "$lock")
     printf 'Installing regend into %s/.venv\n(once; on a slow line it takes some minutes)\n' "$(pwd)"

@@ -182,16 +182,17 @@ def check_port(home: Home) -> Finding:
 
 
 def check_model(home: Home) -> Finding:
-    """Whether the default model is here, and is what it should be."""
+    """Whether the default model is here, is what it should be, and can be run."""
     import asyncio
 
-    from regend.models import catalogue, pull
+    from regend.models import catalogue, host, pull
 
     name = _config(home).models.default
     if "/" in name:
         return Finding("model", "ok", f"{name} is served by a connected server")
     remedy = f"Get it: regend models pull {name}"
     try:
+        host.engine()
         found = catalogue.find_installed(name, home)
         if found is None:
             return Finding("model", "warn", f"{name} is not on this device.", remedy)

@@ -45,11 +45,29 @@ def main(argv: list[str]) -> int:
     os._exit(0)
 
 
+def engine() -> Any:
+    """Return llama.cpp.
+
+    Raises:
+        Failed: `model_engine_broken`; it, or a library of the system that it needs, is not here.
+    """
+    try:
+        import xllamacpp  # heavy: only who needs it loads it
+    except (ImportError, OSError) as error:
+        hint = "Install regend anew."
+        if "libgomp" in str(error):
+            hint = (
+                "Install the system's OpenMP library. Debian, Ubuntu: sudo apt install libgomp1; "
+                "Fedora: sudo dnf install libgomp."
+            )
+        message = f"llama.cpp, which runs the models, cannot be loaded: {error}."
+        raise Failed("model_engine_broken", message, hint=hint) from error
+    return xllamacpp
+
+
 def _serve(settings: dict[str, Any]) -> dict[str, Any]:
     """Load the model, start the server in its own threads and say how to reach it."""
-    # Heavy, and only this process ever needs it.
-    import xllamacpp
-
+    xllamacpp = engine()
     parameters = _parameters(xllamacpp, settings)
     try:
         server = xllamacpp.Server(parameters)

@@ -129,6 +129,27 @@ async def test_a_child_that_is_no_model_host_fails_all_who_wait_and_its_words_ar
         assert pool.running() == []
 
 
+async def test_a_machine_without_a_library_that_llama_needs_is_told_what_to_install(
+    pool: ModelPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken" / "xllamacpp.py"
+    broken.parent.mkdir()
+    broken.write_text("raise ImportError('libgomp.so.1: cannot open shared object file')\n")
+    start = "import sys; sys.path.insert(0, sys.argv.pop(1)); from regend.models import host; "
+    child = tmp_path / "python"
+    child.write_text(
+        f"#!/bin/sh\nshift 3\nexec {sys.executable} -c "
+        f"'{start}sys.exit(host.main(sys.argv[1:]))' {broken.parent} \"$@\"\n"
+    )
+    child.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(child))
+    with pytest.raises(RegendError) as caught:
+        await pool.acquire("")
+    assert caught.value.code == "model_engine_broken"
+    assert "libgomp.so.1" in caught.value.message
+    assert "apt install libgomp1" in (caught.value.hint or "")
+
+
 def plan_little(monkeypatch: pytest.MonkeyPatch, planned_bytes: int) -> None:
     """Make hosts take more than was planned for them, as one that leaks does."""
     monkeypatch.setattr(limits, "HOST_MEMORY_LOOK_S", 0.05)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TOOLS = ("sh", "dirname", "cmp", "cp", "rm", "mkdir", "chmod", "cat", "awk", "df")
+TOOLS = ("sh", "dirname", "cmp", "cp", "rm", "mkdir", "chmod", "cat", "awk", "df", "uname")
 
 # Stands for every Python: what it is asked goes to `asked`; `venv` makes it again as .venv's.
 PYTHON = """#!/bin/sh
@@ -18,6 +18,7 @@ printf '%s\\n' "$*" >> "$NOTES/asked"
 case "$*" in
     *version_info*) [ ! -e "$NOTES/too-old" ] ;;
     *ensurepip*) [ ! -e "$NOTES/no-venv" ] ;;
+    *libgomp*) [ ! -e "$NOTES/no-openmp" ] ;;
     *"-m venv "*) mkdir -p .venv/bin
         cp "$0" .venv/bin/python
         printf '#!/bin/sh\\necho ran "$@"\\n' > .venv/bin/regend
@@ -96,6 +97,7 @@ def machine(tmp_path: Path) -> Machine:
     [
         ("too-old", "no Python 3.11 or newer"),
         ("no-venv", "no venv module"),
+        ("no-openmp", "libgomp.so.1, is missing"),
         ("no-space", "MB are needed"),
         ("no-network", "could not be installed"),
     ],
