@@ -101,6 +101,7 @@ class Context(Protocol):
         repeat_penalty: float | None = None,
         schema: dict[str, Any] | None = None,
         stop: Sequence[str] = (),
+        stop_repeating: bool = False,
     ) -> Generated:
         """Let the model answer, as a durable step that streams and resumes at the same token.
 
@@ -112,6 +113,7 @@ class Context(Protocol):
             repeat_penalty: 1 for none, as for text that quotes; None for what suits the model.
             schema: JSON Schema that the text must fit.
             stop: texts at which writing ends.
+            stop_repeating: end where the text only repeats itself.
 
         Raises:
             RegendError: there is no such model, or the messages are longer than its context.

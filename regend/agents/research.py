@@ -243,6 +243,7 @@ class _Research:
                 max_tokens=ANSWER_TOKENS,
                 temperature=0.0,
                 repeat_penalty=1.0,
+                stop_repeating=True,
             )
         except RegendError as error:
             if error.retryable:

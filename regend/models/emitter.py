@@ -3,23 +3,46 @@
 Rules:
 1. A chunk is made of whole tokens, and its text is never taken back.
 2. Text that may be the beginning of a stop text waits until that is decided.
-3. What an earlier attempt showed is not shown again; where it turns out to differ, `Diverged` is
+3. An answer that is to stop where it repeats itself ends with the token that shows it.
+4. What an earlier attempt showed is not shown again; where it turns out to differ, `Diverged` is
    raised before anything new is shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from regend.models.records import Chunk, Shown
+from regend.models.records import Chunk, GenerationRequest, Shown
 
 
 class Diverged(Exception):
     """A repeated attempt writes other text than the one that people saw."""
 
 
+_LONGEST_PERIOD = 160  # characters: a sentence or two
+_REPEATS = 4
+_LEAST_REPEATED = 48  # characters in all: shorter runs stand in rules, tables and laughter
+
+
+def repeats_itself(text: str) -> bool:
+    """Tell whether the end of a text is one piece over and over, several times."""
+    end = text[-_LONGEST_PERIOD * _REPEATS :]
+    for period in range(1, _LONGEST_PERIOD + 1):
+        length = max(period * _REPEATS, _LEAST_REPEATED)
+        if length > len(end):
+            return False
+        if end[-length:-period] == end[period - length :]:
+            return True
+    return False
+
+
 class Emitter:
     """Collects the answer's text and hands out its chunks.
+
+    Args:
+        request: says at what the answer ends.
+        shown: by an earlier attempt.
+        on_chunk: shows a chunk.
 
     Attributes:
         text: the answer so far, with what is held back.
@@ -29,9 +52,10 @@ class Emitter:
     """
 
     def __init__(
-        self, stop: Sequence[str], shown: Shown, on_chunk: Callable[[Chunk], None]
+        self, request: GenerationRequest, shown: Shown, on_chunk: Callable[[Chunk], None]
     ) -> None:
-        self._stop = tuple(one for one in stop if one)
+        self._stop = tuple(one for one in request.stop if one)
+        self._stops_repeating = request.stop_repeating
         self._shown = shown
         self._on_chunk = on_chunk
         self.text = ""
@@ -58,7 +82,7 @@ class Emitter:
         return known and text.startswith(self._shown.text)
 
     def add(self, text: str, tokens: int) -> bool:
-        """Take in the text of some tokens; return whether a stop text ended the answer."""
+        """Take in the text of some tokens; return whether that ended the answer."""
         self.text += text
         self.tokens += tokens
         pending = self.text[self.released_characters :]
@@ -69,6 +93,9 @@ class Emitter:
             return True
         if pending and not self._may_stop(pending):
             self._release()
+        if self._stops_repeating and repeats_itself(self.text):
+            self._release()
+            return True
         return False
 
     def finish(self) -> None:

@@ -137,7 +137,7 @@ class Generation:
         self._pacer = CheckpointPacer(self._started_s)
         self._resumption: Resumption | None = None
         self._shown = Shown()
-        self._emitter = Emitter(request.stop, self._shown, on_chunk)
+        self._emitter = Emitter(request, self._shown, on_chunk)
         self._prompt: list[int] = []
         self._prompt_count = 0
         self._silent_from_s: float | None = None  # while an answer under a schema is awaited
@@ -156,7 +156,7 @@ class Generation:
     ) -> GenerationResult:
         """Generate; arguments and errors as `generate` tells."""
         self._shown = shown
-        self._emitter = Emitter(self._request.stop, shown, self._on_chunk)
+        self._emitter = Emitter(self._request, shown, self._on_chunk)
         done = threading.Event()
         threading.Thread(target=self._watch, args=(cancelled, done), daemon=True).start()
         try:
@@ -233,7 +233,7 @@ class Generation:
             with contextlib.suppress(Diverged):
                 return attempt()
         self._announce(Resumption("restarted", 0))
-        self._emitter = Emitter(self._request.stop, Shown(), self._on_chunk)
+        self._emitter = Emitter(self._request, Shown(), self._on_chunk)
         return attempt()
 
     def _run_with_grammar(self) -> FinishReason:

@@ -27,6 +27,7 @@ class GenerationRequest:
         repeat_penalty: over 1 makes tokens unlikelier that came lately, in prompt or answer.
         seed: the same seed gives the same text.
         stop: texts at which the answer ends; they are not part of it.
+        stop_repeating: ends the answer where it only repeats itself.
         schema: JSON Schema that the answer follows; None for free text.
     """
 
@@ -38,6 +39,7 @@ class GenerationRequest:
     repeat_penalty: float | None = None
     seed: int = 0
     stop: tuple[str, ...] = ()
+    stop_repeating: bool = False
     schema: Mapping[str, Any] | None = None
 
     def filled(self, usual: Mapping[str, float]) -> GenerationRequest:

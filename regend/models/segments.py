@@ -90,7 +90,7 @@ class SegmentedAnswer:
         self._warm = False  # the slot holds this answer's state
         self._segment_tokens = limits.SEGMENT_TOKENS
         self._pending: tuple[GenerationCheckpoint, Path] | None = None
-        self.emitter = Emitter(request.stop, shown, on_chunk)
+        self.emitter = Emitter(request, shown, on_chunk)
 
     def run(
         self, resume: GenerationCheckpoint | None, slot_file: Path | None
@@ -262,5 +262,5 @@ class SegmentedAnswer:
         self._tokens = known + fresh
         self._warm = False
         self._announce(Resumption("reevaluated", counted))
-        self.emitter = Emitter(self._request.stop, self._shown, self._on_chunk)
+        self.emitter = Emitter(self._request, self._shown, self._on_chunk)
         self.emitter.go_on_from(text, counted, len(text), counted)

@@ -58,10 +58,12 @@ class GeneratingRuntime(Runtime):
         repeat_penalty: float | None = None,
         schema: dict[str, Any] | None = None,
         stop: Sequence[str] = (),
+        stop_repeating: bool = False,
     ) -> Generated:
         """Let the model answer, as the context's contract says."""
         identity = [messages, max_tokens, temperature, schema, list(stop)]
-        if repeat_penalty not in (None, 1.0):  # steps recorded with these do not name them
+        # Steps that were recorded before there were these do not name them.
+        if repeat_penalty not in (None, 1.0):
             identity.append(repeat_penalty)
 
         def write(ordinal: int, _input_hash: str) -> dict[str, Any]:
@@ -73,6 +75,7 @@ class GeneratingRuntime(Runtime):
                 repeat_penalty=repeat_penalty,
                 seed=int(digest([self.seed, ordinal])[:8], 16) >> (32 - SEED_BITS),
                 stop=tuple(stop),
+                stop_repeating=stop_repeating,
                 schema=schema,
             )
             result = self._run(ordinal, request.filled(self._leased().sampling))

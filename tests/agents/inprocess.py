@@ -136,6 +136,7 @@ class InProcess:
         repeat_penalty: float | None = None,
         schema: dict[str, Any] | None = None,
         stop: Sequence[str] = (),
+        stop_repeating: bool = False,
     ) -> Generated:
         def write() -> list[Any]:
             written = self._writer()(messages)
