@@ -21,7 +21,7 @@ class Diverged(Exception):
 
 _LONGEST_PERIOD = 160  # characters: a sentence or two
 _REPEATS = 4
-_LEAST_REPEATED = 48  # characters in all: shorter runs stand in rules, tables and laughter
+_LEAST_REPEATED = 24  # characters in all: shorter runs stand in rules, tables and laughter
 
 
 def repeats_itself(text: str) -> bool:
