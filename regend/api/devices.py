@@ -98,7 +98,7 @@ class DeviceCalls:
                 "devices:write",
                 body=fields(
                     "code",
-                    code=text(minLength=1, maxLength=200),
+                    code=text(minLength=1, maxLength=1000),
                     address=optional(text(maxLength=300)),
                     name=optional(_NAME),
                     leave=optional({"type": "boolean"}),

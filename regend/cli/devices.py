@@ -87,6 +87,8 @@ def invite(name: str | None, svg: str | None, json_output: bool) -> None:
     out(paint(shown["code"], "bold"))
     minutes = round(shown["expires_in_s"] / 60)
     say(f"On the other device, on the same network: regend devices join {shown['code']}")
+    if is_terminal(sys.stdout):
+        say("A camera reads the same from the picture, as a link that join takes too, in quotes.")
     if shown["addresses"]:
         say(f"If it does not find this one, add: --address {shown['addresses'][0]}")
     say(f"The code works once, for {minutes} minutes and {count(shown['tries'], 'try', 'tries')}.")
@@ -98,6 +100,7 @@ def invite(name: str | None, svg: str | None, json_output: bool) -> None:
     examples=[
         "regend devices join 7-lotus-river-mango",
         "regend devices join 7-lotus-river-mango --address 192.168.1.20",
+        "regend devices join 'regend://join?code=7-lotus-river-mango&at=192.168.1.20:7868'",
     ],
 )
 @click.argument("code")

@@ -104,14 +104,20 @@ class Pairings:
 
         The place is `host port`, as `peers` keeps it.
 
+        Args:
+            code: or the link that an invite's QR code holds, with the code and addresses in it.
+            address: where to look; None for those of the link, or to look on the network.
+
         Raises:
             BadInput: code or address is none.
             NotFound: no device that shows the code was found.
             RegendError: what the pairing came to.
         """
+        code, addresses = words.of_link(code)
         parsed = words.parse(code)
         refuse_second_mesh(self._identity, roster)
-        places = [_place(address)] if address else await self._look_for(parsed.number, discovery)
+        places = [_place(one) for one in ([address] if address else addresses)]
+        places = places or await self._look_for(parsed.number, discovery)
         fault: RegendError | None = None
         for host, port in places:
             try:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final
-from urllib.parse import urlencode
+from typing import Any
 
 from regend.clock import rfc3339
 from regend.mesh import peers
@@ -15,14 +14,13 @@ from regend.mesh.notes import notes
 from regend.mesh.peers import NOBODY, Peer
 from regend.store import Store
 from regend.store.change import LogId, Place
+from regend.sync import words
 from regend.sync.discovery import Discovery
 from regend.sync.exchange import Exchange
 from regend.sync.house import House
 from regend.sync.interfaces import interfaces
 from regend.sync.near import is_link_local, written
 from regend.sync.renewals import renewals
-
-_LINK_ADDRESSES: Final = 3  # a code that is small enough to be read from a poor screen
 
 Vector = Mapping[LogId, Place]
 
@@ -119,8 +117,7 @@ def invite_shown(code: dict[str, Any], network: Network, *, loopback: bool) -> d
     assert network.port is not None
     found = dict.fromkeys(one.address for one in interfaces(loopback=loopback))
     addresses = [written(one, network.port) for one in found if not is_link_local(one)]
-    at = [("at", one) for one in addresses[:_LINK_ADDRESSES]]
-    link = f"regend://join?{urlencode([('code', code['code']), *at])}"
+    link = words.link(code["code"], addresses)
     return {**code, "port": network.port, "addresses": addresses, "link": link}
 
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Final, NamedTuple
+from urllib.parse import parse_qs, urlencode
 
 from regend.errors import BadInput
 
@@ -46,6 +48,8 @@ CODE_BYTES: Final = CODE_WORDS  # of randomness: one word of 256 for each
 LARGEST_NUMBER: Final = 999
 
 _BEGINNING: Final = 4
+_LINK: Final = "regend://join"
+_LINK_ADDRESSES: Final = 3  # a code that is small enough to be read from a poor screen
 _TYPED_CHARACTERS: Final = 200
 _SHOWN_CHARACTERS: Final = 20  # of a word that is none
 _KNOWN: Final = frozenset(WORDS)
@@ -99,6 +103,21 @@ def parse(text: str) -> InviteCode:
     if len(words) != CODE_WORDS:
         raise _incomplete()
     return InviteCode(int(typed[1]), tuple(words))
+
+
+def link(code: str, addresses: Sequence[str]) -> str:
+    """Return what a QR code says of an invite: the code, and where the device is that shows it."""
+    at = [("at", one) for one in addresses[:_LINK_ADDRESSES]]
+    return f"{_LINK}?{urlencode([('code', code), *at])}"
+
+
+def of_link(text: str) -> tuple[str, list[str]]:
+    """Return the code and the addresses that such a link holds; of any other text, that itself."""
+    scheme, _, said = text.strip().partition("?")
+    if scheme.casefold() != _LINK:
+        return text, []
+    values = parse_qs(said)
+    return values.get("code", [""])[0], values.get("at", [])[:_LINK_ADDRESSES]
 
 
 def _cut(text: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from regend.sync import words
 from tests.mesh.conftest import Start, pair
 
 
@@ -18,6 +19,14 @@ async def test_two_devices_that_paired_see_the_same(start: Start) -> None:
     assert await one.level() and await two.level()
     for job in (before, after):
         assert await one.told(job["id"]) == await two.told(job["id"])
+
+
+async def test_the_link_of_the_picture_is_taken_for_the_code(start: Start) -> None:
+    one, two = await start("Laptop"), await start("Phone")
+    shown = await one.call("POST", "/devices/invite", {})
+    link = words.link(shown["code"], [f"127.0.0.1:{shown['port']}"])
+    await two.call("POST", "/devices/join", {"code": link})
+    await one.linked("Phone")
 
 
 async def test_a_job_is_taken_over_while_it_runs(start: Start, tmp_path: Path) -> None:

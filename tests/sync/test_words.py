@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regend.errors import BadInput
-from regend.sync.words import CODE_BYTES, LARGEST_NUMBER, WORDS, InviteCode, make, parse
+from regend.sync.words import (
+    CODE_BYTES,
+    LARGEST_NUMBER,
+    WORDS,
+    InviteCode,
+    link,
+    make,
+    of_link,
+    parse,
+)
 
 CODES = st.builds(
     make,
@@ -116,3 +125,24 @@ def test_whatever_is_typed_is_a_code_or_refused(text: str) -> None:
         assert refused.hint
     else:
         assert parse(str(code)) == code
+
+
+@given(CODES, st.lists(st.sampled_from(["10.0.0.2:7868", "[fd00::1]:7868"]), max_size=5))
+def test_a_link_holds_the_code_and_where_to_go(code: InviteCode, addresses: list[str]) -> None:
+    said, at = of_link(f" {link(str(code), addresses)}\n")
+    assert (parse(said), at) == (code, addresses[:3])
+
+
+@pytest.mark.parametrize(
+    "text", ["7-lotus-river-mango", "regend://joined?code=7", "https://a?code=7", ""]
+)
+def test_what_is_no_link_is_taken_as_a_code(text: str) -> None:
+    said, at = of_link(text)
+    assert said == text and at == []
+
+
+def test_a_link_without_a_code_is_refused_as_one() -> None:
+    said, at = of_link("regend://join?at=10.0.0.2")
+    assert at == ["10.0.0.2"]
+    with pytest.raises(BadInput):
+        parse(said)
