@@ -26,6 +26,7 @@ def notes(
         known: what is remembered of the other devices.
     """
     return [
+        *_of_membership(network),
         *_of_states(network, known),
         *_of_disk(network),
         *_of_versions(network),
@@ -35,6 +36,16 @@ def notes(
 
 def _note(code: str, device: bytes | None, text: str, hint: str) -> dict[str, Any]:
     return {"code": code, "device": device.hex() if device else None, "text": text, "hint": hint}
+
+
+def _of_membership(network: Network) -> list[dict[str, Any]]:
+    """Tell that this device was put out, where it has heard of it."""
+    own = network.house.identity.id
+    if network.house.roster.is_living(own):
+        return []
+    text = "This device was put out of the mesh: what the others do does not reach it any more."
+    hint = "To have it in again: regend devices invite on one of them, and join here."
+    return [_note("device_revoked", own, text, hint)]
 
 
 def _of_states(network: Network, known: Mapping[bytes, Peer]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from regend.sync.words import parse
+from regend.sync.words import of_link, parse
 from tests.cli.conftest import Desk, wait_until
 from tests.cli.test_terminal import _seen
 
@@ -186,8 +186,9 @@ def test_nobody_at_an_address_and_no_address_are_told_apart(seat: Seat) -> None:
 def test_the_codes_and_commands_of_the_help_can_be_typed_as_they_stand(desk: Desk) -> None:
     for command in ((), ("join",), ("rename",)):
         shown = desk.run("devices", *command, "--help").stdout
-        examples = [shlex.split(row) for row in shown.partition("Examples:")[2].splitlines() if row]
-        codes = [words[3] for words in examples if words[2] == "join"]
+        rows = shown.partition("Examples:")[2].replace("\\\n", "").splitlines()
+        examples = [shlex.split(row) for row in rows if row]
+        codes = [of_link(words[3])[0] for words in examples if words[2] == "join"]
         assert all(str(parse(code)) == code for code in codes)
         if command == ("rename",):
             assert [words[3:] for words in examples] == [["Laptop", "Office laptop"]]

@@ -127,3 +127,16 @@ async def test_versions_that_do_not_fit_are_told_and_tried_seldom(
     await asyncio.sleep(2)
     assert made - before <= 8, "not at once again and again"
     assert session.PROTOCOLS[1] < 7
+
+
+async def test_a_device_that_was_put_out_says_so_until_it_is_in_again(start: Start) -> None:
+    one, two = await start("Laptop"), await start("Phone")
+    await pair(one, two)
+    out = (await two.call("GET", "/mesh"))["device"]
+    await one.call("DELETE", f"/devices/{out}")
+    note = await noted(two, "device_revoked")
+    assert note["device"] == out and "regend devices invite" in note["hint"]
+    assert not (await one.call("GET", "/mesh"))["notes"]
+    await join(one, two)
+    await two.linked("Laptop")
+    await quiet(two)
