@@ -136,9 +136,13 @@ class Store:
             connection.execute("BEGIN")
             yield connection
         finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            self._idle.put(connection)
+            try:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            finally:
+                self._idle.put(connection)
+                if self.closed:  # meanwhile: nobody else closes it any more
+                    self._close_idle()
 
     async def verify(self) -> str | None:
         """Read the whole database once; return what is damaged, or None."""
@@ -156,13 +160,16 @@ class Store:
         """
         self._pool.shutdown()
         self.closed = True
+        self._close_idle()
+        self._writer.close()
+        self._lock.release()
+
+    def _close_idle(self) -> None:
         while True:
             try:
                 self._idle.get_nowait().close()
             except queue.Empty:
-                break
-        self._writer.close()
-        self._lock.release()
+                return
 
     async def _read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         if self.closed:

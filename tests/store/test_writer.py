@@ -187,6 +187,15 @@ async def test_closing_commits_what_is_queued_and_refuses_what_comes_later(
     assert not home.database.with_name("regend.db-wal").exists()
 
 
+async def test_a_reader_that_outlasts_its_store_is_closed_when_it_is_done(open_store: Open) -> None:
+    store = open_store()
+    with store.reading() as connection:
+        store.close()
+        assert names(connection) == set()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        names(connection)
+
+
 async def test_readers_see_whole_transactions_while_the_writer_writes(open_store: Open) -> None:
     store = open_store()
     stopped = False

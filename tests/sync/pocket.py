@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import weakref
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -58,7 +59,10 @@ _LIVES = count(1)
 
 @dataclass
 class Device:
-    """A store, the attempts that it believes to run, and one reader of its events."""
+    """A store, the attempts that it believes to run, and one reader of its events.
+
+    Its database is closed when the device is dropped: tests make copies by the dozen.
+    """
 
     number: int
     connection: sqlite3.Connection = field(default_factory=memory)
@@ -69,6 +73,9 @@ class Device:
     cursor: int = 0
     read: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     life: bytes = b""
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, self.connection.close)
 
     @property
     def log(self) -> LogId:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,8 +18,9 @@ OLD, NEW = LogId(DEVICE, b"1" * 8), LogId(DEVICE, b"2" * 8)
 
 
 @pytest.fixture
-def store() -> sqlite3.Connection:
-    return memory()
+def store() -> Iterator[sqlite3.Connection]:
+    with contextlib.closing(memory()) as connection:
+        yield connection
 
 
 @pytest.mark.parametrize(
