@@ -234,7 +234,7 @@ class Exchange:
             seq, frames = await self._house.frames(log_id, seq)
             if not frames:
                 return
-            await self.link.send(self._session.frames(log_id, seq, frames))
+            await self._send_frames(log_id, seq, frames)
 
     async def _write(self) -> None:
         """Say hello, then send whatever the other side lacks, whenever something changed."""
@@ -272,6 +272,11 @@ class Exchange:
             await self.link.send(self._session.roster(self._house.entries(lacking)))
             self._their_roster |= lacking
 
+    async def _send_frames(self, log_id: LogId, last: int, frames: list[bytes]) -> None:
+        """Send frames of a log up to a change, behind the entry that brings the key of them."""
+        await self._send_roster()
+        await self.link.send(self._session.frames(log_id, last, frames))
+
     async def _send_due(self) -> None:
         """Send what the other side asked for, and ask for what is missing of its logs."""
         while self._due_wants:
@@ -303,7 +308,7 @@ class Exchange:
             if not frames:
                 unsupplied.add(log_id)
                 continue
-            await self.link.send(self._session.frames(log_id, last, frames))
+            await self._send_frames(log_id, last, frames)
             self.counts.sent_bytes += sum(map(len, frames))
             await self._send_due()
         self.level = self._session.is_level(vector)

@@ -116,7 +116,8 @@ class House:
                 f"The roster of the mesh has {ROSTER_ENTRIES} entries, which is the most.",
                 hint="Begin a new mesh with the devices that you still have.",
             )
-        merged = self.roster.merged(fresh)
+        before = self.roster
+        merged = before.merged(fresh)
         rows = [(one.id, one.blob) for one in fresh]
         await self._store.write(
             lambda c: (
@@ -125,8 +126,11 @@ class House:
                 ).rowcount
             )
         )
-        self.roster = merged
+        if self.roster is not before:  # other entries came while these were stored
+            merged = self.roster.merged(fresh)
+        # The keys first: what goes out meanwhile is sealed in a thread, by what the roster says.
         self._keys = merged.epoch_keys(self.identity.sealing_key)
+        self.roster = merged
         self.roster_changed()
 
     async def take_roster(self, blobs: Iterable[bytes]) -> None:

@@ -347,7 +347,7 @@ async def test_what_is_written_here_is_not_held_up_by_what_comes(houses: list[Ho
         place = (await two.house.vector()).get(one.log)
         seen.append(place.seq if place else 0)
     between = [seq for seq in seen if 0 < seq < 20_000]
-    assert len(set(between)) >= 2 and len(between) >= 4, "they were done between its parts"
+    assert len(set(between)) >= 2, "they were done between its parts"
     await level(one, two)
 
 
