@@ -258,12 +258,6 @@ class Session:
         self._unacknowledged_bytes += len(message)
         return message
 
-    def is_level(self, vector: Vector) -> bool:
-        """Tell whether both sides have the same changes, as far as is known."""
-        return self._met and {k: v.seq for k, v in vector.items()} == {
-            k: v.seq for k, v in self.theirs.items()
-        }
-
     def _known(self, log: LogId) -> int:
         if log in self._again:
             return self._again[log]

@@ -96,7 +96,9 @@ async def test_two_devices_get_level_and_stay_so(houses: list[Household]) -> Non
 
     async def both_know() -> bool:
         hashes = {exchange.state_hash for exchange in exchanges}
-        return all(e.level for e in exchanges) and len(hashes) == 1 and b"" not in hashes
+        vectors = [dict(exchange.theirs) for exchange in exchanges]
+        same = vectors == [await two.house.vector(), await one.house.vector()]
+        return same and len(hashes) == 1 and b"" not in hashes
 
     await until(both_know)
 
