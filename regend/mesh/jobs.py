@@ -17,7 +17,7 @@ from regend.jobs.history import newest_seq
 from regend.jobs.repository import by_number
 from regend.limits import FRAME_CHANGES
 from regend.mesh.lives import life_of
-from regend.mesh.unfolding import Open, fold_parting
+from regend.mesh.unfolding import fold_parting
 from regend.store.change import Change, LogId
 from regend.sync import forks, replica
 from regend.sync.replica import Folder, Opened, Received, Source
@@ -43,7 +43,7 @@ def take_in(
     incoming: Iterable[Opened],
     folders: Mapping[str, Folder],
     cut: Callable[[LogId], int | None],
-    opened: Open,
+    reopen: forks.Reopen,
     at_ms: int,
 ) -> tuple[Received, Consequences]:
     """Take frames in, with all that follows from them, in the caller's transaction.
@@ -51,19 +51,19 @@ def take_in(
     Args:
         folders: of what is not about jobs.
         cut: the last change of a log that counts, None where all do.
-        opened: returns a stored frame with its bodies.
+        reopen: opens a stored frame.
     """
-    every = {**JOB_FOLDERS, **folders, forks.PARTED: fold_parting(opened)}
+    every = {**JOB_FOLDERS, **folders, forks.PARTED: fold_parting(reopen)}
 
     def fold() -> Received:
-        received = replica.receive(connection, incoming, every, cut, at_ms, opened)
+        received = replica.receive(connection, incoming, every, cut, at_ms, reopen)
         # What was parked of logs that parted now takes the place of the history that did.
         for log in forks.parted_now(connection, received.parted_before):
-            parked = [Opened(blob, *opened(blob)) for blob in forks.parked(connection, log)]
+            parked = [Opened(blob, *reopen(blob)) for blob in forks.parked(connection, log)]
             again = replica.receive(connection, parked, every, cut, at_ms)
             received.changes += again.changes
             received.cells += again.cells
-        copy = forks.has_parted_here(connection, opened)
+        copy = forks.has_parted_here(connection, reopen)
         received.forks += [copy] if copy is not None else []
         return received
 

@@ -104,7 +104,8 @@ class Network:
         credentials = credentials_of(standing, home)
         self._server = LanServer(credentials, self._take_link)
         self.fetcher = fetcher_of(store, clock, home, library, moves)
-        self._taking = Taking(store, clock, supervisor, moves, library.folders(), self._spawn)
+        folders, arrived = library.folders(), moves.let_go_soon
+        self._taking = Taking(store, clock, supervisor, folders, arrived, self._spawn)
         self.port: int | None = None
         self.fault: RegendError | None = None
         self.house = House(
@@ -117,7 +118,6 @@ class Network:
             state_hash=state_hash,
             entropy=os.urandom,
         )
-        self._taking.house = self.house
         self._others = Others(store, clock, self.house)
         self.packing = Packing(store, self.house)
         self.house.roster_changed = self._on_roster
@@ -224,7 +224,7 @@ class Network:
         self._discovery.know(tuple(others), [discovery_key(key) for key in house.keys.values()])
         self._part_with_others(others)
         if len(others) + 1 < len(house.roster.members):
-            self._spawn(self._taking.take_back())
+            self._spawn(self._taking.take_back(house))
         self._spawn(self.listen())
         self.links.look()
         if house.roster.owes_rekey(self._own, house.keys):
