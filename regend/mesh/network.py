@@ -21,12 +21,12 @@ from regend.jobs import places
 from regend.jobs.supervisor import Supervisor
 from regend.mesh.events import DeviceEvents
 from regend.mesh.founding import Standing
-from regend.mesh.jobs import state_hash
 from regend.mesh.library import SharedLibrary
 from regend.mesh.links import Links, Target
 from regend.mesh.moving import Moves
 from regend.mesh.others import Others
 from regend.mesh.packing import Packing
+from regend.mesh.statehash import state_hash
 from regend.mesh.taking import Taking
 from regend.store import Store
 from regend.sync import authoring

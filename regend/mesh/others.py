@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from regend.clock import Clock
 from regend.mesh import peers
-from regend.mesh.jobs import contradict
 from regend.mesh.peers import NOBODY, Peer
+from regend.mesh.statehash import contradict
 from regend.store import Store
 from regend.sync.exchange import Exchange
 from regend.sync.house import House

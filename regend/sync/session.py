@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgpack
 
@@ -375,7 +375,7 @@ class Session:
 
 _NOTHING: Final = Place(0, bytes(HEAD_BYTES))
 
-_TAKERS: Final[dict[Literal["hello"] | str, Any]] = {
+_TAKERS: Final[dict[str, Any]] = {
     "hello": Session._take_hello,
     "roster": Session._take_roster,
     "frames": Session._take_frames,

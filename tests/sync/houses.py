@@ -14,9 +14,10 @@ from regend.home import Home
 from regend.jobs import places
 from regend.jobs.mirror import collect
 from regend.mesh import peers
-from regend.mesh.jobs import state_hash, take_in
+from regend.mesh.jobs import take_in
 from regend.mesh.network import wanted_payloads
 from regend.mesh.packing import Packing
+from regend.mesh.statehash import state_hash
 from regend.store import Store, changelog
 from regend.store.change import LogId
 from regend.sync.exchange import Exchange

@@ -14,7 +14,7 @@ from regend import events
 from regend.jobs import repository
 from regend.jobs.terms import Term, first_term, next_term
 from regend.jobs.view import job_object
-from regend.mesh.jobs import state_hash
+from regend.mesh.statehash import state_hash
 from regend.store.change import LogId
 from tests.sync.replicas import Replica, anything, bodies_of, kept, of
 
