@@ -246,6 +246,11 @@ def test_no_circle_of_imports_between_packages() -> None:
         visit(one, ())
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_no_circle_of_imports_hides_from_the_interpreter(module: str) -> None:
+    assert "TYPE_CHECKING" not in (ROOT / module).read_text(encoding="utf-8")
+
+
 def test_no_circle_of_imports_between_modules() -> None:
     top_level = {
         module: {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-_COLUMNS = "ordinal, name, input_hash, result, started_at, duration_ms"
+from regend.jobs.mirror import STEP_COLUMNS
 
 
 def drop(connection: sqlite3.Connection, job: int, ordinal: int, place: int) -> None:
@@ -18,8 +18,8 @@ def drop(connection: sqlite3.Connection, job: int, ordinal: int, place: int) -> 
         place: of the event that tells of it.
     """
     connection.execute(
-        f"INSERT OR REPLACE INTO dropped_steps (job, place, {_COLUMNS}) "
-        f"SELECT job, ?, {_COLUMNS} FROM steps WHERE job = ? AND ordinal >= ?",
+        f"INSERT OR REPLACE INTO dropped_steps (job, place, {STEP_COLUMNS}) "
+        f"SELECT job, ?, {STEP_COLUMNS} FROM steps WHERE job = ? AND ordinal >= ?",
         (place, job, ordinal),
     )
     connection.execute("DELETE FROM steps WHERE job = ? AND ordinal >= ?", (job, ordinal))
@@ -28,8 +28,8 @@ def drop(connection: sqlite3.Connection, job: int, ordinal: int, place: int) -> 
 def bring_back(connection: sqlite3.Connection, job: int, place: int) -> None:
     """Let the steps count again that the event at `place` had dropped."""
     connection.execute(
-        f"INSERT OR REPLACE INTO steps (job, fence, {_COLUMNS}) "
-        f"SELECT job, 0, {_COLUMNS} FROM dropped_steps WHERE job = ? AND place = ?",
+        f"INSERT OR REPLACE INTO steps (job, fence, {STEP_COLUMNS}) "
+        f"SELECT job, 0, {STEP_COLUMNS} FROM dropped_steps WHERE job = ? AND place = ?",
         (job, place),
     )
     connection.execute("DELETE FROM dropped_steps WHERE job = ? AND place = ?", (job, place))

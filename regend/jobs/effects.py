@@ -47,10 +47,12 @@ def fold_effect(
 
 
 _ANEW: Final = ", ".join(f"{one} = excluded.{one}" for one in mirror.EFFECT_COLUMNS[1:])
-# The same everywhere: what was done, then what is known later, then what repeats nothing.
+# The same everywhere: what was done, then what is known later, then what repeats nothing. Two that
+# began it apart may have told the same but for what the effect is: that decides last.
 _ORDER: Final = (
     "{0}.state = 'done', {0}.version, {0}.state <> 'repeat', {0}.state, "
-    "coalesce({0}.settled_at, 0), coalesce({0}.receipt, '')"
+    "coalesce({0}.settled_at, 0), coalesce({0}.receipt, ''), "
+    "{0}.name, {0}.key, {0}.input_hash, {0}.intended_at"
 )
 
 

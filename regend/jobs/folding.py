@@ -100,13 +100,13 @@ def settle_terms(connection: sqlite3.Connection, job_id: str) -> None:
 def take_out(
     connection: sqlite3.Connection,
     job_id: str,
-    told: Sequence[tuple[bytes, int]],
+    happened: Sequence[tuple[bytes, int]],
     terms: Sequence[bytes],
 ) -> None:
     """Take out of a job what does not count any more, shown or kept.
 
     Args:
-        told: branch and place of events.
+        happened: branch and place of events.
         terms: ids of terms.
     """
     job = _job(connection, job_id)
@@ -115,14 +115,14 @@ def take_out(
     shown = _chain_to(connection, job_id, job.term)
     gone = set(terms)
     left = [one for one in mirror.terms_of(connection, job_id) if one.id not in gone]
-    places = [place for by, place in told if belongs(shown, by, place)]
+    places = [place for by, place in happened if belongs(shown, by, place)]
     places += [one.base + 1 for one in shown if one.id in gone]
     if places and job.last >= min(places):
         _rewind(connection, job, shown, min(places) - 1)
         _write(connection, job)
     connection.executemany(
         "DELETE FROM strays WHERE job_id = ? AND branch = ? AND place = ?",
-        [(job_id, by, place) for by, place in told],
+        [(job_id, by, place) for by, place in happened],
     )
     connection.executemany("DELETE FROM terms WHERE id = ?", [(one,) for one in gone])
     if gone & {one.id for one in shown}:
@@ -152,15 +152,7 @@ _ROWS_OF_JOBS: Final = (
 
 def _forget(connection: sqlite3.Connection, job: int) -> None:
     """Remove a job that nobody who counts has told of."""
-    for table in (
-        "steps",
-        "dropped_steps",
-        "checkpoints",
-        "coming_places",
-        "approvals",
-        "effects",
-        "events",
-    ):
+    for table in _ROWS_OF_JOBS:
         connection.execute(f"DELETE FROM {table} WHERE job = ?", (job,))
     connection.execute("DELETE FROM jobs WHERE number = ?", (job,))
 

@@ -194,13 +194,10 @@ def _introduce(
     record_term(connection, job_id, term)
     connection.execute("UPDATE jobs SET term = ? WHERE number = ?", (term.id, job))
     log.add(JOB, job_id, list(columns), list(term))
-    for (ordinal,) in connection.execute(
-        "SELECT ordinal FROM effects WHERE job = ? ORDER BY ordinal", (job,)
-    ).fetchall():
-        row = connection.execute(
-            f"SELECT {', '.join(EFFECT_COLUMNS)} FROM effects WHERE job = ? AND ordinal = ?",
-            (job, ordinal),
-        ).fetchone()
+    effects = connection.execute(
+        f"SELECT {', '.join(EFFECT_COLUMNS)} FROM effects WHERE job = ? ORDER BY ordinal", (job,)
+    )
+    for row in effects.fetchall():
         log.add(EFFECT, job_id, list(row))
     return term.id
 

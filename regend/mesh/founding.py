@@ -140,7 +140,7 @@ async def renewed(store: Store, home: Home, standing: Standing, roster: Roster) 
     return standing._replace(life=Incarnation(life, is_fresh=True, reason="revoked"))
 
 
-async def begin_anew(store: Store, home: Home, fork: Fork, opened: Reopen, clock: Clock) -> None:
+async def begin_anew(store: Store, home: Home, fork: Fork, reopen: Reopen, clock: Clock) -> None:
     """Begin a new life of this home, whose log went two ways.
 
     What was done here since goes into the log of the new life (`lives`), and jobs that the old one
@@ -148,7 +148,7 @@ async def begin_anew(store: Store, home: Home, fork: Fork, opened: Reopen, clock
 
     Args:
         fork: of its log; where it is, is known.
-        opened: returns a stored frame with its bodies.
+        reopen: opens a stored frame.
     """
     forked, common = fork
     assert common is not None
@@ -157,7 +157,7 @@ async def begin_anew(store: Store, home: Home, fork: Fork, opened: Reopen, clock
 
     def write(connection: sqlite3.Connection) -> None:
         at_ms = clock.wall_ms()
-        lives.begin_anew(connection, forked, common, new, opened, at_ms)
+        lives.begin_anew(connection, forked, common, new, reopen, at_ms)
         renewals.note(connection, forked, new, "forked", at_ms)
         _take_up(connection, new, "forked", at_ms)
 

@@ -1,12 +1,11 @@
-"""What the mesh does with jobs: the one place that knows both.
+"""Folds what other devices did, and does what follows from it for jobs, in one transaction.
 
-Folding what came, moving jobs, carrying out what a person asked on another device: all in the
-transaction that takes the changes in.
+What was given to this device begins to run here, and what people asked elsewhere of jobs that run
+here is carried out.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from regend.jobs.history import newest_seq
 from regend.jobs.repository import by_number
 from regend.limits import FRAME_CHANGES
 from regend.mesh.lives import life_of
-from regend.mesh.unfolding import Open, fold_parting
+from regend.mesh.unfolding import fold_parting
 from regend.store.change import Change, LogId
 from regend.sync import forks, replica
 from regend.sync.replica import Folder, Opened, Received, Source
@@ -43,7 +42,7 @@ def take_in(
     incoming: Iterable[Opened],
     folders: Mapping[str, Folder],
     cut: Callable[[LogId], int | None],
-    opened: Open,
+    reopen: forks.Reopen,
     at_ms: int,
 ) -> tuple[Received, Consequences]:
     """Take frames in, with all that follows from them, in the caller's transaction.
@@ -51,19 +50,19 @@ def take_in(
     Args:
         folders: of what is not about jobs.
         cut: the last change of a log that counts, None where all do.
-        opened: returns a stored frame with its bodies.
+        reopen: opens a stored frame.
     """
-    every = {**JOB_FOLDERS, **folders, forks.PARTED: fold_parting(opened)}
+    every = {**JOB_FOLDERS, **folders, forks.PARTED: fold_parting(reopen)}
 
     def fold() -> Received:
-        received = replica.receive(connection, incoming, every, cut, at_ms, opened)
+        received = replica.receive(connection, incoming, every, cut, at_ms, reopen)
         # What was parked of logs that parted now takes the place of the history that did.
         for log in forks.parted_now(connection, received.parted_before):
-            parked = [Opened(blob, *opened(blob)) for blob in forks.parked(connection, log)]
+            parked = [Opened(blob, *reopen(blob)) for blob in forks.parked(connection, log)]
             again = replica.receive(connection, parked, every, cut, at_ms)
             received.changes += again.changes
             received.cells += again.cells
-        copy = forks.has_parted_here(connection, opened)
+        copy = forks.has_parted_here(connection, reopen)
         received.forks += [copy] if copy is not None else []
         return received
 
@@ -129,37 +128,3 @@ JOB_FOLDERS: Final[Mapping[str, Folder]] = {
     mirror.TERM: _term,
     mirror.EFFECT: _effect,
 }
-
-
-def state_hash(connection: sqlite3.Connection) -> bytes:
-    """Return the hash of what all changes together make: equal on devices that have the same.
-
-    It begins with what says how it is made.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    for query in _STATE:
-        for row in connection.execute(query):
-            digest.update(repr(row).encode())
-        digest.update(b"|")
-    return _STATE_FORM + digest.digest()
-
-
-def contradict(one: bytes, other: bytes) -> bool:
-    """Tell whether state hashes for the same changes show that something is wrong.
-
-    Of hashes that are made in two ways, or of which one is not known, nothing can be told.
-    """
-    return one != other and bool(one and other) and one[:1] == other[:1]
-
-
-# Another byte for every version that hashes other rows, or makes other rows of the same changes, be
-# it only that it knows one kind of change more.
-_STATE_FORM: Final = b"\x01"
-_STATE: Final = (
-    "SELECT id, term, job_seq, history FROM jobs WHERE term IS NOT NULL ORDER BY id",
-    "SELECT job_id, branch, place, at, data FROM strays ORDER BY job_id, branch, place",
-    "SELECT object, field, value, version, clock, device FROM cells ORDER BY object, field",
-    "SELECT id, state = 'gone' FROM shared_documents ORDER BY id",
-    "SELECT j.id, e.ordinal, e.state, e.receipt FROM effects e JOIN jobs j ON j.number = e.job "
-    "WHERE j.term IS NOT NULL ORDER BY j.id, e.ordinal",
-)

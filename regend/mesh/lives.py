@@ -69,17 +69,17 @@ def begin_anew(
     forked: LogId,
     common: int,
     new: LogId,
-    opened: forks.Reopen,
+    reopen: forks.Reopen,
     at_ms: int,
 ) -> None:
     """Let this home go on in a new life, whose old log went two ways behind a change.
 
     Args:
-        opened: returns a stored frame with its bodies.
+        reopen: opens a stored frame.
     """
     while mirror.collect(connection, at_ms):
         pass
-    unpack(connection, forked, common, opened)
+    unpack(connection, forked, common, reopen)
     tail = forks.behind(connection, forked, common)
     begun = _begun(forked, tail)
     forks.part(connection, forked, common, new, _again(forked, tail, begun), at_ms)

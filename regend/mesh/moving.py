@@ -14,7 +14,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from regend.clock import Clock
 from regend.errors import BadInput, Busy, Conflict, RegendError, Retryable
@@ -28,9 +28,6 @@ from regend.store.change import INCARNATION_BYTES, LogId
 from regend.sync.exchange import Exchange
 from regend.sync.fetching import Fetcher
 
-if TYPE_CHECKING:
-    from regend.mesh.network import Network
-
 _UNANSWERED: Final = ("device_gone", "link_ended")  # of calls, by `sync`
 
 
@@ -39,7 +36,8 @@ class Moves:
 
     Args:
         own: the log of this device.
-        network: returns this device among the others, None where it is not.
+        exchange_with: returns the exchange with a device; None where it is not reached.
+        fetcher: returns what gets payloads; None where this device is in no mesh.
         called: returns what a device is called.
 
     Attributes:
@@ -52,14 +50,16 @@ class Moves:
         clock: Clock,
         supervisor: Supervisor,
         own: LogId,
-        network: Callable[[], Network | None],
+        exchange_with: Callable[[bytes], Exchange | None],
+        fetcher: Callable[[], Fetcher | None],
         called: Callable[[bytes], str],
     ) -> None:
         self._store = store
         self._clock = clock
         self._supervisor = supervisor
         self.own = own
-        self._network = network
+        self._exchange_with = exchange_with
+        self._fetcher = fetcher
         self._called = called
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: set[int] = set()
@@ -87,7 +87,7 @@ class Moves:
         if force:
             return await self._force(user, row["id"])
         holder = await self._store.query(lambda c: _holder(c, row["id"]))
-        exchange = self._exchange(holder.device)
+        exchange = self._exchange_with(holder.device)
         if exchange is None or exchange.incarnation != holder.incarnation:
             raise self._away(holder, "is not reached")
         try:
@@ -101,10 +101,6 @@ class Moves:
     async def _ask(self, exchange: Exchange, job_id: str) -> None:
         """Ask for a job; a device that starts anew has forgotten who asked it before."""
         await exchange.call("give", job=job_id, incarnation=self.own.incarnation)
-
-    def _exchange(self, device: bytes) -> Exchange | None:
-        network = self._network()
-        return network.links.to(device) if network else None
 
     def _away(self, holder: LogId, how: str) -> Conflict:
         return Conflict(
@@ -179,7 +175,7 @@ class Moves:
                     if row["remote"] == HERE:
                         return await asyncio.to_thread(job_object, row, self._store.blobs)
                     handover.require_live(row)  # else it ended there before it could be given
-                    live = self._exchange(holder.device)
+                    live = self._exchange_with(holder.device)
                     if live is None:
                         raise self._away(holder, "is not reached any more")
                     if live is not exchange:
@@ -225,10 +221,6 @@ class Moves:
                     if not coming or (is_taken and not self._may_come(coming)):
                         return
                     await self._payload_news(rung)
-
-    def _fetcher(self) -> Fetcher | None:
-        network = self._network()
-        return network.fetcher if network else None
 
     def _may_come(self, digests: Iterable[str]) -> bool:
         fetcher = self._fetcher()

@@ -21,12 +21,12 @@ from regend.jobs import places
 from regend.jobs.supervisor import Supervisor
 from regend.mesh.events import DeviceEvents
 from regend.mesh.founding import Standing
-from regend.mesh.jobs import state_hash
 from regend.mesh.library import SharedLibrary
 from regend.mesh.links import Links, Target
 from regend.mesh.moving import Moves
-from regend.mesh.others import Others
 from regend.mesh.packing import Packing
+from regend.mesh.peers import Peers
+from regend.mesh.statehash import state_hash
 from regend.mesh.taking import Taking
 from regend.store import Store
 from regend.sync import authoring
@@ -104,7 +104,8 @@ class Network:
         credentials = credentials_of(standing, home)
         self._server = LanServer(credentials, self._take_link)
         self.fetcher = fetcher_of(store, clock, home, library, moves)
-        self._taking = Taking(store, clock, supervisor, moves, library.folders(), self._spawn)
+        folders, arrived = library.folders(), moves.let_go_soon
+        self._taking = Taking(store, clock, supervisor, folders, arrived, self._spawn)
         self.port: int | None = None
         self.fault: RegendError | None = None
         self.house = House(
@@ -117,8 +118,7 @@ class Network:
             state_hash=state_hash,
             entropy=os.urandom,
         )
-        self._taking.house = self.house
-        self._others = Others(store, clock, self.house)
+        self._peers = Peers(store, clock, self.house)
         self.packing = Packing(store, self.house)
         self.house.roster_changed = self._on_roster
         self.links = Links(
@@ -133,7 +133,7 @@ class Network:
 
     async def start(self) -> None:
         """Begin to meet the others; where the port is taken, by calling them alone."""
-        await self._others.remember()
+        await self._peers.remember()
         await self._taking.take_up_kept()
         await self.fetcher.sweep()
         await self._discovery.start()
@@ -210,11 +210,11 @@ class Network:
 
     def _on_left(self) -> None:
         self._events.look()
-        self._spawn(self._others.remember())
+        self._spawn(self._peers.remember())
 
     def _on_met(self, exchange: Exchange) -> None:
         self._events.look()
-        self._spawn(self._others.note(exchange, self.links.dialled(exchange)))
+        self._spawn(self._peers.note(exchange, self.links.dialled(exchange)))
 
     def _on_roster(self) -> None:
         """Go by the roster as it is now."""
@@ -224,7 +224,7 @@ class Network:
         self._discovery.know(tuple(others), [discovery_key(key) for key in house.keys.values()])
         self._part_with_others(others)
         if len(others) + 1 < len(house.roster.members):
-            self._spawn(self._taking.take_back())
+            self._spawn(self._taking.take_back(house))
         self._spawn(self.listen())
         self.links.look()
         if house.roster.owes_rekey(self._own, house.keys):
@@ -251,7 +251,7 @@ class Network:
                 if one.device == device
                 for address in one.addresses
             ]
-            peer = self._others.peer(device)
+            peer = self._peers.peer(device)
             at += [_place(known) for known in (peer.address, peer.manual) if known]
             yield Target(device, member.device.certificate, tuple(dict.fromkeys(at)))
 

@@ -29,6 +29,7 @@ def notes(
         *_of_membership(network),
         *_of_states(network, known),
         *_of_disk(network),
+        *_of_reach(network, discovery),
         *_of_versions(network),
         *_of_clocks(network, discovery),
     ]
@@ -81,6 +82,24 @@ def _of_disk(network: Network) -> list[dict[str, Any]]:
         )
         return [_note("disk_nearly_full", None, text, hint)]
     return []
+
+
+def _of_reach(network: Network, discovery: Discovery) -> list[dict[str, Any]]:
+    """Tell why nobody can call this device, and why it finds nobody on the network."""
+    found = []
+    if (fault := network.fault) is not None:
+        text = f"Other devices cannot call this one: {fault.message}"
+        hint = fault.hint or "Set another `port` under [mesh], and start the daemon anew."
+        found.append(_note(fault.code, None, text, hint))
+    report = discovery.report()
+    if report.looking and not report.works and len(network.house.roster.living) > 1:
+        text = " ".join(one for one in report.lines if one.startswith("No "))
+        hint = (
+            "Devices that were reached before are called where they were then; another is joined "
+            "by its address: regend devices join CODE --address ADDRESS"
+        )
+        found.append(_note("nobody_found", None, text, hint))
+    return found
 
 
 def _of_versions(network: Network) -> list[dict[str, Any]]:

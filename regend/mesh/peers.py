@@ -1,14 +1,27 @@
-"""What is remembered of the other devices: where they were, when, and what they said they have."""
+"""What is remembered of the other devices: where they were, when, and what they said they have.
+
+Where one has another state by the same changes, that is an alarm, and stays on record until it has
+the same.
+"""
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgpack
 
+from regend.clock import Clock
+from regend.mesh.statehash import contradict
+from regend.store import Store
 from regend.sync import vectors
+from regend.sync.exchange import Exchange
+from regend.sync.house import House
 from regend.sync.vectors import Vector
+
+log = logging.getLogger("regend.sync")
 
 
 class Peer(NamedTuple):
@@ -90,3 +103,39 @@ def note_place(connection: sqlite3.Connection, device: bytes, address: str) -> N
 
 def _unpacked(packed: bytes | None) -> Vector:
     return {} if packed is None else vectors.unpacked(msgpack.unpackb(packed))
+
+
+class Peers:
+    """The other devices as they were met last, while the mesh runs."""
+
+    def __init__(self, store: Store, clock: Clock, house: House) -> None:
+        self._store = store
+        self._clock = clock
+        self._house = house
+        self._known: Mapping[bytes, Peer] = {}
+
+    def peer(self, device: bytes) -> Peer:
+        """Return what was remembered of a device at the last `remember`."""
+        return self._known.get(device, NOBODY)
+
+    async def remember(self) -> None:
+        """Read what is stored of them."""
+        self._known = await self._store.query(peers)
+
+    async def note(self, exchange: Exchange, address: str | None) -> None:
+        """Store what a device says now that it has, and whether its state contradicts this one's.
+
+        Args:
+            address: where it was reached; None where it called.
+        """
+        at_ms, device = self._clock.wall_ms(), exchange.device
+        theirs, state = dict(exchange.theirs), exchange.state_hash
+        vector, own = self._house.hashed
+        differs = contradict(own, state) if own and state and vector == theirs else None
+        if differs:
+            log.error("by the same changes, %s has another state", device.hex()[:8])
+
+        def write(connection: sqlite3.Connection) -> None:
+            note(connection, device, theirs, state, at_ms, address, differs)
+
+        await self._store.write(write)

@@ -74,7 +74,13 @@ class Mesh:
         self._reborn: asyncio.Task[None] | None = None
         self.network: Network | None = None
         self.moves = Moves(
-            store, clock, supervisor, standing.log, lambda: self.network, self._called
+            store,
+            clock,
+            supervisor,
+            standing.log,
+            lambda device: self.network.links.to(device) if self.network else None,
+            lambda: self.network.fetcher if self.network else None,
+            self._called,
         )
 
     async def start(self) -> None:
@@ -145,11 +151,7 @@ class Mesh:
         await self._discovery.start()
         roster = self.network.house.roster if self.network and not leave else None
         welcome, place = await self._pairings.join(
-            code,
-            address,
-            name or self._name,
-            roster,
-            self._discovery,
+            code, address, name or self._name, roster, self._discovery
         )
         await self._close()
         # The networks on which an address is given are those on which nobody is found by itself.

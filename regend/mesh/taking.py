@@ -14,10 +14,10 @@ from typing import Any
 from regend.clock import Clock
 from regend.jobs.supervisor import Supervisor
 from regend.mesh.jobs import Consequences, take_in, take_up_kept
-from regend.mesh.moving import Moves
 from regend.mesh.unfolding import unfold
 from regend.store import Store
 from regend.store.change import LogId, first_head
+from regend.sync.forks import Reopen
 from regend.sync.house import House
 from regend.sync.payloads import Cut
 from regend.sync.replica import Folder, Opened, Received
@@ -30,28 +30,24 @@ class Taking:
 
     Args:
         folders: of what is not about jobs.
+        arrived: called where jobs have come that are to run here.
         spawn: runs work by itself.
-
-    Attributes:
-        house: reads stored frames again; it must be set before anything is taken in.
     """
-
-    house: House
 
     def __init__(
         self,
         store: Store,
         clock: Clock,
         supervisor: Supervisor,
-        moves: Moves,
         folders: Mapping[str, Folder],
+        arrived: Callable[[], None],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._supervisor = supervisor
-        self._moves = moves
         self._folders = folders
+        self._arrived = arrived
         self._spawn = spawn
         self._loop = asyncio.get_running_loop()
 
@@ -60,10 +56,11 @@ class Taking:
         connection: sqlite3.Connection,
         opened: list[Opened],
         cut: Callable[[LogId], int | None],
+        reopen: Reopen,
     ) -> Received:
-        """Take frames in, in the writer's transaction."""
-        at_ms, reopened = self._clock.wall_ms(), self.house.read_stored
-        received, done = take_in(connection, opened, self._folders, cut, reopened, at_ms)
+        """Take frames in, in the writer's transaction; see `house.House`."""
+        at_ms = self._clock.wall_ms()
+        received, done = take_in(connection, opened, self._folders, cut, reopen, at_ms)
         if received.changes:
             # In the writer's thread, before the commit: the loop turns to it after.
             self._loop.call_soon_threadsafe(self._follow, done)
@@ -80,9 +77,9 @@ class Taking:
                 return
             self._follow(done)
 
-    async def take_back(self) -> None:
+    async def take_back(self, house: House) -> None:
         """Take back what revoked devices wrote past their cuts, where it was taken in before."""
-        at_ms, house = self._clock.wall_ms(), self.house
+        at_ms = self._clock.wall_ms()
         for log_id, place in (await house.vector()).items():
             cut = house.roster.cut(*log_id)
             if cut is None or place.seq <= cut.seq or log_id.device == house.identity.id:
@@ -99,6 +96,6 @@ class Taking:
             self._supervisor.tell(job, desired)
         self._supervisor.end_lost()
         if done.arrived:
-            self._moves.let_go_soon()
+            self._arrived()
         if done.unneeded:
             self._spawn(asyncio.to_thread(self._store.blobs.discard, done.unneeded))

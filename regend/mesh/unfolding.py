@@ -14,7 +14,7 @@ An effect that was told of stays told of: that something was done outside is nev
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from regend.jobs import mirror
 from regend.jobs.folding import take_out
@@ -24,19 +24,18 @@ from regend.mesh.library import forget_documents
 from regend.mesh.lives import life_of, shared_of_jobs
 from regend.store import cells, changelog
 from regend.store.change import Change, LogId, unpack
-from regend.sync import forks, frame
+from regend.sync import forks
+from regend.sync.forks import Reopen
 from regend.sync.frame import heads_of
 from regend.sync.payloads import Cut
 from regend.sync.replica import Folder, Source, readable
 
-Open = Callable[[bytes], tuple[frame.Frame, list[bytes]]]
 
-
-def unfold(connection: sqlite3.Connection, log: LogId, cut: Cut, opened: Open, at_ms: int) -> int:
+def unfold(connection: sqlite3.Connection, log: LogId, cut: Cut, reopen: Reopen, at_ms: int) -> int:
     """Let a log end at its cut, and nothing of what came after count.
 
     Args:
-        opened: returns a stored frame with its bodies.
+        reopen: opens a stored frame.
 
     Returns:
         How many changes were taken back.
@@ -48,13 +47,13 @@ def unfold(connection: sqlite3.Connection, log: LogId, cut: Cut, opened: Open, a
     tail = [
         unpack(body)
         for sealed, first in _stored(connection, number, cut.seq)
-        for seq, body in enumerate(opened(sealed)[1], first)
+        for seq, body in enumerate(reopen(sealed)[1], first)
         if seq > cut.seq and (number, seq) not in kept
     ]
     _end_at(connection, number, cut)
     for job_id, (told, terms) in _of_jobs(log, tail).items():
         take_out(connection, job_id, told, terms)
-    _set_again(connection, {one.fields[0] for one in tail if one.kind == cells.KIND}, opened)
+    _set_again(connection, {one.fields[0] for one in tail if one.kind == cells.KIND}, reopen)
     forget_documents(connection, tail)
     mirror.move_cursor(connection, newest_seq(connection))
     return len(tail)
@@ -89,11 +88,11 @@ def _of_jobs(
     return found
 
 
-def fold_parting(opened: Open) -> Folder:
+def fold_parting(reopen: Reopen) -> Folder:
     """Return what folds that a history of a log has parted: it counts no more from there on.
 
     Args:
-        opened: returns a stored frame with its bodies.
+        reopen: opens a stored frame.
     """
 
     def fold(connection: sqlite3.Connection, source: Source, change: Change) -> None:
@@ -103,13 +102,13 @@ def fold_parting(opened: Open) -> Folder:
             raise ValueError(change.kind)
         forks.record_parting(connection, log, parting)
         if log != changelog.current(connection):
-            _end_where_it_parted(connection, log, parting, opened)
+            _end_where_it_parted(connection, log, parting, reopen)
 
     return fold
 
 
 def _end_where_it_parted(
-    connection: sqlite3.Connection, log: LogId, parting: forks.Parting, opened: Open
+    connection: sqlite3.Connection, log: LogId, parting: forks.Parting, reopen: Reopen
 ) -> None:
     """Let a log end where it parted, if the history that is here is the one that did."""
     number = changelog.number_of(connection, log)
@@ -119,13 +118,13 @@ def _end_where_it_parted(
     tail = {seq: (head, body) for seq, head, body in own}
     stored = _stored(connection, number, parting.seq)
     for sealed, first in stored:
-        frame_, bodies = opened(sealed)
+        frame_, bodies = reopen(sealed)
         numbered = enumerate(zip(heads_of(frame_, bodies), bodies, strict=True), first)
         tail |= {seq: one for seq, one in numbered if seq > parting.seq}
     if parting.seq + 1 not in tail or tail[parting.seq + 1][0] != parting.next:
         return
     for sealed, _ in stored:
-        forks.park(connection, number, opened(sealed)[0], sealed)
+        forks.park(connection, number, reopen(sealed)[0], sealed)
     _end_at(connection, number, Cut(parting.seq, parting.head))
     connection.execute("DELETE FROM changes WHERE log = ? AND seq > ?", (number, parting.seq))
     connection.execute(
@@ -146,7 +145,7 @@ def _end_at(connection: sqlite3.Connection, number: int, cut: Cut) -> None:
     )
 
 
-def _set_again(connection: sqlite3.Connection, names: set[str], opened: Open) -> None:
+def _set_again(connection: sqlite3.Connection, names: set[str], reopen: Reopen) -> None:
     """Set the cells of objects anew, from every change of theirs that counts."""
     if not names:
         return
@@ -162,7 +161,7 @@ def _set_again(connection: sqlite3.Connection, names: set[str], opened: Open) ->
         "JOIN logs l ON l.number = f.log"
     )
     for device, number, sealed, first, last in sealed_ones.fetchall():
-        for seq, body in enumerate(opened(sealed)[1][: last - first + 1], first):
+        for seq, body in enumerate(reopen(sealed)[1][: last - first + 1], first):
             if (number, seq) not in kept:
                 _merge(connection, device, body, names)
 

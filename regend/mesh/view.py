@@ -8,10 +8,10 @@ from typing import Any
 from regend.clock import rfc3339
 from regend.mesh import peers
 from regend.mesh.founding import Standing
-from regend.mesh.jobs import contradict
 from regend.mesh.network import Network
 from regend.mesh.notes import notes
 from regend.mesh.peers import NOBODY, Peer
+from regend.mesh.statehash import contradict
 from regend.store import Store
 from regend.store.change import LogId, Place
 from regend.sync import words

@@ -73,9 +73,10 @@ class Exchange:
         changed: called when something of it is worth showing.
 
     Attributes:
-        met: set once the other side has said hello.
+        incarnation: of the other device; empty until it has said hello.
+        met: set once it has.
         state_hash: of the other side, as it said last.
-        level: whether both sides have the same changes.
+        reason: why it ended, for people; empty while it has not, or where nobody said.
         began: how far each log was here and there when both said hello.
         counts: what went over the link so far.
         hindered: what is not as it should be.
@@ -94,7 +95,6 @@ class Exchange:
         self.incarnation = b""
         self.met = asyncio.Event()
         self.state_hash = b""
-        self.level = False
         self.began: tuple[Vector, Vector] | None = None
         self.counts = Counts()
         self.hindered = Hindered()
@@ -163,7 +163,7 @@ class Exchange:
             event = self._session.receive(message)
             match event:
                 case said.Met():
-                    await self._on_met(event)
+                    self._on_met(event)
                 case said.FramesCame(frames):
                     await self._on_frames(frames)
                 case said.RosterCame(entries):
@@ -172,13 +172,13 @@ class Exchange:
                     self.state_hash = state_hash
                     self._changed(self)
                 case said.PieceWanted():
-                    self._require_room(self._due_pieces)
+                    _require_room(self._due_pieces)
                     self._due_pieces.append(event)
                 case said.PieceCame():
                     self.counts.received_bytes += len(event.content)
                     await self._fetcher.took(self, event)
                 case said.Called():
-                    self._require_room(self._calls.serving)
+                    _require_room(self._calls.serving)
                     self._calls.serve(event)
                 case said.Answered():
                     self._calls.take(event)
@@ -188,12 +188,7 @@ class Exchange:
                     return
             self._wake.set()  # only now: who writes looks at what was made of it
 
-    def _require_room(self, owed: Sized) -> None:
-        """Check that the other side may ask for one thing more."""
-        if len(owed) >= OWED_TO_DEVICE:
-            raise Broken("asks for more than can be under way")
-
-    async def _on_met(self, hello: said.Met) -> None:
+    def _on_met(self, hello: said.Met) -> None:
         self.incarnation, self.state_hash = hello.incarnation, hello.state_hash
         self._their_roster = hello.roster
         if hello.at_ms is not None:
@@ -234,7 +229,7 @@ class Exchange:
             seq, frames = await self._house.frames(log_id, seq)
             if not frames:
                 return
-            await self.link.send(self._session.frames(log_id, seq, frames))
+            await self._send_frames(log_id, seq, frames)
 
     async def _write(self) -> None:
         """Say hello, then send whatever the other side lacks, whenever something changed."""
@@ -243,8 +238,7 @@ class Exchange:
             vector = await house.vector()
             state_hash = house.state_hash(vector)
             own = (house.incarnation, house.roster_ids, vector, state_hash, house.wall_ms())
-            hello = self._session.hello(*own)
-            await self.link.send(hello)
+            await self.link.send(self._session.hello(*own))
             self._calls.greeted.set()
             await self.met.wait()
             self.began = vector, self._theirs_first
@@ -271,6 +265,11 @@ class Exchange:
         if lacking:
             await self.link.send(self._session.roster(self._house.entries(lacking)))
             self._their_roster |= lacking
+
+    async def _send_frames(self, log_id: LogId, last: int, frames: list[bytes]) -> None:
+        """Send frames of a log up to a change, behind the entry that brings the key of them."""
+        await self._send_roster()
+        await self.link.send(self._session.frames(log_id, last, frames))
 
     async def _send_due(self) -> None:
         """Send what the other side asked for, and ask for what is missing of its logs."""
@@ -303,16 +302,21 @@ class Exchange:
             if not frames:
                 unsupplied.add(log_id)
                 continue
-            await self.link.send(self._session.frames(log_id, last, frames))
+            await self._send_frames(log_id, last, frames)
             self.counts.sent_bytes += sum(map(len, frames))
             await self._send_due()
-        self.level = self._session.is_level(vector)
         state_hash = self._house.state_hash(vector)
         now = (sorted(vector.items()), state_hash)
         if now != self._said:
             await self.link.send(self._session.have(vector, state_hash))
             self._said = now
             self._changed(self)
+
+
+def _require_room(owed: Sized) -> None:
+    """Check that the other side may ask for one thing more."""
+    if len(owed) >= OWED_TO_DEVICE:
+        raise Broken("asks for more than can be under way")
 
 
 async def _stored(house: House, frames: list[bytes], hindered: Hindered) -> Received:

@@ -24,7 +24,7 @@ import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from regend.clock import Clock
 from regend.limits import (
@@ -42,9 +42,6 @@ from regend.store.writer import disk_refusal
 from regend.sync.sending import Sender
 from regend.sync.session import PieceCame
 
-if TYPE_CHECKING:
-    from regend.sync.exchange import Exchange
-
 log = logging.getLogger("regend.sync")
 
 
@@ -55,11 +52,25 @@ class Wanted(NamedTuple):
     device: bytes
 
 
+class Supplier(Protocol):
+    """A link to a device that can be asked for payloads."""
+
+    @property
+    def device(self) -> bytes:
+        """Whose link it is."""
+
+    def wake(self) -> None:
+        """Look now whether there is something to ask for."""
+
+    async def send_get(self, digest: bytes, offset: int) -> None:
+        """Ask for a piece of a payload."""
+
+
 class _Coming:
     """A payload that a link is getting."""
 
-    def __init__(self, exchange: Exchange, file: Path) -> None:
-        self.exchange = exchange
+    def __init__(self, supplier: Supplier, file: Path) -> None:
+        self.supplier = supplier
         self.file = file
         self.have = file.stat().st_size if file.exists() else 0
         self.goes_on = self.have > 0  # from what came over another link, or before a restart
@@ -116,48 +127,48 @@ class Fetcher:
         self._done = done
         self._coming: dict[str, _Coming] = {}
         self._begun: set[str] = set()  # over links that ended
-        self._lacking: dict[Exchange, dict[str, _Lack]] = {}
+        self._lacking: dict[Supplier, dict[str, _Lack]] = {}
         self.news = Bell()
         self._is_full = False
 
-    def links(self) -> Mapping[bytes, Exchange]:
-        """Return the exchanges that can be asked, by device."""
-        return {exchange.device: exchange for exchange in self._lacking}
+    def links(self) -> Mapping[bytes, Supplier]:
+        """Return the links that can be asked, by device."""
+        return {supplier.device: supplier for supplier in self._lacking}
 
     def wake(self) -> None:
         """Let every link look whether it can get something."""
-        for exchange in list(self._lacking):
-            exchange.wake()
+        for supplier in list(self._lacking):
+            supplier.wake()
 
     def may_come(self, digest: str) -> bool:
         """Tell whether a device that is linked has a payload, as far as is known."""
         return digest in self._coming or any(digest not in one for one in self._lacking.values())
 
-    def joined(self, exchange: Exchange) -> None:
+    def joined(self, supplier: Supplier) -> None:
         """Take note of a link that can be asked from now on."""
-        self._lacking.setdefault(exchange, {})
+        self._lacking.setdefault(supplier, {})
         self.news.ring()
 
-    def left(self, exchange: Exchange) -> None:
+    def left(self, supplier: Supplier) -> None:
         """Take note that a link ended; what it was getting is for the others."""
-        self._lacking.pop(exchange, None)
+        self._lacking.pop(supplier, None)
         for digest, coming in list(self._coming.items()):
-            if coming.exchange is exchange:
+            if coming.supplier is supplier:
                 del self._coming[digest]
                 self._begun.add(digest)
         self.wake()
         self.news.ring()
 
-    async def ask(self, exchange: Exchange) -> None:
+    async def ask(self, supplier: Supplier) -> None:
         """Ask a link for the next pieces of what is wanted."""
         if await asyncio.to_thread(self.has_no_room):
             return  # who calls looks again before long
         await self._drop_needless()
-        if not any(one.exchange is exchange for one in self._coming.values()):
-            await self._begin_next(exchange)
+        if not any(one.supplier is supplier for one in self._coming.values()):
+            await self._begin_next(supplier)
         for digest, coming in list(self._coming.items()):
-            if coming.exchange is exchange:
-                await self._ask_ahead(exchange, digest, coming)
+            if coming.supplier is supplier:
+                await self._ask_ahead(supplier, digest, coming)
 
     async def sweep(self) -> None:
         """Look which payloads have begun to come, and drop those that nobody wants (rule 6)."""
@@ -198,17 +209,17 @@ class Fetcher:
         self._is_full = is_full
         return is_full
 
-    async def _begin_next(self, exchange: Exchange) -> None:
+    async def _begin_next(self, supplier: Supplier) -> None:
         """Choose what this link is to get next."""
-        while (digest := await self._next_of(exchange)) is not None:
+        while (digest := await self._next_of(supplier)) is not None:
             if self._store.blobs.path(digest).exists():
                 await self._on_here(digest)
             elif digest not in self._coming:  # no other link has begun it meanwhile
                 self._begun.discard(digest)
-                self._coming[digest] = _Coming(exchange, self._part(digest))
+                self._coming[digest] = _Coming(supplier, self._part(digest))
                 return
 
-    async def _next_of(self, exchange: Exchange) -> str | None:
+    async def _next_of(self, supplier: Supplier) -> str | None:
         """Return the most urgent payload that is to be asked of a link."""
         now_s, links = self._clock.monotonic_s(), self.links()
 
@@ -216,43 +227,43 @@ class Fetcher:
             suiting = (
                 one.digest
                 for one in self._wanted(connection)
-                if self._suits(exchange, one, links, now_s)
+                if self._suits(supplier, one, links, now_s)
             )
             return next(suiting, None)
 
         return await self._store.query(read)
 
     def _suits(
-        self, exchange: Exchange, wanted: Wanted, links: Mapping[bytes, Exchange], now_s: float
+        self, supplier: Supplier, wanted: Wanted, links: Mapping[bytes, Supplier], now_s: float
     ) -> bool:
         """Tell whether a payload is to be asked of this link now. Called in any thread."""
-        lack = self._lacking.get(exchange, {}).get(wanted.digest)
+        lack = self._lacking.get(supplier, {}).get(wanted.digest)
         if wanted.digest in self._coming or (lack is not None and lack.again_s > now_s):
             return False
-        if wanted.device == exchange.device:
+        if wanted.device == supplier.device:
             return True
         writer = links.get(wanted.device)
         return writer is None or wanted.digest in self._lacking.get(writer, {})
 
-    async def _ask_ahead(self, exchange: Exchange, digest: str, coming: _Coming) -> None:
+    async def _ask_ahead(self, supplier: Supplier, digest: str, coming: _Coming) -> None:
         ahead = coming.have + PIECES_AHEAD * BLOB_CHUNK_BYTES
         end = ahead if coming.size is None else min(ahead, coming.size)
         if coming.size is None and coming.asked > coming.have:
             return  # how long it is, the first piece tells
         while coming.asked < end or (coming.size is None and coming.asked == coming.have):
-            await exchange.send_get(bytes.fromhex(digest), coming.asked)
+            await supplier.send_get(bytes.fromhex(digest), coming.asked)
             coming.asked += BLOB_CHUNK_BYTES
             if coming.size is None:
                 return
 
-    async def took(self, exchange: Exchange, piece: PieceCame) -> None:
+    async def took(self, supplier: Supplier, piece: PieceCame) -> None:
         """Take a piece that a link brought."""
         digest = piece.digest.hex()
         coming = self._coming.get(digest)
-        if coming is None or coming.exchange is not exchange or piece.offset != coming.have:
+        if coming is None or coming.supplier is not supplier or piece.offset != coming.have:
             return
         if piece.size == 0 and piece.content == b"" and digest != _EMPTY:
-            await self._on_lacking(exchange, digest)
+            await self._on_lacking(supplier, digest)
             return
         if not await self._is_wanted(digest):
             self._coming.pop(digest, None)
@@ -263,11 +274,11 @@ class Fetcher:
         await asyncio.to_thread(_append, coming.file, piece.offset, piece.content)
         coming.have += len(piece.content)
         if coming.have >= piece.size:
-            await self._finish(exchange, digest, coming)
+            await self._finish(supplier, digest, coming)
         elif not piece.content:
-            await self._on_lacking(exchange, digest)
+            await self._on_lacking(supplier, digest)
 
-    async def _finish(self, exchange: Exchange, digest: str, coming: _Coming) -> None:
+    async def _finish(self, supplier: Supplier, digest: str, coming: _Coming) -> None:
         """Put a whole payload in its place, if it is what it is called."""
         found = await asyncio.to_thread(_digest_of, coming.file)
         if found != digest:
@@ -275,10 +286,10 @@ class Fetcher:
             if coming.goes_on:
                 log.info("the beginning of a payload was damaged; it is asked for anew")
                 self._coming.pop(digest, None)
-                exchange.wake()
+                supplier.wake()
                 return
-            log.warning("a payload from %s is damaged", exchange.device.hex()[:8])
-            self._ask_others(exchange, digest)
+            log.warning("a payload from %s is damaged", supplier.device.hex()[:8])
+            self._ask_others(supplier, digest)
             return
         await asyncio.to_thread(self._store.blobs.adopt, coming.file)
         self._coming.pop(digest, None)
@@ -290,9 +301,9 @@ class Fetcher:
         self.news.ring()
         await asyncio.to_thread(self._store.blobs.discard, needless)
 
-    async def _on_lacking(self, exchange: Exchange, digest: str) -> None:
+    async def _on_lacking(self, supplier: Supplier, digest: str) -> None:
         """Take note that a device has not what it was asked for."""
-        if exchange.device in await self._store.query(lambda c: self._writers(c, digest)):
+        if supplier.device in await self._store.query(lambda c: self._writers(c, digest)):
             await self._store.write(lambda c: self._gone(c, digest))
             self._part(digest).unlink(missing_ok=True)
             if not await self._is_wanted(digest):
@@ -300,12 +311,12 @@ class Fetcher:
                 self._coming.pop(digest, None)
                 self.news.ring()
                 return
-        self._ask_others(exchange, digest)
+        self._ask_others(supplier, digest)
 
-    def _ask_others(self, exchange: Exchange, digest: str) -> None:
+    def _ask_others(self, supplier: Supplier, digest: str) -> None:
         """Get a payload from other links than this one, and from this one later."""
         self._coming.pop(digest, None)
-        lacking = self._lacking.setdefault(exchange, {})
+        lacking = self._lacking.setdefault(supplier, {})
         known = lacking.get(digest)
         wait_s = PAYLOAD_AGAIN_FIRST_S if known is None else 2 * known.wait_s
         wait_s = min(wait_s, PAYLOAD_AGAIN_LAST_S)

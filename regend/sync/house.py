@@ -24,7 +24,7 @@ from regend.sync import frame, replica, supply
 from regend.sync.device import Identity
 from regend.sync.entries import Entry, verify
 from regend.sync.epochs import Entropy
-from regend.sync.forks import Fork
+from regend.sync.forks import Fork, Reopen
 from regend.sync.frame import Header
 from regend.sync.replica import Opened, Received
 from regend.sync.roster import Roster
@@ -32,7 +32,9 @@ from regend.sync.supply import Written
 
 log = logging.getLogger("regend.sync")
 
-TakeIn = Callable[[sqlite3.Connection, list[Opened], Callable[[LogId], int | None]], Received]
+TakeIn = Callable[
+    [sqlite3.Connection, list[Opened], Callable[[LogId], int | None], Reopen], Received
+]
 
 _QUIET_S: Final = 0.5  # the state is hashed once nothing has changed for so long
 
@@ -43,7 +45,8 @@ class House:
     Args:
         roster: as it is stored.
         incarnation: of this device now.
-        take_in: folds frames within a transaction.
+        take_in: folds frames within a transaction, given the last change of a log that counts and
+            what opens a stored frame.
         state_hash: reads the hash of what all changes together make.
         entropy: returns random bytes.
 
@@ -116,7 +119,8 @@ class House:
                 f"The roster of the mesh has {ROSTER_ENTRIES} entries, which is the most.",
                 hint="Begin a new mesh with the devices that you still have.",
             )
-        merged = self.roster.merged(fresh)
+        before = self.roster
+        merged = before.merged(fresh)
         rows = [(one.id, one.blob) for one in fresh]
         await self._store.write(
             lambda c: (
@@ -125,8 +129,11 @@ class House:
                 ).rowcount
             )
         )
-        self.roster = merged
+        if self.roster is not before:  # other entries came while these were stored
+            merged = self.roster.merged(fresh)
+        # The keys first: what goes out meanwhile is sealed in a thread, by what the roster says.
         self._keys = merged.epoch_keys(self.identity.sealing_key)
+        self.roster = merged
         self.roster_changed()
 
     async def take_roster(self, blobs: Iterable[bytes]) -> None:
@@ -231,7 +238,9 @@ class House:
             Refused: one of them is not of a member, or was changed on its way.
         """
         opened = await asyncio.to_thread(self._opened, blobs)
-        received = await self._store.write(lambda c: self._take_in(c, opened, self._cut))
+        received = await self._store.write(
+            lambda c: self._take_in(c, opened, self._cut, self.read_stored)
+        )
         received.newer = len(blobs) - len(opened)
         known = sorted(received.forks, key=lambda one: one.common is not None)
         for fork in {one.log: one for one in known}.values():

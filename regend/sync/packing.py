@@ -84,11 +84,11 @@ def pack(connection: sqlite3.Connection, page: Sequence[Written], sealed: Sequen
     return True
 
 
-def unpack(connection: sqlite3.Connection, log: LogId, seq: int, opened: Reopen) -> None:
+def unpack(connection: sqlite3.Connection, log: LogId, seq: int, reopen: Reopen) -> None:
     """Let what stands in frames of an own log behind a change stand in plain again.
 
     Args:
-        opened: returns a stored frame with its bodies.
+        reopen: opens a stored frame.
     """
     number = changelog.number_of(connection, log)
     frames = connection.execute(
@@ -96,7 +96,7 @@ def unpack(connection: sqlite3.Connection, log: LogId, seq: int, opened: Reopen)
         (number, seq),
     )
     for last, first, sealed in frames.fetchall():
-        frame, bodies = opened(sealed)
+        frame, bodies = reopen(sealed)
         rows = zip(range(first, last + 1), heads_of(frame, bodies), bodies, strict=False)
         connection.executemany(
             "INSERT OR IGNORE INTO changes (log, seq, head, body) VALUES (?, ?, ?, ?)",

@@ -46,20 +46,19 @@ class ReachReport:
             return ("Devices on the network are not looked for.",)
         if not self.reaches:
             return ("No network interface has a local address: nobody could be asked.",)
-        lines = [
-            f"Devices are looked for on {one.interface.name} over {one.interface.family}, "
-            f"from {one.interface.address}."
-            if one.fault is None and self.fault is None
-            else f"No query could leave interface {one.interface.name} over "
-            f"{one.interface.family}: {one.fault or self.fault}."
-            for one in self.reaches
-        ]
+        lines = [self._line(one) for one in self.reaches]
         if not self.works:
             lines.append(
                 "Devices can be called by their address all the same: "
                 "regend devices join --address ADDRESS"
             )
         return tuple(lines)
+
+    def _line(self, reach: Reach) -> str:
+        by, fault = reach.interface, reach.fault or self.fault
+        if fault is None:
+            return f"Devices are looked for on {by.name} over {by.family}, from {by.address}."
+        return f"No query could leave interface {by.name} over {by.family}: {fault}."
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain values for JSON."""

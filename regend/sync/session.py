@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgpack
 
@@ -258,12 +258,6 @@ class Session:
         self._unacknowledged_bytes += len(message)
         return message
 
-    def is_level(self, vector: Vector) -> bool:
-        """Tell whether both sides have the same changes, as far as is known."""
-        return self._met and {k: v.seq for k, v in vector.items()} == {
-            k: v.seq for k, v in self.theirs.items()
-        }
-
     def _known(self, log: LogId) -> int:
         if log in self._again:
             return self._again[log]
@@ -381,7 +375,7 @@ class Session:
 
 _NOTHING: Final = Place(0, bytes(HEAD_BYTES))
 
-_TAKERS: Final[dict[Literal["hello"] | str, Any]] = {
+_TAKERS: Final[dict[str, Any]] = {
     "hello": Session._take_hello,
     "roster": Session._take_roster,
     "frames": Session._take_frames,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from regend.clock import SystemClock
-from regend.mesh.jobs import state_hash
+from regend.mesh.statehash import state_hash
 from regend.store.hlc import AHEAD_MS, milliseconds
 from tests.mesh.conftest import Device, Start, join, pair
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 from typing import Any
 
 import msgpack
 import pytest
 
+from regend.cli.checks import check_devices
 from regend.sync import fetching, session
+from regend.sync.discovery import Discovery
 from regend.sync.exchange import Exchange
+from regend.sync.interfaces import Interface
+from regend.sync.lanserver import LanServer
 from regend.sync.link import Link
+from regend.sync.reachreport import Reach, ReachReport
 from tests.mesh.conftest import Device, Start, join, pair
 from tests.mesh.test_clocks import YEAR_MS, WrongClock
 
@@ -140,3 +146,34 @@ async def test_a_device_that_was_put_out_says_so_until_it_is_in_again(start: Sta
     await join(one, two)
     await two.linked("Laptop")
     await quiet(two)
+
+
+async def test_a_port_that_is_taken_is_told_until_this_device_can_be_called(start: Start) -> None:
+    one, two = await start("Laptop"), await start("Phone")
+    await pair(one, two)
+    await one.stop()
+    listen = LanServer.start
+    with socket.create_server(("0.0.0.0", 0)) as other, pytest.MonkeyPatch.context() as patch:
+        port = other.getsockname()[1]
+        patch.setattr(LanServer, "start", lambda server, _port: listen(server, port))
+        one = await start("Laptop")
+        note = await noted(one, "port_in_use")
+        assert f"cannot call this one: Port {port}" in note["text"] and "[mesh]" in note["hint"]
+        found = await asyncio.to_thread(check_devices, one.home)
+        assert (found.level, found.message, found.remedy) == ("warn", note["text"], note["hint"])
+    await one.call("POST", "/devices/invite", {})
+    await quiet(one)
+
+
+async def test_a_network_on_which_nobody_can_be_asked_is_told(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = await start("Laptop"), await start("Phone")
+    await pair(one, two)
+    await quiet(one)
+    wlan = Interface("wlan0", "IPv4", "192.168.1.20", 3)
+    shut = ReachReport((Reach(wlan, "Network is unreachable"),), None, True)
+    monkeypatch.setattr(Discovery, "report", lambda _discovery: shut)
+    note = await noted(one, "nobody_found")
+    assert note["text"] == "No query could leave interface wlan0 over IPv4: Network is unreachable."
+    assert "--address" in note["hint"]

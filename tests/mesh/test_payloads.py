@@ -22,7 +22,7 @@ class Gate:
         assert network is not None
         self._links = network.links
         self._ask = network.fetcher.ask
-        network.fetcher.ask = self.ask  # type: ignore[method-assign]
+        network.fetcher.ask = self.ask  # type: ignore[method-assign, assignment]
         self.is_open = False
 
     async def ask(self, exchange: Any) -> None:

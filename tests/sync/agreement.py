@@ -14,8 +14,8 @@ from regend.jobs.folding import AWAY, HERE
 from regend.jobs.lifecycle import TERMINAL
 from regend.jobs.projection import Shape, after
 from regend.jobs.terms import Term, belongs, branch, chain
-from regend.mesh.jobs import state_hash
 from regend.mesh.lives import life_of
+from regend.mesh.statehash import state_hash
 from regend.store.change import LogId, unpack
 from tests.sync.pocket import Device
 

@@ -14,13 +14,15 @@ from regend.home import Home
 from regend.jobs import places
 from regend.jobs.mirror import collect
 from regend.mesh import peers
-from regend.mesh.jobs import state_hash, take_in
+from regend.mesh.jobs import take_in
 from regend.mesh.network import wanted_payloads
 from regend.mesh.packing import Packing
+from regend.mesh.statehash import state_hash
 from regend.store import Store, changelog
 from regend.store.change import LogId
 from regend.sync.exchange import Exchange
 from regend.sync.fetching import Fetcher, Wanted
+from regend.sync.forks import Reopen
 from regend.sync.house import House
 from regend.sync.link import Link, memory_pair
 from regend.sync.replica import Opened, Received
@@ -73,8 +75,9 @@ class Household:
         connection: sqlite3.Connection,
         opened: list[Opened],
         cut: Callable[[LogId], int | None],
+        reopen: Reopen,
     ) -> Received:
-        return take_in(connection, opened, {}, cut, self.house.read_stored, CLOCK.wall_ms())[0]
+        return take_in(connection, opened, {}, cut, reopen, CLOCK.wall_ms())[0]
 
     async def join(self) -> Household:
         await self.store.write(lambda c: changelog.begin(c, self.log))

@@ -96,7 +96,9 @@ async def test_two_devices_get_level_and_stay_so(houses: list[Household]) -> Non
 
     async def both_know() -> bool:
         hashes = {exchange.state_hash for exchange in exchanges}
-        return all(e.level for e in exchanges) and len(hashes) == 1 and b"" not in hashes
+        vectors = [dict(exchange.theirs) for exchange in exchanges]
+        same = vectors == [await two.house.vector(), await one.house.vector()]
+        return same and len(hashes) == 1 and b"" not in hashes
 
     await until(both_know)
 
@@ -347,7 +349,7 @@ async def test_what_is_written_here_is_not_held_up_by_what_comes(houses: list[Ho
         place = (await two.house.vector()).get(one.log)
         seen.append(place.seq if place else 0)
     between = [seq for seq in seen if 0 < seq < 20_000]
-    assert len(set(between)) >= 2 and len(between) >= 4, "they were done between its parts"
+    assert len(set(between)) >= 2, "they were done between its parts"
     await level(one, two)
 
 

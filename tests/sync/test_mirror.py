@@ -37,6 +37,7 @@ class Device:
             CLOCK,
             self.engine.supervisor,
             self.replica.log,
+            lambda _device: None,
             lambda: None,
             lambda device: device.hex(),
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from regend.mesh.jobs import state_hash
+from regend.mesh.statehash import state_hash
 from regend.store import cells
 from regend.sync import authoring, frame
 from regend.sync.supply import frames_after

@@ -18,7 +18,8 @@ from regend.jobs import repository
 from regend.jobs.history import Draft
 from regend.jsontext import dumps
 from regend.limits import FRAME_CHANGES
-from regend.mesh.jobs import JOB_FOLDERS, state_hash, take_in
+from regend.mesh.jobs import JOB_FOLDERS, take_in
+from regend.mesh.statehash import state_hash
 from regend.store import Store, cells, changelog
 from regend.store.change import Change, LogId
 from regend.store.hlc import AHEAD_MS

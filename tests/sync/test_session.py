@@ -89,6 +89,11 @@ class Side:
             self.has[log] = max(known, last) if first <= known + 1 else known
 
 
+def are_level(sides: list[Side]) -> bool:
+    """Tell whether each side knows that the other has what it has."""
+    return all(side.session.theirs == side.vector for side in sides)
+
+
 @given(
     st.dictionaries(st.integers(0, 3), st.integers(0, 20)),
     st.dictionaries(st.integers(0, 3), st.integers(0, 20)),
@@ -115,14 +120,14 @@ def test_two_sides_become_level_however_their_messages_interleave(
         elif one.outbox:
             other.receive(one.outbox.popleft())
     for _ in range(1000):
-        if all(side.session.is_level(side.vector) for side in sides):
+        if are_level(sides):
             break
         for one, other in (sides, sides[::-1]):
             one.send()
             while one.outbox:
                 other.receive(one.outbox.popleft())
     assert sides[0].vector == sides[1].vector
-    assert all(side.session.is_level(side.vector) for side in sides)
+    assert are_level(sides)
     for side in sides:
         assert len(side.taken) == len(set(side.taken)), "each change is taken once"
 
@@ -183,7 +188,7 @@ def test_the_log_of_which_least_is_missing_goes_first() -> None:
 def test_nothing_is_sent_before_the_other_side_said_hello() -> None:
     session = Session(MESH)
     assert session.next_log({LOGS[0]: place(5)}) is None
-    assert not session.is_level({})
+    assert session.theirs == {}
     for message in (Session(MESH).roster([]), Session(MESH).have({}, b""), b"\x91\xa3get"):
         with pytest.raises(Broken):
             session.receive(message)

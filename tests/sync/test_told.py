@@ -14,7 +14,7 @@ from regend import events
 from regend.jobs import repository
 from regend.jobs.terms import Term, first_term, next_term
 from regend.jobs.view import job_object
-from regend.mesh.jobs import state_hash
+from regend.mesh.statehash import state_hash
 from regend.store.change import LogId
 from tests.sync.replicas import Replica, anything, bodies_of, kept, of
 
@@ -211,6 +211,8 @@ async def test_what_is_known_of_an_effect_is_the_same_in_any_order(tmp_path: Pat
         ],
         two: [
             ("effect", JOB_ID, [*first, "intended", None, 7, None, 4]),
+            # Begun twice, each time as if it were the first.
+            ("effect", JOB_ID, [2, "post", "other", "i", "intended", None, 4, None, 1]),
             ("effect", JOB_ID, [*first, "done", '"receipt"', 7, 8, 5]),
             ("effect", JOB_ID, [2, "mail", "k", "h", "intended", None, 9, None, 1]),
         ],
@@ -223,9 +225,12 @@ async def test_what_is_known_of_an_effect_is_the_same_in_any_order(tmp_path: Pat
             await device.take([of(device, *bodies_of(logs[log]), log=log)])
         assert await kept(device) == []
         rows = await device.store.query(
-            lambda c: c.execute("SELECT ordinal, state, receipt, version FROM effects").fetchall()
+            lambda c: c.execute("SELECT * FROM effects ORDER BY ordinal").fetchall()
         )
         states.append((rows, await device.store.query(state_hash)))
         device.store.close()
     assert states[0] == states[1]
-    assert states[0][0] == [(1, "done", '"receipt"', 5), (2, "intended", None, 1)]
+    assert [row[2:] for row in states[0][0]] == [
+        ("pay", "k", "h", "done", '"receipt"', 7, 8, 5),
+        ("post", "other", "i", "intended", None, 4, None, 1),
+    ]
