@@ -43,6 +43,7 @@ _PAYLOAD_COLUMNS: Final = (
 )
 # What may be of use later, with all that it refers to, whether in the open or packed.
 _LATER_COLUMNS: Final = (("strays", "extra"), ("early_effects", "said"), ("coming_places", "data"))
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _PACKED_REFERENCE: Final = re.compile(rb"@([0-9a-f]{64})")
 REFERENCE_MARK = "@"  # no JSON text begins with it
 _SWEEP_AGE_S = 3600.0  # a younger file may belong to a reference that is not committed yet
@@ -59,7 +60,13 @@ class Blobs:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, digest: str) -> Path:
-        """Return where the blob of this digest lies."""
+        """Return where the blob of this digest lies.
+
+        Raises:
+            ValueError: it is no digest, and would name a file elsewhere.
+        """
+        if not is_digest(digest):
+            raise ValueError("no digest of a payload")
         return self._folder / digest[:2] / digest
 
     def put(self, content: bytes) -> str:
@@ -218,6 +225,11 @@ class Blobs:
         sync_folder(target.parent)
         sync_folder(self._folder)
         self._probe("blob:after-rename")
+
+
+def is_digest(text: str) -> bool:
+    """Tell whether a text names a payload."""
+    return _DIGEST.fullmatch(text) is not None
 
 
 def reference(column: str | None) -> str | None:
