@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -22,7 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from regend.errors import Failed
 from regend.limits import INLINE_PAYLOAD_BYTES
@@ -183,9 +184,27 @@ class Blobs:
         return digest is None or self.path(digest).exists()
 
     def unpack(self, column: str) -> str:
-        """Return the JSON text that `pack` stored."""
+        """Return the JSON text that `pack` stored.
+
+        Raises:
+            Failed: it is missing or damaged, or what another device sent in its place is no text.
+        """
         digest = reference(column)
-        return column if digest is None else self.get(digest).decode()
+        try:
+            return column if digest is None else self.get(digest).decode()
+        except UnicodeDecodeError as error:
+            raise _unreadable() from error
+
+    def value(self, column: str) -> Any:
+        """Return the value whose JSON text `pack` stored.
+
+        Raises:
+            Failed: as `unpack`, or it is no JSON.
+        """
+        try:
+            return json.loads(self.unpack(column))
+        except (ValueError, RecursionError) as error:
+            raise _unreadable() from error
 
     def _files(self) -> Iterator[Path]:
         """Yield every blob, and what an interrupted write left."""
@@ -225,6 +244,14 @@ class Blobs:
         sync_folder(target.parent)
         sync_folder(self._folder)
         self._probe("blob:after-rename")
+
+
+def _unreadable() -> Failed:
+    return Failed(
+        "payload_unreadable",
+        "A stored payload cannot be read: the device that wrote it sent something else.",
+        hint="Update regend on that device; if you do not trust it, revoke it.",
+    )
 
 
 def is_digest(text: str) -> bool:

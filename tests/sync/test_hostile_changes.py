@@ -17,8 +17,8 @@ from regend.mesh.members import cuts_of
 from regend.store.change import LogId
 from regend.sync.payloads import CUTS
 from tests.jobs.test_lifecycle_machine import new_job
-from tests.sync.replicas import Replica, bodies_of, of
-from tests.sync.test_told import CREATED, NEXT, event, told_history, told_job
+from tests.sync.replicas import Replica, bodies_of, kept, of
+from tests.sync.test_told import COLUMNS, CREATED, NEXT, event, told_history, told_job
 
 QUESTION = Approval("question", 1, "hash", None)
 
@@ -100,3 +100,25 @@ async def test_lives_without_end_keep_nobody_from_revoking_or_talking(
     assert received.missing == dict.fromkeys(refused, 1), "its sender is told to wait for none"
     again = await one.take([of(thief, *body, *body, log=lives[0])])
     assert again.changes == 1, "what is known goes on"
+
+
+LINES = [2, 1, events.JOB_STATE, 1000, '{"from":"created",\n\n"to":"running"}', None]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *([("job", id, list(COLUMNS), list(first_term(id, bytes(16), bytes(8), 1)))] for id in (
+            *('x","state":"completed', "\x1b[2J", "a\nb", "../a", "a/b", "", "a" * 101),
+        )),
+        *([told_history(LogId(bytes(16), bytes(8)), one)] for one in (
+            *(LINES, event("x\nid: 999999", "{}"), event('x","seq":9', "{}"), event("", "{}")),
+        )),
+    ],
+)  # fmt: skip
+async def test_what_would_break_the_lines_that_clients_read_is_not_taken(
+    three: list[Replica], changes: list[Any]
+) -> None:
+    one, _, thief = three
+    await one.take([of(thief, *bodies_of([*changes, ("set", "x", ["f", 1, 1])]))])
+    assert await kept(one) == [1]
