@@ -138,6 +138,7 @@ BLOB_CHUNK_BYTES = 256 * KIB  # of a payload between devices: small beside a liv
 PRESENCE_EVENTS = 2000  # kept of devices that came and went: hours of links that do nothing else
 PACKING_S = 600.0  # between two looks for own changes that another device has by now
 MAX_MESH_LOGS = 4096  # devices and their incarnations, a lifetime of them
+DEVICE_LOGS = 256  # lives of one home; whoever revokes it must name them all in one entry
 
 # Mesh: links and discovery
 LINK_MESSAGE_BYTES = 2 * MIB  # a frame of changes and its envelope, or several pieces of a payload
@@ -152,7 +153,8 @@ STRANGERS_PER_ADDRESS = 8  # of them: one program alone must not keep everybody 
 STRANGER_S = 5.0  # from connecting to the end of the request's head
 PAIRING_MESSAGE_BYTES = 64 * KIB  # from who has proved nothing yet
 WELCOME_MESSAGE_BYTES = 2 * MIB + 64 * KIB  # to a newcomer: the whole roster
-ROSTER_ENTRIES = 10_000  # a lifetime of devices; evaluating as many takes about a second
+ROSTER_ENTRIES = 2000  # a lifetime of devices; evaluated in seconds, however a member wrote them
+ROSTER_SPARE = 32  # of each member, though the roster is full: it must be able to revoke others
 PAIRING_S = 30.0  # all of it; nobody types meanwhile
 PAIRINGS = 8
 SIGHTINGS = 256  # devices seen on the network; a network with more is forged

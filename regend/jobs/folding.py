@@ -286,7 +286,11 @@ def _take_approval(
     connection: sqlite3.Connection, job: int, extra: Sequence[Any], device: bytes
 ) -> None:
     connection.execute(
-        f"INSERT OR REPLACE INTO approvals (job, {mirror.APPROVAL_COLUMNS}) "
+        "DELETE FROM approvals WHERE job = ? AND (id = ? OR ordinal = ?)", (job, *extra[:2])
+    )
+    # A question of another job stays that job's, whatever this one calls its own.
+    connection.execute(
+        f"INSERT OR IGNORE INTO approvals (job, {mirror.APPROVAL_COLUMNS}) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (job, *extra),
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 from regend.clock import Clock, rfc3339
 from regend.config import Config
-from regend.errors import BadInput
+from regend.errors import BadInput, Failed
 from regend.events import Event
 from regend.jobs import (
     approvals,
@@ -297,9 +297,9 @@ def _previewed(rows: list[dict[str, Any]], blobs: Blobs) -> list[dict[str, Any]]
     shown = []
     for row in rows:
         one = {**row, "preview": None, "requested_at": rfc3339(row["requested_at"])}
-        if blobs.has(row["preview"]):
-            one["preview"] = json.loads(blobs.unpack(row["preview"]))
-        else:
+        try:
+            one["preview"] = blobs.value(row["preview"])
+        except Failed:  # it is not here yet, or unreadable; the other questions are shown
             one["omitted"] = ["preview"]
         shown.append(one)
     return shown

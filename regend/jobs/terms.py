@@ -96,23 +96,17 @@ def chain(terms: Iterable[Term]) -> list[Term]:
 
     A term whose predecessors are not all known yet waits for them: it is in no chain.
     """
-    known = {term.id: term for term in terms}
-    ranked = sorted(known.values(), key=lambda t: (t.number, t.how == "granted", t.id))
-    for last in reversed(ranked):
-        found = _back_from(last, known)
-        if found is not None:
-            return found
-    return []
-
-
-def _back_from(last: Term, known: dict[bytes, Term]) -> list[Term] | None:
-    found = [last]
-    while found[-1].previous:
-        before = known.get(found[-1].previous)
-        if before is None or before.number != found[-1].number - 1:
-            return None
-        found.append(before)
-    return found[::-1] if found[-1].number == 1 else None
+    known: dict[bytes, Term] = {}  # with all their predecessors
+    for term in sorted(terms, key=lambda t: (t.number, t.how == "granted", t.id)):
+        before = known.get(term.previous)
+        if term.number == (before.number + 1 if before else 1) and bool(before) == bool(
+            term.previous
+        ):
+            known[term.id] = term
+    found = list(known.values())[-1:]
+    while found and found[-1].previous:
+        found.append(known[found[-1].previous])
+    return found[::-1]
 
 
 def belongs(terms: Sequence[Term], branch: bytes, place: int) -> bool:

@@ -23,6 +23,10 @@ TERM_BYTES: Final = 8
 
 _LARGEST: Final = 1 << 53  # what clients can count to
 _REFERENCE: Final = re.compile(r"@[0-9a-f]{64}")
+# Both are told to clients as they are, in JSON and in lines of text.
+_NAME: Final = re.compile(r"[0-9A-Za-z_.-]{1,100}")
+_TYPE: Final = re.compile(r"[0-9A-Za-z_.:-]{1,100}")
+_LINE_END: Final = re.compile(r"[\r\n]")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _HOW: Final = ("begun", "granted", "forced")
 _DESIRED: Final = ("run", "pause", "cancel")
@@ -50,7 +54,8 @@ def event(value: Any) -> Told:
     _require(type(value) is list and len(value) == len(Told._fields))
     told = Told(*value)
     _require(_number(told.previous) and _number(told.place) and told.previous < told.place)
-    _require(_text(told.type) and _time(told.at) and _text(told.data))
+    _require(_text(told.type) and _TYPE.fullmatch(told.type) is not None)
+    _require(_time(told.at) and _text(told.data) and not _LINE_END.search(told.data))
     data = loads(told.data)
     _require(isinstance(data, dict))
     fits = _DATA.get(told.type)
@@ -100,7 +105,7 @@ def name(value: Any) -> str:
     Raises:
         BadInput: it is none.
     """
-    _require(_text(value) and 0 < len(value) <= 100)
+    _require(_text(value) and _NAME.fullmatch(value) is not None)
     return str(value)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from typing import Any
 
@@ -55,7 +54,7 @@ def job_object(row: sqlite3.Row, blobs: Blobs, *, whole: bool = True) -> dict[st
         if column is None:
             shown[name] = None
         elif reference(column) is None or (whole and (not coming or blobs.has(column))):
-            shown[name] = json.loads(blobs.unpack(column))
+            shown[name] = blobs.value(column)
         else:
             shown[name] = None
             omitted.append(name)

@@ -204,6 +204,8 @@ def _decide(connection: sqlite3.Connection, row: sqlite3.Row, cell: cells.Cell, 
     user, decision, action_hash = cell.value
     approval_id = cell.field.removeprefix(_ANSWER)
     try:
+        if approvals.asker(connection, user, approval_id)["number"] != row["number"]:
+            raise _NotYet  # it is another job's, which may not be held here
         approvals.decide(connection, user, approval_id, decision, action_hash, at_ms)
     except NotFound as error:
         raise _NotYet from error

@@ -22,6 +22,7 @@ import logging
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +35,9 @@ from regend.library import index
 from regend.library.documents import NewDocument
 from regend.library.importer import Importer
 from regend.library.texts import TextReader
+from regend.limits import MAX_DOCUMENT_CHARACTERS, MAX_INTEGER
 from regend.store import Store, changelog, files
+from regend.store.blobs import is_digest
 from regend.store.change import Change
 from regend.sync.replica import Folder, Source
 
@@ -46,6 +49,7 @@ _FIELDS: Final = ("title", "source", "media_type", "size_bytes", "language", "un
 _QUIET_S: Final = 0.5  # after a change, so that a folder being added is told of in few turns
 _RETRY_S: Final = 30.0
 _TOLD_AT_ONCE: Final = 20
+_CHARACTER_BYTES: Final = 4  # of UTF-8 at most
 _EXPORTS: Final = 4  # texts that are being sent, kept as files meanwhile
 
 
@@ -133,26 +137,48 @@ class SharedLibrary:
 
     async def _import_what_came(self) -> None:
         for row in await self._store.query(_arrived):
-            await self._import_one(row)
+            try:
+                await self._import_one(row)
+            except (ValueError, sqlite3.IntegrityError) as error:
+                # It would fail here and everywhere, each time, and keep others from coming.
+                log.warning("a document of another device is removed, it has no text: %s", error)
+                withdraw = partial(_withdraw, at_ms=self._clock.wall_ms(), ids=[row["id"]])
+                await self._store.write(withdraw)
         for user, id in await self._store.query(_to_remove):
             with suppress(NotFound):
                 await self._importer.remove(user, id)
 
     async def _import_one(self, row: Mapping[str, Any]) -> None:
-        """Import a document that has come, unless the same bytes are here already."""
+        """Import a document that has come, unless the same bytes are here already.
+
+        Raises:
+            ValueError, IntegrityError: it cannot be imported, here or elsewhere.
+        """
         about = dict(zip(_FIELDS, msgpack.unpackb(row["about"]), strict=True))
         user, digest = row["user"], row["digest"]
         if await self._store.query(lambda c: index.find_by_digest(c, user, digest)) is None:
             try:
-                text = await asyncio.to_thread(self._store.blobs.get, row["text"])
+                text = await asyncio.to_thread(self._came, row["text"])
             except Failed as error:
                 log.warning("the text of a document is asked for again: %s", error.message)
                 await self._store.write(lambda c: want_blob(c, row["device"], row["text"], None))
                 return
-            document = NewDocument(digest=digest, text=text.decode(), **about)
+            document = NewDocument(digest=digest, text=text, **about)
             await self._importer.import_extracted(document, user, row["id"])
         needless = await self._store.write(lambda c: _settle(c, row, about["source"]))
         await asyncio.to_thread(self._store.blobs.discard, needless)
+
+    def _came(self, digest: str) -> str:
+        """Return a text that has come.
+
+        Raises:
+            ValueError: it is none.
+            Failed: it is here no more, or damaged.
+        """
+        file = self._store.blobs.path(digest)
+        if file.exists() and file.stat().st_size > MAX_DOCUMENT_CHARACTERS * _CHARACTER_BYTES:
+            raise ValueError("it is larger than the longest document")
+        return self._store.blobs.get(digest).decode()
 
 
 def _rows(connection: sqlite3.Connection, query: str, *values: Any) -> list[dict[str, Any]]:
@@ -224,13 +250,17 @@ def _tell_gone(connection: sqlite3.Connection, at_ms: int) -> bool:
         (own.device,),
     ).fetchall()
     ids = [row[0] for row in rows]
-    if not ids:
-        return False
+    if ids:
+        _withdraw(connection, at_ms, ids)
+    return bool(ids)
+
+
+def _withdraw(connection: sqlite3.Connection, at_ms: int, ids: list[str]) -> None:
+    """Tell that adds hold no more, and let them hold no more."""
     with changelog.writing(connection, at_ms) as log_:
         assert log_ is not None
         log_.add(_REMOVED, ids)
     _mark_gone(connection, ids)
-    return True
 
 
 def _mark_gone(connection: sqlite3.Connection, ids: list[str]) -> None:
@@ -241,16 +271,29 @@ def _mark_gone(connection: sqlite3.Connection, ids: list[str]) -> None:
 
 def _fold_added(connection: sqlite3.Connection, source: Source, change: Change) -> None:
     id, user, digest, text, about = change.fields
-    if not all(isinstance(one, str) for one in (id, user, digest, text)) or len(text) != 64:
-        raise ValueError(change.kind)
-    if len(about) != len(_FIELDS) or not isinstance(about[_FIELDS.index("source")], str):
-        raise ValueError(change.kind)
+    _require_document(id, user, digest, text, about)
     present = index.find_by_digest(connection, user, digest)
     _record(connection, source.log.device, change.fields, "here" if present else "coming")
     if present is None:
         want_blob(connection, source.log.device, text, None)
     else:
         _hold(connection, id, about[_FIELDS.index("source")])
+
+
+def _require_document(id: Any, user: Any, digest: Any, text: Any, about: Any) -> None:
+    """Check what another device says of a document.
+
+    The digest of its text becomes the name of a file here, so it must be nothing but that.
+
+    Raises:
+        ValueError: it cannot be kept.
+    """
+    types = tuple(type(one) for one in about) if type(about) is list else ()
+    fits = type(id) is type(user) is str and types == (str, str, str, int, str, bool)
+    for one in (digest, text):
+        fits = fits and type(one) is str and is_digest(one)
+    if not fits or not 0 <= about[_FIELDS.index("size_bytes")] <= MAX_INTEGER:
+        raise ValueError(_ADDED)
 
 
 def _hold(connection: sqlite3.Connection, id: str, source: str) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -22,7 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from regend.errors import Failed
 from regend.limits import INLINE_PAYLOAD_BYTES
@@ -43,6 +44,7 @@ _PAYLOAD_COLUMNS: Final = (
 )
 # What may be of use later, with all that it refers to, whether in the open or packed.
 _LATER_COLUMNS: Final = (("strays", "extra"), ("early_effects", "said"), ("coming_places", "data"))
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _PACKED_REFERENCE: Final = re.compile(rb"@([0-9a-f]{64})")
 REFERENCE_MARK = "@"  # no JSON text begins with it
 _SWEEP_AGE_S = 3600.0  # a younger file may belong to a reference that is not committed yet
@@ -59,7 +61,13 @@ class Blobs:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, digest: str) -> Path:
-        """Return where the blob of this digest lies."""
+        """Return where the blob of this digest lies.
+
+        Raises:
+            ValueError: it is no digest, and would name a file elsewhere.
+        """
+        if not is_digest(digest):
+            raise ValueError("no digest of a payload")
         return self._folder / digest[:2] / digest
 
     def put(self, content: bytes) -> str:
@@ -176,9 +184,27 @@ class Blobs:
         return digest is None or self.path(digest).exists()
 
     def unpack(self, column: str) -> str:
-        """Return the JSON text that `pack` stored."""
+        """Return the JSON text that `pack` stored.
+
+        Raises:
+            Failed: it is missing or damaged, or what another device sent in its place is no text.
+        """
         digest = reference(column)
-        return column if digest is None else self.get(digest).decode()
+        try:
+            return column if digest is None else self.get(digest).decode()
+        except UnicodeDecodeError as error:
+            raise _unreadable() from error
+
+    def value(self, column: str) -> Any:
+        """Return the value whose JSON text `pack` stored.
+
+        Raises:
+            Failed: as `unpack`, or it is no JSON.
+        """
+        try:
+            return json.loads(self.unpack(column))
+        except (ValueError, RecursionError) as error:
+            raise _unreadable() from error
 
     def _files(self) -> Iterator[Path]:
         """Yield every blob, and what an interrupted write left."""
@@ -218,6 +244,19 @@ class Blobs:
         sync_folder(target.parent)
         sync_folder(self._folder)
         self._probe("blob:after-rename")
+
+
+def _unreadable() -> Failed:
+    return Failed(
+        "payload_unreadable",
+        "A stored payload cannot be read: the device that wrote it sent something else.",
+        hint="Update regend on that device; if you do not trust it, revoke it.",
+    )
+
+
+def is_digest(text: str) -> bool:
+    """Tell whether a text names a payload."""
+    return _DIGEST.fullmatch(text) is not None
 
 
 def reference(column: str | None) -> str | None:

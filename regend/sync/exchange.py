@@ -31,7 +31,7 @@ from regend.store.change import LogId
 from regend.sync import session as said
 from regend.sync.calls import Calls
 from regend.sync.fetching import Fetcher
-from regend.sync.house import House
+from regend.sync.house import House, in_messages
 from regend.sync.link import Link
 from regend.sync.presence import Counts
 from regend.sync.replica import Received
@@ -262,9 +262,9 @@ class Exchange:
 
     async def _send_roster(self) -> None:
         lacking = self._house.roster_ids - self._their_roster
-        if lacking:
-            await self.link.send(self._session.roster(self._house.entries(lacking)))
-            self._their_roster |= lacking
+        self._their_roster |= lacking
+        for entries in in_messages(self._house.entries(lacking) if lacking else []):
+            await self.link.send(self._session.roster(entries))
 
     async def _send_frames(self, log_id: LogId, last: int, frames: list[bytes]) -> None:
         """Send frames of a log up to a change, behind the entry that brings the key of them."""

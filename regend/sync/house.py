@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Final
 
 from regend.clock import Clock
 from regend.errors import Refused
-from regend.limits import ROSTER_ENTRIES, SYNC_MESSAGE_BYTES
+from regend.limits import ROSTER_ENTRIES, ROSTER_SPARE, SYNC_MESSAGE_BYTES
 from regend.store import Store
 from regend.store.change import LogId, Place
 from regend.sync import frame, replica, supply
@@ -109,16 +110,23 @@ class House:
         return [blob for blob in self.roster.blobs() if by_blob[blob] in chosen]
 
     async def add_entries(self, entries: Iterable[Entry]) -> None:
-        """Store entries of the roster, then go by them."""
+        """Store entries of the roster that this device wrote, then go by them.
+
+        Raises:
+            Refused: there is no room for them.
+        """
         fresh = [one for one in entries if one.id not in self.roster.entries]
-        if not fresh:
-            return
-        if len(self.roster.entries) + len(fresh) > ROSTER_ENTRIES:
+        if len(_fitting(self.roster, fresh)) < len(fresh):
             raise Refused(
                 "roster_full",
                 f"The roster of the mesh has {ROSTER_ENTRIES} entries, which is the most.",
                 hint="Begin a new mesh with the devices that you still have.",
             )
+        await self._add(fresh)
+
+    async def _add(self, fresh: list[Entry]) -> None:
+        if not fresh:
+            return
         before = self.roster
         merged = before.merged(fresh)
         rows = [(one.id, one.blob) for one in fresh]
@@ -137,12 +145,17 @@ class House:
         self.roster_changed()
 
     async def take_roster(self, blobs: Iterable[bytes]) -> None:
-        """Take in entries that another device sent.
+        """Take in entries that another device sent, as far as there is room.
 
         Raises:
             RegendError: one of them is none; nothing of them was taken.
         """
-        await self.add_entries([verify(blob) for blob in blobs])
+        verified = [verify(blob) for blob in blobs]
+        fresh = [one for one in verified if one.id not in self.roster.entries]
+        fitting = _fitting(self.roster, fresh)
+        if len(fitting) < len(fresh):
+            log.warning("the roster is full: not all that other devices say of it is taken")
+        await self._add(fitting)
 
     async def vector(self) -> dict[LogId, Place]:
         """Return how far each log is here."""
@@ -277,6 +290,35 @@ class House:
     def _cut(self, log_id: LogId) -> int | None:
         cut = self.roster.cut(*log_id)
         return None if cut is None else cut.seq
+
+
+def _fitting(roster: Roster, fresh: Iterable[Entry]) -> list[Entry]:
+    """Return those of the unknown entries for which there is room.
+
+    Where one member has filled the roster, the others still write their share.
+    """
+    room = ROSTER_ENTRIES - len(roster.entries)
+    written = Counter(one.author_id for one in roster.entries.values())
+    found: list[Entry] = []
+    for one in fresh:
+        author = one.author_id
+        spare = roster.is_living(author) and written[author] < ROSTER_SPARE
+        if len(found) < room or spare:
+            found.append(one)
+            written[author] += 1
+    return found
+
+
+def in_messages(blobs: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield entries of a roster, about a message full at a time, in their order."""
+    found: list[bytes] = []
+    for blob in blobs:
+        found.append(blob)
+        if sum(map(len, found)) >= SYNC_MESSAGE_BYTES:
+            yield found
+            found = []
+    if found:
+        yield found
 
 
 def stored_roster(connection: sqlite3.Connection) -> list[Entry]:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from regend.errors import RegendError
+from regend.limits import DEVICE_LOGS, MAX_MESH_LOGS
 from regend.store import cells, changelog
 from regend.store.change import Change, LogId, Place, unpack
 from regend.sync.forks import (
@@ -63,7 +64,8 @@ class Received:
 
     Attributes:
         changes: how many were new.
-        missing: logs of which frames came that begin behind what is here, and how far that is.
+        missing: logs of which frames came that begin behind what is here, and how far that is;
+            for a log that is not taken in, as one too many, how far what came goes.
         forks: of logs.
         cells: objects and fields that are set anew; not those that had been overtaken.
         parted_before: how many partings of logs were on record.
@@ -135,6 +137,9 @@ def _fresh(
     seq, head = connection.execute(
         "SELECT seq, head FROM logs WHERE number = ?", (number,)
     ).fetchone()
+    if seq == 0 and not _has_room(connection, header.log):
+        done.missing[header.log] = header.last  # who sends it need not wait until it is here
+        return None
     if header.first > seq + 1:
         done.missing[header.log] = seq
         return None
@@ -160,6 +165,18 @@ def _fresh(
         done.forks.append(Fork(header.log, seq))
         return None
     return seq + 1, opened.bodies[known:length], head_after(opened.frame, opened.bodies, end)
+
+
+def _has_room(connection: sqlite3.Connection, log_id: LogId) -> bool:
+    """Tell whether one more log may be taken in.
+
+    With more logs than a vector may name, devices could not talk any more; with more of one device
+    than an entry may cut, nobody could revoke it.
+    """
+    total, of_device = connection.execute(
+        "SELECT count(*), coalesce(sum(device = ?), 0) FROM logs WHERE seq > 0", (log_id.device,)
+    ).fetchone()
+    return bool(total < MAX_MESH_LOGS and of_device < DEVICE_LOGS)
 
 
 def _store(

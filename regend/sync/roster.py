@@ -227,7 +227,7 @@ class Roster:
 
     def _cuts(self, device: bytes) -> dict[bytes, Cut]:
         cuts: dict[bytes, Cut] = {}
-        for place in self._standing.view.revoked_by.get(device, ()):
+        for place in places_in(self._standing.view.revoked_by.get(device, 0)):
             payload = self._standing.entries[place].payload
             assert isinstance(payload, Revoke)
             for incarnation, cut in payload.cuts.items():

@@ -44,13 +44,13 @@ class View:
         counted: the grants (genesis and adds) that count, as a set.
         living: the members, each with the newest entry that let it in.
         known: all who ever were members.
-        revoked_by: the standing revocations of each device.
+        revoked_by: the standing revocations of each device, as a set.
     """
 
     counted: int
     living: dict[bytes, int]
     known: frozenset[bytes]
-    revoked_by: dict[bytes, list[int]]
+    revoked_by: dict[bytes, int]
 
 
 class Standing:
@@ -80,6 +80,7 @@ class Standing:
         self.right = 0
         self.rejected: dict[bytes, str] = {}
         self._grants: dict[bytes, list[int]] = {}  # of each device, those that were right
+        self._granted: dict[int, bytes] = {}  # by the place of a grant, whom it lets in
         self._matters = 0  # to who is a member: grants and revocations that were right
         self._versions: dict[bytes, list[tuple[int, int]]] = {}  # of each name, and where
         self._views: dict[int, View] = {}
@@ -119,6 +120,7 @@ class Standing:
         self.right |= 1 << place
         payload = entry.payload
         if isinstance(payload, Genesis | Add):
+            self._granted[place] = payload.device.id
             self._grants.setdefault(payload.device.id, []).append(place)
         if isinstance(payload, Genesis | Add | Revoke):
             self._matters |= 1 << place
@@ -170,50 +172,49 @@ class Standing:
             (revocations if is_revocation else grants).append(place)
         seniority: dict[bytes, int] = {}  # among these alone: a view depends on nothing else
         for place in grants:
-            seniority.setdefault(self._granted(place), place)
+            seniority.setdefault(self._granted[place], place)
         granters = {self._authors[place] for place in grants}
-        revoked_by: dict[bytes, list[int]] = {}
+        revoked_by: dict[bytes, int] = {}
         counted = self._counted(grants, revoked_by)
         for place in sorted(revocations, key=lambda one: (seniority[self._authors[one]], one)):
             if not self._was_let_in(place, counted, revoked_by):
                 continue
             payload = self.entries[place].payload
             assert isinstance(payload, Revoke)
-            against = revoked_by.setdefault(payload.device_id, [])
-            against.append(place)
+            before = revoked_by.get(payload.device_id, 0)
+            revoked_by[payload.device_id] = before | 1 << place
             left = counted
             if payload.device_id in granters:
                 left = self._counted(grants, revoked_by)
             if any(self._lets_in(grant, revoked_by) for grant in places_in(left)):
                 counted = left
             else:
-                against.remove(place)  # invariant 5
-        granted = {place: self._granted(place) for place in places_in(counted)}
+                revoked_by[payload.device_id] = before  # invariant 5
+        granted = {place: self._granted[place] for place in places_in(counted)}
         living = {
             device: place for place, device in granted.items() if self._lets_in(place, revoked_by)
         }
         return View(counted, living, frozenset(granted.values()), revoked_by)
 
-    def _lets_in(self, grant: int, revoked_by: dict[bytes, list[int]]) -> bool:
+    def _lets_in(self, grant: int, revoked_by: dict[bytes, int]) -> bool:
         """Tell whether a grant that counts is newer than all that puts its device out."""
-        past = self.past[grant]
-        return all(past >> one & 1 for one in revoked_by.get(self._granted(grant), ()))
+        return not revoked_by.get(self._granted[grant], 0) & ~self.past[grant]
 
-    def _counted(self, grants: list[int], revoked_by: dict[bytes, list[int]]) -> int:
+    def _counted(self, grants: list[int], revoked_by: dict[bytes, int]) -> int:
         counted = 0
         for place in grants:
-            is_first = isinstance(self.entries[place].payload, Genesis)
-            if is_first or self._was_let_in(place, counted, revoked_by):
+            if not self.past[place] or self._was_let_in(place, counted, revoked_by):
                 counted |= 1 << place
         return counted
 
-    def _was_let_in(self, place: int, counted: int, revoked_by: dict[bytes, list[int]]) -> bool:
+    def _was_let_in(self, place: int, counted: int, revoked_by: dict[bytes, int]) -> bool:
         """Tell whether the author of an entry was a member for it (invariants 1 and 2)."""
         author = self._authors[place]
-        against = [one for one in revoked_by.get(author, ()) if not self.past[one] >> place & 1]
+        standing = places_in(revoked_by.get(author, 0))
+        against = sum(1 << one for one in standing if not self.past[one] >> place & 1)
         usable = counted & self.past[place]
         return any(
-            usable >> grant & 1 and all(self.past[grant] >> one & 1 for one in against)
+            usable >> grant & 1 and not against & ~self.past[grant]
             for grant in self._grants[author]
         )
 
@@ -222,13 +223,8 @@ class Standing:
         if isinstance(payload, Genesis | Add):
             return bool(view.counted >> place & 1)
         if isinstance(payload, Revoke):
-            return place in view.revoked_by.get(payload.device_id, ())
+            return bool(view.revoked_by.get(payload.device_id, 0) >> place & 1)
         return self._was_let_in(place, view.counted, view.revoked_by)
-
-    def _granted(self, place: int) -> bytes:
-        payload = self.entries[place].payload
-        assert isinstance(payload, Genesis | Add)
-        return payload.device.id
 
 
 def places_in(places: int) -> Iterator[int]:
