@@ -135,9 +135,7 @@ class Store:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
             finally:
-                self._idle.put(connection)
-                if self.closed:  # meanwhile: nobody else closes it any more
-                    self._close_idle()
+                self._give_back(connection)
 
     async def verify(self) -> str | None:
         """Read the whole database once; return what is damaged, or None."""
@@ -158,6 +156,11 @@ class Store:
         self._close_idle()
         self._writer.close()
         self._lock.release()
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        self._idle.put(connection)
+        if self.closed:  # meanwhile: nobody else closes it any more
+            self._close_idle()
 
     def _close_idle(self) -> None:
         while True:
