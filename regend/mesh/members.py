@@ -24,7 +24,11 @@ def named(roster: Roster, said: str) -> bytes:
             return device
     found = [one for one in members if said and one.hex().startswith(said.lower())]
     if len(found) > 1:
-        raise Conflict("ambiguous_id", f"Several devices begin with “{said[:64]}”.")
+        raise Conflict(
+            "ambiguous_id",
+            f"The ids of several devices begin with “{said[:64]}”.",
+            hint="Give more of it, or the name: regend devices list",
+        )
     if not found:
         raise NotFound(
             "device_unknown",
