@@ -54,8 +54,9 @@ def event(value: Any) -> Told:
     _require(type(value) is list and len(value) == len(Told._fields))
     told = Told(*value)
     _require(_number(told.previous) and _number(told.place) and told.previous < told.place)
-    _require(_text(told.type) and _TYPE.fullmatch(told.type) is not None)
-    _require(_time(told.at) and _text(told.data) and not _LINE_END.search(told.data))
+    _require(
+        _type(told.type) and _time(told.at) and _text(told.data) and not _LINE_END.search(told.data)
+    )
     data = loads(told.data)
     _require(isinstance(data, dict))
     fits = _DATA.get(told.type)
@@ -105,7 +106,7 @@ def name(value: Any) -> str:
     Raises:
         BadInput: it is none.
     """
-    _require(_text(value) and _NAME.fullmatch(value) is not None)
+    _require(_is_name(value))
     return str(value)
 
 
@@ -125,6 +126,14 @@ def _require_row(values: Any, checks: Sequence[Check] | None) -> list[Any]:
 
 def _text(value: Any) -> bool:
     return type(value) is str
+
+
+def _type(value: Any) -> bool:
+    return type(value) is str and _TYPE.fullmatch(value) is not None
+
+
+def _is_name(value: Any) -> bool:
+    return type(value) is str and _NAME.fullmatch(value) is not None
 
 
 def _number(value: Any) -> bool:
@@ -168,8 +177,28 @@ def _is_state(data: dict[str, Any]) -> bool:
         and data.get("desired", "run") in _DESIRED
         and _number(data.get("attempt", 0))
         and _number(data.get("dropped_from", 0))
-        and isinstance(data.get("error", {}), dict)
-        and isinstance(data.get("waiting", {}), dict)
+        and _is_error(data.get("error", {}))
+        and _is_waiting(data.get("waiting", {}))
+    )
+
+
+def _is_error(error: Any) -> bool:
+    """Tell whether people can be told of an error."""
+    texts = ("code", "message", "hint")
+    return type(error) is dict and all(map(_or_none(_text), map(error.get, texts)))
+
+
+def _is_waiting(waiting: Any) -> bool:
+    """Tell whether people can be told why a job waits."""
+    if type(waiting) is not dict:
+        return False
+    choices = waiting.get("choices", [])
+    return _text(waiting.get("reason", "")) and type(choices) is list and all(map(_text, choices))
+
+
+def _is_step(data: dict[str, Any]) -> bool:
+    return (
+        _number(data.get("ordinal")) and _text(data.get("name")) and _whole(data.get("duration_ms"))
     )
 
 
@@ -182,10 +211,10 @@ def _is_progress(data: dict[str, Any]) -> bool:
 _DATA: Final[dict[str, Callable[[dict[str, Any]], bool]]] = {
     events.JOB_STATE: _is_state,
     events.JOB_PROGRESS: _is_progress,
-    events.JOB_FAILED: lambda data: isinstance(data.get("error"), dict),
+    events.JOB_FAILED: lambda data: _is_error(data.get("error")),
     events.JOB_TAKEOVER: lambda data: _text(data.get("device")),
     events.JOB_WISHED: lambda data: _text(data.get("wish")) and _text(data.get("became")),
-    events.JOB_STEP: lambda data: _number(data.get("ordinal")),
+    events.JOB_STEP: _is_step,
     events.JOB_CHECKPOINT: lambda d: _number(d.get("ordinal")) and _number(d.get("position")),
     events.APPROVAL_REQUESTED: lambda data: _text(data.get("id")),
     events.APPROVAL_DECIDED: lambda data: _text(data.get("id")),
@@ -200,9 +229,9 @@ _EXTRAS: Final[dict[str, Sequence[Check]]] = {
     events.APPROVAL_DECIDED: _APPROVAL,
 }
 _JOB: Final = (
-    *(_text, _text, _text),  # user, type, title
+    *(_text, _type, _text),  # user, type, title
     *(_whole, _whole, _whole),  # priority, max_attempts, seed
-    *(_text, _payload, _or_none(_text), _text, _time),
+    *(_text, _payload, _or_none(_is_name), _text, _time),
 )
 _EFFECT: Final = (
     *(_number, _text, _text, _text, _text, _or_none(_payload)),

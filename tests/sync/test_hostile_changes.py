@@ -12,7 +12,9 @@ import pytest
 from regend import events
 from regend.jobs import approvals, repository
 from regend.jobs.approvals import Approval
+from regend.jobs.mirror import JOB_COLUMNS
 from regend.jobs.terms import chain, first_term, next_term
+from regend.jsontext import dumps
 from regend.mesh.members import cuts_of
 from regend.store.change import LogId
 from regend.sync.payloads import CUTS
@@ -102,6 +104,15 @@ async def test_lives_without_end_keep_nobody_from_revoking_or_talking(
     assert again.changes == 1, "what is known goes on"
 
 
+def job(**columns: Any) -> tuple[Any, ...]:
+    row = dict(zip(JOB_COLUMNS, COLUMNS, strict=True)) | columns
+    return told_job(LogId(bytes(16), bytes(8)), list(row.values()))
+
+
+def state(**data: Any) -> Any:
+    return event(events.JOB_STATE, dumps({"from": "running", "to": "waiting", **data}))
+
+
 LINES = [2, 1, events.JOB_STATE, 1000, '{"from":"created",\n\n"to":"running"}', None]
 
 
@@ -113,10 +124,15 @@ LINES = [2, 1, events.JOB_STATE, 1000, '{"from":"created",\n\n"to":"running"}', 
         )),
         *([told_history(LogId(bytes(16), bytes(8)), one)] for one in (
             *(LINES, event("x\nid: 999999", "{}"), event('x","seq":9', "{}"), event("", "{}")),
+            *(state(waiting={"choices": 7}), state(waiting={"choices": [7]})),
+            *(state(waiting={"reason": 5}), state(error={"message": [1]})),
+            event(events.JOB_FAILED, '{"error":{"code":{}}}'),
+            event(events.JOB_STEP, '{"ordinal":1}'),
         )),
+        *([one] for one in (job(type="\x1b[2J"), job(parent_id="\x1b[2J"), job(type=""))),
     ],
 )  # fmt: skip
-async def test_what_would_break_the_lines_that_clients_read_is_not_taken(
+async def test_what_would_break_what_clients_show_is_not_taken(
     three: list[Replica], changes: list[Any]
 ) -> None:
     one, _, thief = three
