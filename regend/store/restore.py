@@ -169,9 +169,10 @@ def _begin_epoch(database: Path, revoked: list[tuple[int, str]]) -> None:
             changed = connection.execute(
                 "UPDATE settings SET value = ? WHERE name = 'epoch'", (secrets.token_hex(8),)
             ).rowcount
-            connection.executemany(
-                "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?", revoked
-            )
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'tokens'").fetchone():
+                connection.executemany(
+                    "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?", revoked
+                )
     except sqlite3.DatabaseError as error:
         raise _damaged(DATABASE, f"cannot be read ({error})") from error
     if verdict != "ok" or changed != 1:

@@ -13,8 +13,9 @@ from regend.sync import authoring, entries
 from regend.sync.entries import Entry
 from regend.sync.payloads import Payload, Rekey, Rename
 from regend.sync.roster import Roster
-from tests.sync.houses import Household, joined, until
+from tests.sync.houses import Household, joined, level, until
 from tests.sync.persons import AT_MS, entropy, identity, mesh
+from tests.sync.test_exchange import put
 
 
 @pytest.fixture
@@ -66,12 +67,10 @@ async def test_devices_of_which_each_has_another_full_roster_talk(houses: list[H
         flood = by_thief(device.house.roster, *names)
         await device.house.take_roster([entry.blob for entry in flood])
     exchanges = joined(one, two)
-    await until(lambda: _level(exchanges[0], exchanges[1]))
+    await put(one, 2)
+    await put(two, 3)
+    await level(one, two)
     assert not any(exchange.link.closed.is_set() for exchange in exchanges)
-
-
-async def _level(*exchanges: object) -> bool:
-    return all(getattr(exchange, "level", False) for exchange in exchanges)
 
 
 async def test_a_roster_that_fits_no_message_arrives(houses: list[Household]) -> None:
