@@ -29,14 +29,15 @@ from tests.cli.conftest import Desk
     ],
     ids=" ".join,
 )
-def test_without_a_daemon_it_exits_with_3_and_says_how_to_start_it(
+def test_without_a_daemon_it_exits_with_3_and_says_what_to_do(
     own_desk: Desk, arguments: tuple[str, ...]
 ) -> None:
     done = own_desk.run(*arguments)
     assert done.returncode == 3
     assert done.stdout == ""
     assert "not running" in done.stderr
-    assert "regend serve" in done.stderr
+    remedy = "nothing to stop" if arguments == ("stop",) else "regend serve"
+    assert remedy in done.stderr
 
 
 def test_a_daemon_that_died_without_a_word_exits_with_3(own_desk: Desk) -> None:

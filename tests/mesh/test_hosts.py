@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -103,6 +104,16 @@ class Machine:
         said = self.try_run("jobs", "logs", job, "--json")
         return [] if said is None else [json.loads(line) for line in said.splitlines()]
 
+    def can_go_on(self, job: str) -> bool:
+        """Tell whether a place has come from which a job goes on exactly."""
+        name = f"file:{self.home.database}?mode=ro"
+        with contextlib.closing(sqlite3.connect(name, uri=True)) as connection:
+            row = connection.execute(
+                "SELECT c.slot FROM checkpoints c JOIN jobs j ON j.number = c.job WHERE j.id = ?",
+                (job,),
+            ).fetchone()
+        return row is not None and row[0] is not None
+
     def told(self, job: str) -> list[tuple[Any, ...]]:
         return [(e["job_seq"], e["type"], e["at"], e["data"]) for e in self.events(job)]
 
@@ -172,12 +183,6 @@ def text_of(events: list[dict[str, Any]]) -> str:
     return join_chunks(chunks).text
 
 
-def has_begun_to_write(events: list[dict[str, Any]]) -> bool:
-    """Tell whether text was shown, and a place from which it can go on was saved."""
-    types = [event["type"] for event in events]
-    return "job:checkpoint:v1" in types and types[-1] == "model:chunk:v1"
-
-
 def result_of(machine: Machine, job: str) -> dict[str, Any]:
     """Return what a job came to, once it has ended as a machine sees it."""
     shown: dict[str, Any] = {}
@@ -209,8 +214,8 @@ def test_research_that_began_on_one_goes_on_on_another_and_nobody_else_can_read_
             until(lambda: one.events(job), f"{one.name} shows the job")  # noqa: B023
         with b.watching(job) as shown_on_b, c.watching(job) as shown_on_c:
             until(
-                lambda: has_begun_to_write(shown_on_b()) and text_of(shown_on_c()),
-                "B and C show what A writes",
+                lambda: b.can_go_on(job) and text_of(shown_on_b()) and text_of(shown_on_c()),
+                "B and C show what A writes, and B can go on from it",
                 look_again_s=0.02,
             )
             a.host.cut()
