@@ -140,9 +140,14 @@ class Links:
             await exchange.link.cut()
 
     def look(self) -> None:
-        """Dial now whoever is not linked: the network changed, or who is of the mesh."""
-        self._next_s.clear()
-        self._wait_s.clear()
+        """Dial now whoever is not linked: the network changed, or who is of the mesh.
+
+        Who was reached and would not talk is tried again in its time: neither mends that.
+        """
+        for device in self._next_s.keys() - self.refusals.keys():
+            del self._next_s[device]
+        for device in self._wait_s.keys() - self.refusals.keys():
+            del self._wait_s[device]
         self._poke.set()
 
     def take(self, link: Link) -> None:
