@@ -32,23 +32,31 @@ class Sender:
         self._open: dict[bytes, tuple[str, BinaryIO]] = {}
         self._lock = threading.Lock()
         self._ends: dict[bytes, asyncio.TimerHandle] = {}
+        self._closed = False
 
     async def read_piece(self, device: bytes, digest: str, offset: int) -> tuple[int, bytes]:
         """Return the size of a payload that lies here and a piece of it; 0 where it does not."""
         if (end := self._ends.pop(device, None)) is not None:
             end.cancel()
         path = self._blobs.path(digest)
-        piece = await asyncio.to_thread(self._read, device, digest, path, offset)
-        if piece is None and (other := await self._elsewhere(digest)) is not None:
-            piece = await asyncio.to_thread(self._read, device, digest, other, offset)
-        loop = asyncio.get_running_loop()
-        self._ends[device] = loop.call_later(SENDING_KEPT_S, self._close, device)
+        try:
+            piece = await asyncio.to_thread(self._read, device, digest, path, offset)
+            if piece is None and (other := await self._elsewhere(digest)) is not None:
+                piece = await asyncio.to_thread(self._read, device, digest, other, offset)
+        finally:  # also where the link broke: the thread reads on, and leaves the file open
+            if not self._closed:
+                loop = asyncio.get_running_loop()
+                self._ends[device] = loop.call_later(SENDING_KEPT_S, self._close, device)
         return (0, b"") if piece is None else piece
 
     def close(self) -> None:
         """Keep nothing open any more."""
-        for device in list(self._ends):
-            self._close(device)
+        with self._lock:
+            self._closed = True
+            for device in list(self._open):
+                self._let_go(device)
+        for end in self._ends.values():
+            end.cancel()
 
     def _read(
         self, device: bytes, digest: str, path: Path, offset: int
@@ -64,7 +72,7 @@ class Sender:
                 size, content = _read(known[1], offset)
             except OSError:
                 return None
-            if offset + len(content) >= size:
+            if self._closed or offset + len(content) >= size:
                 self._let_go(device)
             return size, content
 

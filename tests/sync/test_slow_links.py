@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import BinaryIO
 
 import msgpack
 import pytest
@@ -14,7 +16,10 @@ import pytest
 from regend.jobs import handover, journal, places, repository
 from regend.jobs.journal import Checkpoint
 from regend.limits import BLOB_CHUNK_BYTES
+from regend.store.blobs import Blobs
+from regend.sync import sending
 from regend.sync.link import Link, memory_pair
+from regend.sync.sending import Sender
 from tests.jobs.test_lifecycle_machine import new_job
 from tests.sync.houses import Household, until
 from tests.sync.persons import mesh
@@ -214,3 +219,34 @@ async def test_beginnings_that_nobody_wants_are_swept_at_the_start(writing: Writ
     await writing.two.want("a" * 64, writing.one.identity.id)
     await writing.two.fetcher.sweep()
     assert wanted.exists() and not needless.exists()
+
+
+async def test_a_file_that_is_read_as_its_link_breaks_is_closed_with_the_sender(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = Blobs(tmp_path)
+    digest = blobs.put(os.urandom(2 * BLOB_CHUNK_BYTES))
+
+    async def nowhere(_digest: str) -> None:
+        return None
+
+    opened: list[BinaryIO] = []
+    reading, may_end = threading.Event(), threading.Event()
+
+    def read(file: BinaryIO, _offset: int) -> tuple[int, bytes]:
+        opened.append(file)
+        reading.set()
+        may_end.wait(10)
+        return 2 * BLOB_CHUNK_BYTES, b"x"
+
+    monkeypatch.setattr(sending, "_read", read)
+    sender = Sender(blobs, nowhere)
+    piece = asyncio.create_task(sender.read_piece(b"device", digest, 0))
+    assert await asyncio.to_thread(reading.wait, 10)
+    piece.cancel()
+    await asyncio.gather(piece, return_exceptions=True)
+    may_end.set()
+    sender.close()
+    async with asyncio.timeout(10):
+        while not opened[0].closed:
+            await asyncio.sleep(0.01)
