@@ -14,4 +14,4 @@ prepare requirements-test.lock
 .venv/bin/mypy
 # Two at a time: much of the time goes by in waiting for processes. What stays together,
 # tests/conftest.py tells.
-exec .venv/bin/python -m pytest -n 2 --dist loadgroup "$@"
+exec .venv/bin/python -m pytest -n 2 "$@"

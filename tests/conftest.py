@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 # Devices that look for each other on this machine's network hear those of other tests too.
 ON_THE_NETWORK = (
@@ -22,19 +24,26 @@ LONGEST = (ON_THE_NETWORK, "tests/crash/", "tests/models/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Choose what runs, and what of it one after another.
+    """Choose what runs, and in which order.
 
-    Soaks are left out unless they were asked for: deselected, not skipped. The tests of a file stay
-    together, for what they share, and so do all that are on the network.
+    Soaks are left out unless they were asked for: deselected, not skipped.
     """
     if not os.environ.get("REGEND_LONG"):
         items[:] = [item for item in items if item.get_closest_marker("long") is None]
     # What takes longest comes first, so that two who share the work end at about the same time.
     items.sort(key=lambda item: [not item.nodeid.startswith(one) for one in LONGEST])
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        group = "network" if file.startswith(ON_THE_NETWORK) else file
-        item.add_marker(pytest.mark.xdist_group(group))
+
+
+class OneNetwork(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives a worker the next test that is free, but all that are on the network to one alone."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "network" if nodeid.startswith(ON_THE_NETWORK) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneNetwork:
+    """Return how tests are shared among workers."""
+    return OneNetwork(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
