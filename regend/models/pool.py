@@ -90,8 +90,8 @@ class ModelPool:
             self._refuse_if_closed()
             return provider.lease(model_there)
         model = self._installed(name)
+        rank = (-priority, next(self._order))  # now: who came first may be checked last
         await pull.verify(model)
-        rank = (-priority, next(self._order))
         while True:
             self._refuse_if_closed()
             lease = await self._wait_in_line(model, rank, owner)
