@@ -108,7 +108,7 @@ def test_the_prompt_leaves_out_the_last_quotes_where_they_do_not_fit() -> None:
 
 def test_the_part_that_nothing_answers_is_named_before_the_sources() -> None:
     shown = markdown(QUOTES, Checked((), ()), "tiny", ["and who wrote it?"])
-    before, _, after = shown.partition("**Not found**: nothing in your library answers")
+    before, _, after = shown.partition("**Not found** in so many words:")
     assert "[2]" in before and "“and who wrote it?”" in after
     assert "**Sources**" in after
 

@@ -108,7 +108,7 @@ def markdown(
     numbered = list(enumerate(quotes, 1))
     parts = [_shown(number, quote) for number, quote in numbered if not quote.near]
     if missing:
-        parts.append(f"**Not found**: nothing in your library answers {_listed(missing)}.")
+        parts.append(f"**Not found** in so many words: {_listed(missing)}.")
     added = [one for one in checked.kept if not _repeats(*one, quotes)]
     if added:
         own = " ".join(f"{escaped(sentence)} [{number}]" for sentence, number in added)
