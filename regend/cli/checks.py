@@ -225,7 +225,7 @@ def check_history(home: Home) -> Finding:
     except RegendError:
         return Finding("history", "ok", "told by the daemon once it runs")
     if not noted:
-        return Finding("history", "ok", "one, as your other devices know it")
+        return Finding("history", "ok", "one, as far as is known")
     message = f"{moment_of(noted[0]['at'])}: {noted[0]['text']}"
     level: Level = "warn" if is_recent(noted[0]["at"]) else "ok"
     return Finding("history", level, message, noted[0]["hint"])

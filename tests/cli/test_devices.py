@@ -130,7 +130,7 @@ def test_a_home_that_was_restored_says_so(seat: Seat, tmp_path: Path) -> None:
     one = seat("Laptop")
     invite(one)
     assert "restored" not in one.run("devices", "list").stderr
-    assert "one, as your other devices know it" in one.run("doctor").stdout
+    assert "one, as far as is known" in one.run("doctor").stdout
     assert one.run("backup", str(tmp_path / "saved")).returncode == 0
     one.stop()
     restored = one.run("restore", str(tmp_path / "saved"))
