@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import logging
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,6 +66,7 @@ class SharedLibrary:
         self._importer = importer
         self._folder = folder
         self._exports: dict[str, Path] = {}
+        self._unfit: set[str] = set()  # adds that cannot be imported; tried again at the next start
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -136,14 +137,14 @@ class SharedLibrary:
         return await self._store.write(lambda c: _tell_gone(c, at_ms))
 
     async def _import_what_came(self) -> None:
-        for row in await self._store.query(_arrived):
+        for row in await self._store.query(lambda c: _arrived(c, self._unfit)):
             try:
                 await self._import_one(row)
             except (ValueError, sqlite3.IntegrityError) as error:
-                # It would fail here and everywhere, each time, and keep others from coming.
-                log.warning("a document of another device is removed, it has no text: %s", error)
-                withdraw = partial(_withdraw, at_ms=self._clock.wall_ms(), ids=[row["id"]])
-                await self._store.write(withdraw)
+                # Others come all the same. Its own device keeps it: the fault may be here.
+                log.warning("a document of another device cannot be imported: %s", error)
+                self._unfit.add(row["id"])
+                self._wake.set()
         for user, id in await self._store.query(_to_remove):
             with suppress(NotFound):
                 await self._importer.remove(user, id)
@@ -250,17 +251,13 @@ def _tell_gone(connection: sqlite3.Connection, at_ms: int) -> bool:
         (own.device,),
     ).fetchall()
     ids = [row[0] for row in rows]
-    if ids:
-        _withdraw(connection, at_ms, ids)
-    return bool(ids)
-
-
-def _withdraw(connection: sqlite3.Connection, at_ms: int, ids: list[str]) -> None:
-    """Tell that adds hold no more, and let them hold no more."""
+    if not ids:
+        return False
     with changelog.writing(connection, at_ms) as log_:
         assert log_ is not None
         log_.add(_REMOVED, ids)
     _mark_gone(connection, ids)
+    return True
 
 
 def _mark_gone(connection: sqlite3.Connection, ids: list[str]) -> None:
@@ -336,13 +333,14 @@ def forget_documents(connection: sqlite3.Connection, changes: Iterable[Change]) 
             )
 
 
-def _arrived(connection: sqlite3.Connection) -> list[dict[str, Any]]:
-    """Return documents whose text is here and is not in the library yet."""
+def _arrived(connection: sqlite3.Connection, unfit: Collection[str]) -> list[dict[str, Any]]:
+    """Return documents whose text is here and is not in the library yet, but those left out."""
     return _rows(
         connection,
         "SELECT id, user, digest, text, about, device FROM shared_documents s "
-        "WHERE state = 'coming' "
+        "WHERE state = 'coming' AND id NOT IN (SELECT value FROM json_each(?)) "
         "AND NOT EXISTS (SELECT 1 FROM wanted_blobs w WHERE w.digest = s.text) ORDER BY id LIMIT ?",
+        json.dumps(list(unfit)),
         _TOLD_AT_ONCE,
     )
 

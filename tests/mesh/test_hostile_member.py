@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from unittest import mock
 
 from regend import events
 from regend.api.access import OWNER
 from regend.errors import Failed
 from regend.jobs.terms import first_term
 from regend.jsontext import dumps
+from regend.library.importer import Importer
 from regend.store import changelog
 from tests.mesh.conftest import Device, Start, pair
+from tests.mesh.test_library import add
 
 TEXT = "# Rent\n\nThe rent is due on the 5th."
 
@@ -54,6 +57,27 @@ async def test_a_text_that_is_none_keeps_no_other_document_from_coming(start: St
     many = [document(f"a{number}", bad, digest=f"{number:064}") for number in range(30)]
     await say(thief, *many, document("b", good))
     await honest.until(lambda s: len(s["documents"]) == 1, "/library")
+
+
+async def test_a_document_that_a_device_cannot_import_stays_where_it_is_and_comes_later(
+    start: Start,
+) -> None:
+    one, two = await start("Laptop"), await start("Phone")
+    await pair(one, two)
+    with mock.patch.object(
+        Importer, "import_extracted", side_effect=ValueError("a fault")
+    ) as tried:
+        await add(one, "Rent", TEXT)
+        async with asyncio.timeout(20):
+            while not tried.called:
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(1)
+        assert tried.call_count == 1, "not again and again"
+    assert len((await one.call("GET", "/library"))["documents"]) == 1
+    await two.stop()
+    two = await start("Phone")
+    await two.until(lambda s: len(s["documents"]) == 1, "/library")
+    assert len((await one.call("GET", "/library"))["documents"]) == 1
 
 
 def told(thief: Device, id: str, *happened: Any, **columns: Any) -> list[tuple[Any, ...]]:
