@@ -309,7 +309,7 @@ def test_a_question_of_two_parts_says_which_part_was_not_found(library: Library)
     library.add("Geyser", "# Geyser\n\nBought on 2 June 2023 from Croma. It holds 15 litres.\n")
     result = _research(library, "When was the geyser bought, and who serviced it?")
     assert "2 June 2023" in result["citations"][0]["quote"]
-    assert "nothing in your library answers “who serviced it?”" in result["answer"]
+    assert "**Not found** in so many words: “who serviced it?”" in result["answer"]
 
 
 def test_what_an_earlier_version_had_read_is_shown_as_it_was_meant(library: Library) -> None:
