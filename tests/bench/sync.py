@@ -20,6 +20,7 @@ import importlib.util
 import random
 import sqlite3
 import statistics
+import string
 import tempfile
 import time
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ _OBJECTS = 500
 _GROUP = 32
 _WRITERS = 8
 _DEVICES = 20
+_SHORT = (32, 8, 1)
 _STATES = ("queued", "running", "paused", "done")
 
 Update = tuple[str, dict[str, Any]]
@@ -101,11 +103,9 @@ async def _measure(count: int) -> None:
         )
         await _same(one, two)
         size = sum(map(len, frames))
-        alone = [len(await _alone(one, seq)) for seq in range(count - 20, count)]
-        print(
-            f"bytes a change: {size / count:.1f} in full frames (at most 20), "
-            f"{statistics.median(alone):.0f} where each is sent alone (its frame's envelope)"
-        )
+        short = [f"{await _bytes_a_change(one, count, of):.0f} in frames of {of}" for of in _SHORT]
+        print(f"bytes a change: {size / count:.1f} in full frames (at most 20), {', '.join(short)}")
+        print(f"where the values are random: {await _incompressible(root, work):.1f} (at most 60)")
         tail = await one.frames(one.log, count - 1000, count)
         print(f"the last 1,000 changes: {sum(map(len, tail)) / 1024:.1f} KiB (at most 15)")
         await _first_missing(root, frames, count, each)
@@ -130,16 +130,41 @@ def _write(connection: sqlite3.Connection, group: list[Update]) -> None:
     cells.write(connection, group, CLOCK.wall_ms())
 
 
-async def _alone(device: Replica, seq: int) -> bytes:
-    """Return the frame that carries one change and no other."""
+async def _bytes_a_change(device: Replica, count: int, length: int) -> float:
+    """Return the median over frames that carry so many changes each."""
 
-    def read(connection: sqlite3.Connection) -> supply.Written:
-        both = supply.own_after(connection, device.log, seq - 1, 1)[0]
-        previous = next_head(both.previous, seq, both.bodies[0])
-        head = next_head(previous, seq + 1, both.bodies[1])
-        return supply.Written(device.log, seq + 1, previous, head, both.bodies[1:2])
+    def read(connection: sqlite3.Connection, after: int) -> supply.Written:
+        more = supply.own_after(connection, device.log, after, 1)[0]
+        bodies, head = more.bodies[:length], more.previous
+        for seq, body in enumerate(bodies, after + 1):
+            head = next_head(head, seq, body)
+        return supply.Written(device.log, after + 1, more.previous, head, bodies)
 
-    return device.seal(await device.store.query(read))
+    sizes = []
+    for after in range(count - 20 * length, count, length):
+        frame = device.seal(await device.store.query(lambda c, at=after: read(c, at)))  # type: ignore[misc]
+        sizes.append(len(frame))
+    return statistics.median(sizes) / length
+
+
+async def _incompressible(root: Path, work: list[Update]) -> float:
+    """Return the bytes a change in full frames, for the same work with values of random letters."""
+    chance = random.Random(2)
+    hard = [
+        (
+            name,
+            {f: "".join(chance.choices(string.printable, k=len(str(v)))) for f, v in set_.items()},
+        )
+        for name, set_ in work[: 40 * FRAME_CHANGES]
+    ]
+    device, other = Replica(root / "random"), Replica(root / "random-other")
+    for one in (device, other):
+        await one.join()
+    await _write_all(device, hard)
+    size = sum(map(len, await device.frames_for(other)))
+    for one in (device, other):
+        one.store.close()
+    return size / len(hard)
 
 
 async def _frames_in_a_message(device: Replica) -> int:
