@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,21 +89,39 @@ def find_workers(daemon_pid: int, job_id: str) -> list[int]:
     """Return the processes that run this job; where the system does not tell, all workers.
 
     Raises:
-        Failed: the system has no `ps`.
+        Failed: the system lists no processes.
     """
-    try:
-        listed = subprocess.run(
-            ["ps", "-axo", "pid=,ppid=,args="], capture_output=True, text=True, check=True
-        ).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise Failed("demo_ps", f"Worker processes cannot be found: {error}.") from error
-    workers: dict[int, str] = {}
-    for line in listed.splitlines():
-        pid, parent, arguments = line.split(None, 2)
-        if int(parent) == daemon_pid and "regend worker" in arguments:
-            workers[int(pid)] = arguments
+    listed = _listed_by_kernel() if sys.platform == "linux" else _listed_by_ps()
+    workers = {
+        pid: arguments
+        for pid, parent, arguments in listed
+        if parent == daemon_pid and "regend worker" in arguments
+    }
     ours = [pid for pid, arguments in workers.items() if job_id in arguments]
     return ours or list(workers)
+
+
+def _listed_by_kernel() -> Iterator[tuple[int, int, str]]:
+    """Yield each process, its parent and its arguments: small Linux images have no `ps`."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            # The name stands in brackets and may hold anything; state and parent follow it.
+            parent = (folder / "stat").read_bytes().rpartition(b")")[2].split()[1]
+            arguments = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue  # it ended meanwhile
+        yield int(folder.name), int(parent), os.fsdecode(arguments.replace(b"\0", b" "))
+
+
+def _listed_by_ps() -> Iterator[tuple[int, int, str]]:
+    command = ["ps", "-axo", "pid=,ppid=,args="]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise Failed("demo_ps", f"Worker processes cannot be found: {error}.") from error
+    for line in told.splitlines():
+        pid, parent, arguments = line.split(None, 2)
+        yield int(pid), int(parent), arguments
 
 
 def _told_pid(file: Path) -> int | None:
