@@ -121,7 +121,7 @@ async def test_hosts_that_end_under_a_job_alone_cost_it_its_attempts(client: Cli
             job = await client.jobs.get(job["id"])
     assert job["state"] == "failed" and job["error"] is not None
     assert job["error"]["code"] == "model_host_died"
-    assert 3 <= len(pids) <= 4  # one that dies before it was asked anything costs nothing
+    assert len(pids) >= 3  # those that die before they were asked anything cost nothing
 
 
 async def test_the_step_says_that_the_model_writes_once_it_does(client: Client) -> None:
