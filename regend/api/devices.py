@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from regend.api.body import flag, optional_text, required_text
 from regend.api.call import Call
 from regend.api.endpoints import (
     API,
@@ -12,12 +11,10 @@ from regend.api.endpoints import (
     EVENTS_QUERY,
     JOB,
     Endpoint,
-    fields,
     listing,
-    optional,
-    text,
 )
 from regend.api.sse import EventStream
+from regend.jsonschema import fields, flag, optional, text
 from regend.limits import MAX_TITLE_CHARACTERS
 
 _NAME = text(minLength=1, maxLength=MAX_TITLE_CHARACTERS)
@@ -101,7 +98,7 @@ class DeviceCalls:
                     code=text(minLength=1, maxLength=1000),
                     address=optional(text(maxLength=300)),
                     name=optional(_NAME),
-                    leave=optional({"type": "boolean"}),
+                    leave=optional(flag(default=False)),
                 ),
                 answers=devices,
                 errors=(404, 409, 422, 429),
@@ -138,7 +135,7 @@ class DeviceCalls:
                 self.takeover,
                 "Let a job that another device runs go on here",
                 "jobs:write",
-                body=fields(force=optional({"type": "boolean"})),
+                body=fields(force=optional(flag(default=False))),
                 body_required=False,
                 status=202,
                 answers=JOB,
@@ -155,28 +152,20 @@ class DeviceCalls:
         """Return a page of events about devices, or stream them."""
         if call.wants_stream():
             return await self._streams.serve_devices(call)
-        page = await self._streams.of_devices(call.after_seq(), call.limit())
+        page = await self._streams.of_devices(call.query["after_seq"], call.query["limit"])
         return {"events": [event.to_dict() for event in page]}
 
     async def invite(self, call: Call) -> dict[str, Any]:
         """Open an invite."""
-        body = await call.object("name", optional=True)
-        return await self._mesh.invite(optional_text(body, "name"))
+        return await self._mesh.invite(call.body["name"])
 
     async def join(self, call: Call) -> dict[str, Any]:
         """Join a mesh."""
-        body = await call.object("code", "address", "name", "leave")
-        return await self._mesh.join(
-            required_text(body, "code"),
-            optional_text(body, "address"),
-            optional_text(body, "name"),
-            flag(body, "leave"),
-        )
+        return await self._mesh.join(**call.body)
 
     async def rename(self, call: Call) -> dict[str, Any]:
         """Rename a device."""
-        body = await call.object("name")
-        return await self._mesh.rename(call.path("device_id"), required_text(body, "name"))
+        return await self._mesh.rename(call.path("device_id"), call.body["name"])
 
     async def revoke(self, call: Call) -> dict[str, Any]:
         """Revoke a device."""
@@ -188,5 +177,4 @@ class DeviceCalls:
 
     async def takeover(self, call: Call) -> dict[str, Any]:
         """Take a job over."""
-        body = await call.object("force", optional=True)
-        return await self._mesh.takeover(call.user, call.path("job_id"), flag(body, "force"))
+        return await self._mesh.takeover(call.user, call.path("job_id"), call.body["force"])
