@@ -25,6 +25,7 @@ OPTIONS: dict[str, Schema] = {
     "priority": optional(whole(-MAX_PRIORITY, MAX_PRIORITY)),
     "max_attempts": optional(whole(1, MAX_ATTEMPTS)),
 }
+NEW_JOB = fields(type={}, input={}, **OPTIONS)  # type and input are for `check_input` to judge
 
 
 @dataclass(frozen=True)

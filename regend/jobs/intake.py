@@ -10,9 +10,9 @@ from typing import Any
 from regend.clock import Clock, new_id
 from regend.config import Config
 from regend.errors import BadInput, TooLarge
-from regend.jobs.inputs import OPTIONS, InputType, check_input
+from regend.jobs.inputs import NEW_JOB, InputType, check_input
 from regend.jobs.repository import NewJob
-from regend.jsonschema import check, fields
+from regend.jsonschema import check
 from regend.jsontext import digest, dumps
 from regend.limits import (
     MAX_JOB_INPUT_BYTES,
@@ -20,8 +20,6 @@ from regend.limits import (
     SEED_BITS,
 )
 from regend.store import Store
-
-_BODY = fields(type={}, input={}, **OPTIONS)  # type and input are `check_input`'s to judge
 
 
 class Intake:
@@ -58,7 +56,7 @@ class Intake:
             BadInput: a field is unknown, missing or unfit.
             TooLarge: the input is over its bound.
         """
-        check(_BODY, body)
+        check(NEW_JOB, body)
         type_name = body.get("type")
         checked = check_input(type_name, body.get("input", {}), self._types)
         text = dumps(checked)
