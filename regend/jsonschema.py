@@ -122,7 +122,8 @@ def _fault(schema: Schema, value: Any) -> str | None:
     if isinstance(value, str):
         if "enum" in schema and value not in schema["enum"]:
             return _must_be(types, schema)
-        if not re.search(schema.get("pattern", ""), value):
+        # In Python, `$` also stands before a last line break.
+        if not re.search(schema.get("pattern", "").replace("$", r"\Z"), value):
             return _must_be(types, schema) if value.strip() else "is empty"
     if isinstance(value, (int, float)):
         low, above = schema.get("minimum", -inf), schema.get("exclusiveMinimum", -inf)

@@ -40,6 +40,7 @@ LIST: Schema = {"type": "array", "items": text(), "minItems": 1, "maxItems": 2}
         (choice("a", "b"), 7, "“x” must be one of a, b."),
         (text(pattern="^[0-9]+$"), "b", "“x” must be a text."),
         (text(pattern="^[0-9]+$", description="a cursor"), "b", "“x” must be a cursor."),
+        (text(pattern="^[0-9]+$"), "1\n", "“x” must be a text."),
         (whole(0, 2**63 - 1), -1, "“x” must be a whole number from 0 to 9223372036854775807."),
         (whole(0, 9), True, "“x” must be a whole number from 0 to 9."),
         (whole(0, 9), 1.0, "“x” must be a whole number from 0 to 9."),

@@ -53,4 +53,4 @@ class ApprovalCalls:
         """Record a decision."""
         approval_id = call.path("approval_id")
         await self._submissions.require_for_approval(call.grant, approval_id)
-        return await self._jobs.decide(call.user, approval_id, call.body)
+        return await self._jobs.decide(call.user, approval_id, **call.body)

@@ -14,10 +14,18 @@ from regend.api.endpoints import (
     listing,
 )
 from regend.api.sse import EventStream
-from regend.jsonschema import fields, flag, optional, text
+from regend.jsonschema import Schema, fields, flag, optional, text
 from regend.limits import MAX_TITLE_CHARACTERS
+from regend.sync.names import NAME_CHARACTERS
 
-_NAME = text(minLength=1, maxLength=MAX_TITLE_CHARACTERS)
+# The bound is of what is sent: a name may get shorter before it is measured.
+_NAME = text(
+    minLength=1,
+    maxLength=MAX_TITLE_CHARACTERS,
+    description=f"a name of at most {NAME_CHARACTERS} characters",
+)
+_MESH: Schema = {"type": ["string", "null"]}
+_DEVICES = listing("devices", mesh=_MESH)
 
 
 class Devices(Protocol):
@@ -56,7 +64,9 @@ class DeviceCalls:
 
     def endpoints(self) -> list[Endpoint]:
         """Return the table of these calls."""
-        devices = listing("devices", mesh={"type": ["string", "null"]})
+        return [*self._seeing(), *self._pairing(), *self._of_one(), self._of_a_job()]
+
+    def _seeing(self) -> list[Endpoint]:
         position = {"description": "Position before it", "type": "integer"}
         return [
             Endpoint(
@@ -65,7 +75,7 @@ class DeviceCalls:
                 self.devices,
                 "Your devices, and how far each is",
                 "devices:read",
-                answers=listing("devices", mesh={"type": ["string", "null"]}, seq=position),
+                answers=listing("devices", mesh=_MESH, seq=position),
             ),
             Endpoint(
                 "GET",
@@ -77,6 +87,17 @@ class DeviceCalls:
                 answers=EVENTS,
                 media=("text/event-stream",),
             ),
+            Endpoint(
+                "GET",
+                API + "/mesh",
+                self.report,
+                "What was tried to reach the other devices",
+                "devices:read",
+            ),
+        ]
+
+    def _pairing(self) -> list[Endpoint]:
+        return [
             Endpoint(
                 "POST",
                 API + "/devices/invite",
@@ -100,48 +121,48 @@ class DeviceCalls:
                     name=optional(_NAME),
                     leave=optional(flag(default=False)),
                 ),
-                answers=devices,
+                answers=_DEVICES,
                 errors=(404, 409, 422, 429),
             ),
+        ]
+
+    def _of_one(self) -> list[Endpoint]:
+        device = API + "/devices/{device_id}"
+        return [
             Endpoint(
                 "POST",
-                API + "/devices/{device_id}/rename",
+                device + "/rename",
                 self.rename,
                 "Give a device another name",
                 "devices:write",
                 body=fields("name", name=_NAME),
-                answers=devices,
+                answers=_DEVICES,
                 errors=(404, 409, 422),
             ),
             Endpoint(
                 "DELETE",
-                API + "/devices/{device_id}",
+                device,
                 self.revoke,
                 "Put a device out of the mesh",
                 "devices:write",
-                answers=devices,
-                errors=(404, 409, 422),
-            ),
-            Endpoint(
-                "GET",
-                API + "/mesh",
-                self.report,
-                "What was tried to reach the other devices",
-                "devices:read",
-            ),
-            Endpoint(
-                "POST",
-                API + "/jobs/{job_id}/takeover",
-                self.takeover,
-                "Let a job that another device runs go on here",
-                "jobs:write",
-                body=fields(force=optional(flag(default=False))),
-                body_required=False,
-                status=202,
-                answers=JOB,
+                answers=_DEVICES,
                 errors=(404, 409, 422),
             ),
         ]
+
+    def _of_a_job(self) -> Endpoint:
+        return Endpoint(
+            "POST",
+            API + "/jobs/{job_id}/takeover",
+            self.takeover,
+            "Let a job that another device runs go on here",
+            "jobs:write",
+            body=fields(force=optional(flag(default=False))),
+            body_required=False,
+            status=202,
+            answers=JOB,
+            errors=(404, 409, 422),
+        )
 
     async def devices(self, call: Call) -> dict[str, Any]:
         """List the devices, with a position from which `events` tells what changes after."""
