@@ -7,15 +7,12 @@ from typing import Any
 from aiohttp import web
 
 from regend.api.access import Access, session_cookie
-from regend.api.body import optional_text, required_text, unfit
 from regend.api.call import Call, answer
-from regend.api.endpoints import API, Endpoint, fields, listing, optional, text
+from regend.api.endpoints import API, Endpoint, listing
 from regend.api.tokens import tokens
 from regend.api.websocket import Streams
+from regend.jsonschema import fields, optional, text, words
 from regend.store import Store
-
-_LONGEST_LIFE_S = 10 * 365 * 24 * 3600.0
-_NAME_CHARACTERS = 200
 
 
 class AccessCalls:
@@ -36,10 +33,19 @@ class AccessCalls:
         new_token = fields(
             "user",
             "scope",
-            user=text(minLength=1, maxLength=100, pattern="\\S"),
-            scope={"type": ["string", "array"], "items": text()},
-            expires_s={"type": ["number", "null"], "exclusiveMinimum": 0},
-            name=optional(text(maxLength=_NAME_CHARACTERS)),
+            user=words(100),
+            scope={
+                "description": "a list of scopes",
+                "type": ["string", "array"],
+                "items": text(),
+            },
+            expires_s={
+                "description": "a number of seconds, ten years at most",
+                "type": ["number", "null"],
+                "exclusiveMinimum": 0,
+                "maximum": 10 * 365 * 24 * 3600,
+            },
+            name=optional(text(maxLength=200, default="")),
         )
         created = {"type": "object", "required": ["id", "token"]}
         return [
@@ -107,20 +113,13 @@ class AccessCalls:
 
     async def create(self, call: Call) -> dict[str, Any]:
         """Make a token; it is shown this once."""
-        body = await call.object("user", "scope", "expires_s", "name")
-        user, scope, name = (
-            required_text(body, "user"),
-            body.get("scope"),
-            optional_text(body, "name"),
+        body = call.body
+        scopes = body["scope"]
+        if isinstance(scopes, str):
+            scopes = scopes.replace(",", " ").split()
+        token, grant = await self._access.create(
+            body["user"], scopes, body["expires_s"], body["name"]
         )
-        if isinstance(scope, str):
-            scope = scope.replace(",", " ").split()
-        if not isinstance(scope, list) or not all(isinstance(item, str) for item in scope):
-            raise unfit("scope", "must be a list of scopes")
-        if len(name or "") > _NAME_CHARACTERS:
-            raise unfit("name", f"has more than {_NAME_CHARACTERS} characters")
-        life_s = _life(body.get("expires_s"))
-        token, grant = await self._access.create(user, scope, life_s, name or "")
         return {"id": grant.token_id, "token": token}
 
     async def list(self, call: Call) -> dict[str, Any]:
@@ -134,13 +133,11 @@ class AccessCalls:
 
     async def code(self, call: Call) -> dict[str, str]:
         """Return a code for one browser session."""
-        await call.object(optional=True)
         return {"code": self._access.new_code(call.grant)}
 
     async def session(self, call: Call) -> web.Response:
         """Swap a code for a cookie and a CSRF value."""
-        code = required_text(await call.object("code"), "code")
-        cookie, session = self._access.open_session(code)
+        cookie, session = self._access.open_session(call.body["code"])
         response = answer({"csrf": session.csrf, "user": session.grant.user})
         name = session_cookie(call.request.url.port)
         response.set_cookie(
@@ -150,13 +147,4 @@ class AccessCalls:
 
     async def ticket(self, call: Call) -> dict[str, str]:
         """Return a ticket for one WebSocket."""
-        await call.object(optional=True)
         return {"ticket": self._access.new_ticket(call.grant)}
-
-
-def _life(value: Any) -> float | None:
-    if value is None:
-        return None
-    if type(value) not in (int, float) or not 0 < value <= _LONGEST_LIFE_S:
-        raise unfit("expires_s", "must be a number of seconds, ten years at most")
-    return float(value)

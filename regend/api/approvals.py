@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from regend.api.call import Call
-from regend.api.endpoints import API, JOB, Endpoint, fields, listing, text
+from regend.api.endpoints import API, JOB, Endpoint, listing
 from regend.api.submission import Submissions
 from regend.jobs.service import Jobs
+from regend.jsonschema import choice, fields, text
 
 
 class ApprovalCalls:
@@ -37,7 +38,7 @@ class ApprovalCalls:
                 body=fields(
                     "decision",
                     "action_hash",
-                    decision=text(enum=["approve", "deny"]),
+                    decision=choice("approve", "deny"),
                     action_hash=text(),
                 ),
                 answers=JOB,
@@ -50,6 +51,6 @@ class ApprovalCalls:
 
     async def decide(self, call: Call) -> dict[str, Any]:
         """Record a decision."""
-        approval_id, body = call.path("approval_id"), await call.json()
+        approval_id = call.path("approval_id")
         await self._submissions.require_for_approval(call.grant, approval_id)
-        return await self._jobs.decide(call.user, approval_id, body)
+        return await self._jobs.decide(call.user, approval_id, **call.body)

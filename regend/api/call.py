@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import ClientPayloadError, web
@@ -12,19 +13,19 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from regend.api.tokens import Grant
 from regend.errors import BadInput, NotAuthenticated, RegendError, TooLarge, WrongMediaType
+from regend.jsonschema import Schema, check, filled
 from regend.jsontext import dumps, loads
 from regend.limits import (
     BODY_TIMEOUT_S,
-    DEFAULT_PAGE_LENGTH,
     MAX_BODY_BYTES,
-    MAX_INTEGER,
-    MAX_PAGE_LENGTH,
     STRANGERS_BODY_BYTES,
     THREADED_BODY_BYTES,
 )
 
 # What reading a body raises where it is cut short or not what its headers say.
 BROKEN_BODY = (web.RequestPayloadError, ClientPayloadError, HttpProcessingError)
+
+_WHOLE = re.compile("[0-9]{1,19}")  # the length of the largest that is taken
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,15 @@ class Call:
         request: as it came.
         known: who calls; None where they did not prove it.
         refusal: why what they sent as proof does not hold, if they sent some.
+        query: the parameters, checked by the endpoint's schema.
+        body: checked likewise; None where the endpoint takes none.
     """
 
     request: web.Request
     known: Grant | None
     refusal: RegendError | None = None
+    query: Mapping[str, Any] = field(default_factory=dict)
+    body: Any = None
 
     @property
     def grant(self) -> Grant:
@@ -94,60 +99,24 @@ class Call:
         """Return the idempotency key, None where none is given."""
         return self.header("Idempotency-Key")
 
-    def check_parameters(self, known: Collection[str]) -> None:
-        """Refuse query parameters that this call does not know: a slip of the pen would else pass
-        for an answer.
+    def checked_query(self, schema: Schema) -> dict[str, Any]:
+        """Return every query parameter of a schema: as it was given, or its default, or None.
 
         Raises:
-            BadInput: there is one.
+            BadInput: one is unknown, unfit or given twice; a slip of the pen would else pass for
+                an answer.
         """
-        for name in self.request.query:
-            if name not in known:
-                hint = f"Parameters: {', '.join(known)}." if known else "No parameter is taken."
-                shown = name[:60].encode(errors="replace").decode()
-                raise BadInput(
-                    "unknown_parameter",
-                    f"There is no parameter “{shown}” here.",
-                    hint=hint,
-                    field=shown or None,
-                )
-
-    def text(self, name: str) -> str | None:
-        """Return a query parameter, None where it is not given.
-
-        Raises:
-            BadInput: it is given twice, or holds what is no text.
-        """
-        values = self.request.query.getall(name, [])
-        if len(values) > 1:
-            raise BadInput("invalid_parameter", f"“{name}” is given twice.", field=name)
-        return _checked_text(values[0], name) if values else None
-
-    def whole(self, name: str, default: int, low: int, high: int) -> int:
-        """Return a query parameter that is a whole number within bounds.
-
-        Raises:
-            BadInput: it is not.
-        """
-        value = self.text(name)
-        if value is None:
-            return default
-        fits = value.isascii() and value.isdigit() and len(value) < 20
-        if not fits or not low <= int(value) <= high:
-            raise BadInput(
-                "invalid_parameter",
-                f"“{name}” must be a whole number from {low} to {high}.",
-                field=name,
-            )
-        return int(value)
-
-    def limit(self) -> int:
-        """Return how many entries a page may have."""
-        return self.whole("limit", DEFAULT_PAGE_LENGTH, 1, MAX_PAGE_LENGTH)
-
-    def after_seq(self) -> int:
-        """Return the position after which events are wanted."""
-        return self.whole("after_seq", 0, 0, MAX_INTEGER)
+        given: dict[str, Any] = dict(self.request.query)
+        for name, rule in schema["properties"].items():
+            values = self.request.query.getall(name, [])
+            if len(values) > 1:
+                raise BadInput("invalid_parameter", f"“{name}” is given twice.", field=name)
+            for value in values:
+                given[name] = _checked_text(value, name)
+                if rule["type"] == "integer" and _WHOLE.fullmatch(value):
+                    given[name] = int(value)
+        check(schema, given, noun="parameter")
+        return filled(schema, given)
 
     def wants_stream(self) -> bool:
         """Tell whether events are wanted as they happen."""
@@ -178,24 +147,19 @@ class Call:
             return await asyncio.to_thread(loads, body)
         return loads(body)
 
-    async def object(self, *fields: str, optional: bool = False) -> dict[str, Any]:
-        """Return the body, an object with no other than these fields.
+    async def checked_body(self, schema: Schema, *, optional: bool = False) -> Any:
+        """Return the body with every field of a schema: as it was given, or its default, or None.
+
+        Args:
+            optional: an absent body is an empty object.
 
         Raises:
-            BadInput: it is not, naming the field.
+            RegendError: what `json` raises.
+            BadInput: it is not what the schema says, naming the field.
         """
         body = await self.json(optional=optional)
-        if not isinstance(body, dict):
-            raise BadInput("invalid_body", "The body must be an object.")
-        for name in body:
-            if name not in fields:
-                raise BadInput(
-                    "unknown_field",
-                    f"There is no field “{name[:60]}” here.",
-                    hint=f"Fields: {', '.join(fields)}." if fields else "No field is taken.",
-                    field=name,
-                )
-        return body
+        check(schema, body)
+        return filled(schema, body) if "properties" in schema else body
 
 
 async def read_body(request: web.Request, largest_bytes: int = MAX_BODY_BYTES) -> bytes:

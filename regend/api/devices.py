@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from regend.api.body import flag, optional_text, required_text
 from regend.api.call import Call
 from regend.api.endpoints import (
     API,
@@ -12,15 +11,21 @@ from regend.api.endpoints import (
     EVENTS_QUERY,
     JOB,
     Endpoint,
-    fields,
     listing,
-    optional,
-    text,
 )
 from regend.api.sse import EventStream
+from regend.jsonschema import Schema, fields, flag, optional, text
 from regend.limits import MAX_TITLE_CHARACTERS
+from regend.sync.names import NAME_CHARACTERS
 
-_NAME = text(minLength=1, maxLength=MAX_TITLE_CHARACTERS)
+# The bound is of what is sent: a name may get shorter before it is measured.
+_NAME = text(
+    minLength=1,
+    maxLength=MAX_TITLE_CHARACTERS,
+    description=f"a name of at most {NAME_CHARACTERS} characters",
+)
+_MESH: Schema = {"type": ["string", "null"]}
+_DEVICES = listing("devices", mesh=_MESH)
 
 
 class Devices(Protocol):
@@ -59,7 +64,9 @@ class DeviceCalls:
 
     def endpoints(self) -> list[Endpoint]:
         """Return the table of these calls."""
-        devices = listing("devices", mesh={"type": ["string", "null"]})
+        return [*self._seeing(), *self._pairing(), *self._of_one(), self._of_a_job()]
+
+    def _seeing(self) -> list[Endpoint]:
         position = {"description": "Position before it", "type": "integer"}
         return [
             Endpoint(
@@ -68,7 +75,7 @@ class DeviceCalls:
                 self.devices,
                 "Your devices, and how far each is",
                 "devices:read",
-                answers=listing("devices", mesh={"type": ["string", "null"]}, seq=position),
+                answers=listing("devices", mesh=_MESH, seq=position),
             ),
             Endpoint(
                 "GET",
@@ -80,6 +87,17 @@ class DeviceCalls:
                 answers=EVENTS,
                 media=("text/event-stream",),
             ),
+            Endpoint(
+                "GET",
+                API + "/mesh",
+                self.report,
+                "What was tried to reach the other devices",
+                "devices:read",
+            ),
+        ]
+
+    def _pairing(self) -> list[Endpoint]:
+        return [
             Endpoint(
                 "POST",
                 API + "/devices/invite",
@@ -101,50 +119,50 @@ class DeviceCalls:
                     code=text(minLength=1, maxLength=1000),
                     address=optional(text(maxLength=300)),
                     name=optional(_NAME),
-                    leave=optional({"type": "boolean"}),
+                    leave=optional(flag(default=False)),
                 ),
-                answers=devices,
+                answers=_DEVICES,
                 errors=(404, 409, 422, 429),
             ),
+        ]
+
+    def _of_one(self) -> list[Endpoint]:
+        device = API + "/devices/{device_id}"
+        return [
             Endpoint(
                 "POST",
-                API + "/devices/{device_id}/rename",
+                device + "/rename",
                 self.rename,
                 "Give a device another name",
                 "devices:write",
                 body=fields("name", name=_NAME),
-                answers=devices,
+                answers=_DEVICES,
                 errors=(404, 409, 422),
             ),
             Endpoint(
                 "DELETE",
-                API + "/devices/{device_id}",
+                device,
                 self.revoke,
                 "Put a device out of the mesh",
                 "devices:write",
-                answers=devices,
-                errors=(404, 409, 422),
-            ),
-            Endpoint(
-                "GET",
-                API + "/mesh",
-                self.report,
-                "What was tried to reach the other devices",
-                "devices:read",
-            ),
-            Endpoint(
-                "POST",
-                API + "/jobs/{job_id}/takeover",
-                self.takeover,
-                "Let a job that another device runs go on here",
-                "jobs:write",
-                body=fields(force=optional({"type": "boolean"})),
-                body_required=False,
-                status=202,
-                answers=JOB,
+                answers=_DEVICES,
                 errors=(404, 409, 422),
             ),
         ]
+
+    def _of_a_job(self) -> Endpoint:
+        return Endpoint(
+            "POST",
+            API + "/jobs/{job_id}/takeover",
+            self.takeover,
+            "Let a job that another device runs go on here",
+            "jobs:write",
+            body=fields(force=optional(flag(default=False))),
+            body_required=False,
+            status=202,
+            answers=JOB,
+            errors=(404, 409, 422),
+        )
 
     async def devices(self, call: Call) -> dict[str, Any]:
         """List the devices, with a position from which `events` tells what changes after."""
@@ -155,28 +173,20 @@ class DeviceCalls:
         """Return a page of events about devices, or stream them."""
         if call.wants_stream():
             return await self._streams.serve_devices(call)
-        page = await self._streams.of_devices(call.after_seq(), call.limit())
+        page = await self._streams.of_devices(call.query["after_seq"], call.query["limit"])
         return {"events": [event.to_dict() for event in page]}
 
     async def invite(self, call: Call) -> dict[str, Any]:
         """Open an invite."""
-        body = await call.object("name", optional=True)
-        return await self._mesh.invite(optional_text(body, "name"))
+        return await self._mesh.invite(call.body["name"])
 
     async def join(self, call: Call) -> dict[str, Any]:
         """Join a mesh."""
-        body = await call.object("code", "address", "name", "leave")
-        return await self._mesh.join(
-            required_text(body, "code"),
-            optional_text(body, "address"),
-            optional_text(body, "name"),
-            flag(body, "leave"),
-        )
+        return await self._mesh.join(**call.body)
 
     async def rename(self, call: Call) -> dict[str, Any]:
         """Rename a device."""
-        body = await call.object("name")
-        return await self._mesh.rename(call.path("device_id"), required_text(body, "name"))
+        return await self._mesh.rename(call.path("device_id"), call.body["name"])
 
     async def revoke(self, call: Call) -> dict[str, Any]:
         """Revoke a device."""
@@ -188,5 +198,4 @@ class DeviceCalls:
 
     async def takeover(self, call: Call) -> dict[str, Any]:
         """Take a job over."""
-        body = await call.object("force", optional=True)
-        return await self._mesh.takeover(call.user, call.path("job_id"), flag(body, "force"))
+        return await self._mesh.takeover(call.user, call.path("job_id"), call.body["force"])

@@ -6,7 +6,6 @@ from typing import Any
 
 from aiohttp import web
 
-from regend.api.body import unfit
 from regend.api.call import Call, answer
 from regend.api.endpoints import (
     API,
@@ -17,17 +16,15 @@ from regend.api.endpoints import (
     KEYED,
     LIMIT,
     Endpoint,
-    fields,
+    Handle,
     listing,
-    optional,
-    text,
-    whole,
 )
 from regend.api.sse import EventStream
 from regend.api.submission import Submissions
 from regend.jobs.lifecycle import STATES
 from regend.jobs.orphans import Accounts
 from regend.jobs.service import Jobs
+from regend.jsonschema import Schema, choice, fields, optional, text, whole
 from regend.limits import MAX_STEPS, MAX_TITLE_CHARACTERS
 
 
@@ -66,12 +63,12 @@ class JobCalls:
                 self.page,
                 "List jobs, newest first",
                 "jobs:read",
-                query=(
-                    ("state", text(enum=["pending", *STATES])),
-                    ("type", text()),
-                    ("q", text(maxLength=MAX_TITLE_CHARACTERS)),
-                    LIMIT,
-                    ("cursor", text(pattern="^[0-9]{1,18}$")),
+                query=fields(
+                    state=choice("pending", *STATES),
+                    type=text(),
+                    q=text(maxLength=MAX_TITLE_CHARACTERS),
+                    limit=LIMIT,
+                    cursor=text(pattern="^[0-9]{1,18}$", description="the cursor of a page"),
                 ),
                 answers=listing("jobs", JOB, next_cursor=CURSOR),
             ),
@@ -111,21 +108,19 @@ class JobCalls:
 
     def _commands(self) -> list[Endpoint]:
         return [
-            self._command("cancel", self.cancel, "Cancel a job", {}),
-            self._command("pause", self.pause, "Pause a job at its next checkpoint", {}),
-            self._command("resume", self.resume, "Let a job go on", {"choice": optional(text())}),
-            self._command("retry", self.retry, "Let a failed job try again", {}),
+            self._command("cancel", self.cancel, "Cancel a job"),
+            self._command("pause", self.pause, "Pause a job at its next checkpoint"),
+            self._command("resume", self.resume, "Let a job go on", choice=optional(text())),
+            self._command("retry", self.retry, "Let a failed job try again"),
             self._command(
                 "fork",
                 self.fork,
                 "Begin a new job at a checkpoint",
-                {"step": optional(whole(0, MAX_STEPS))},
+                step=optional(whole(0, MAX_STEPS, description="the number of a step")),
             ),
         ]
 
-    def _command(
-        self, name: str, handle: Any, summary: str, properties: dict[str, Any]
-    ) -> Endpoint:
+    def _command(self, name: str, handle: Handle, summary: str, **body: Schema) -> Endpoint:
         return Endpoint(
             "POST",
             f"{API}/jobs/{{job_id}}/{name}",
@@ -133,7 +128,7 @@ class JobCalls:
             summary,
             "jobs:write",
             headers=KEYED,
-            body=fields(**properties),
+            body=fields(**body),
             body_required=False,
             status=202,
             answers=JOB,
@@ -141,18 +136,18 @@ class JobCalls:
 
     async def submit(self, call: Call) -> web.Response:
         """Take a job; answers once it is durable."""
-        job = await self._submissions.submit(call.grant, await call.json(), call.key())
+        job = await self._submissions.submit(call.grant, call.body, call.key())
         return answer(job, 202, {"Location": f"{API}/jobs/{job['id']}"})
 
     async def page(self, call: Call) -> dict[str, Any]:
         """List jobs."""
         return await self._jobs.page(
             call.user,
-            state=call.text("state"),
-            type_name=call.text("type"),
-            words=call.text("q"),
-            limit=call.limit(),
-            cursor=call.text("cursor"),
+            state=call.query["state"],
+            type_name=call.query["type"],
+            words=call.query["q"],
+            limit=call.query["limit"],
+            cursor=call.query["cursor"],
         )
 
     async def show(self, call: Call) -> dict[str, Any]:
@@ -163,32 +158,26 @@ class JobCalls:
 
     async def cancel(self, call: Call) -> dict[str, Any]:
         """Cancel a job."""
-        await call.object(optional=True)
         return await self._jobs.cancel(call.user, call.path("job_id"), call.key())
 
     async def pause(self, call: Call) -> dict[str, Any]:
         """Pause a job."""
-        await call.object(optional=True)
         return await self._jobs.pause(call.user, call.path("job_id"), call.key())
 
     async def resume(self, call: Call) -> dict[str, Any]:
         """Let a job go on."""
-        body = await call.object("choice", optional=True)
         job_id = await self._startable(call)
-        return await self._jobs.resume(call.user, job_id, body.get("choice"), call.key())
+        return await self._jobs.resume(call.user, job_id, call.body["choice"], call.key())
 
     async def retry(self, call: Call) -> dict[str, Any]:
         """Let a failed job try again."""
-        await call.object(optional=True)
         return await self._jobs.retry(call.user, await self._startable(call), call.key())
 
     async def fork(self, call: Call) -> dict[str, Any]:
         """Begin a new job at a checkpoint of this one."""
-        body = await call.object("step", optional=True)
-        step = body.get("step")
-        if step is not None and (type(step) is not int or not 0 <= step <= MAX_STEPS):
-            raise unfit("step", "must be the number of a step")
-        return await self._submissions.fork(call.grant, call.path("job_id"), step, call.key())
+        return await self._submissions.fork(
+            call.grant, call.path("job_id"), call.body["step"], call.key()
+        )
 
     async def _startable(self, call: Call) -> str:
         """Return the id of the job that is named, if the caller may start jobs of its type."""
@@ -208,7 +197,6 @@ class JobCalls:
         """Return a page of events, or stream them."""
         if call.wants_stream():
             return await self._streams.serve(call)
-        page = await self._jobs.events(
-            call.user, call.path("job_id"), call.after_seq(), call.limit()
-        )
+        after_seq, limit = call.query["after_seq"], call.query["limit"]
+        page = await self._jobs.events(call.user, call.path("job_id"), after_seq, limit)
         return {"events": [event.to_dict() for event in page]}

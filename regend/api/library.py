@@ -11,8 +11,9 @@ from aiohttp import BodyPartReader, StreamReader, web
 from aiohttp.multipart import MultipartReader
 
 from regend.api.call import BROKEN_BODY, Call, answer
-from regend.api.endpoints import API, CURSOR, Endpoint, listing, text, whole
+from regend.api.endpoints import API, CURSOR, LIMIT, Endpoint, listing
 from regend.errors import BadInput, Busy, NotFound, TooLarge
+from regend.jsonschema import Schema, fields, text, whole, words
 from regend.library import index, unreadable
 from regend.library.importer import Importer
 from regend.library.search import search
@@ -22,17 +23,24 @@ from regend.limits import (
     IMPORTS_AT_ONCE,
     KIB,
     MAX_BODY_BYTES,
-    MAX_PAGE_LENGTH,
     MIB,
     MULTIPART_HEADS_BYTES,
     QUESTION_CHARACTERS,
 )
 from regend.store import Store
 
-_LIMIT = ("limit", whole(1, MAX_PAGE_LENGTH))
 _NAME_CHARACTERS = 4096
 _LINES_AT_ONCE = 64
-_CAPTURE_FIELDS = ("url", "title", "html", "text", "source")
+_TEXT_END = 10**9  # beyond that of any document
+_DESCRIBED: Schema = {
+    "description": "{url}, or {title, source} with html or text, or a file",
+    **fields(url=text(), title=text(), html=text(), text=text(), source=text()),
+    "oneOf": [
+        {"required": ["url"], "maxProperties": 1},
+        {"required": ["title", "html", "source"], "maxProperties": 3},
+        {"required": ["title", "text", "source"], "maxProperties": 3},
+    ],
+}
 
 
 class LibraryCalls:
@@ -61,7 +69,7 @@ class LibraryCalls:
                 self.list,
                 "List documents, newest first",
                 "library:read",
-                query=(_LIMIT, ("cursor", text())),
+                query=fields(limit=LIMIT, cursor=text()),
                 answers=listing("documents", next_cursor=CURSOR, unreadable={"type": "array"}),
             ),
             Endpoint(
@@ -70,7 +78,7 @@ class LibraryCalls:
                 self.search,
                 "Search passages in plain words",
                 "library:read",
-                query=(("q", text(maxLength=QUESTION_CHARACTERS)), _LIMIT),
+                query=fields("q", q=words(QUESTION_CHARACTERS), limit={**LIMIT, "default": 10}),
                 answers=listing("hits"),
             ),
             Endpoint(
@@ -79,23 +87,16 @@ class LibraryCalls:
                 self.text,
                 "The text of a document, or a span of it",
                 "library:read",
-                query=(("start", whole(0, 10**9)), ("end", whole(0, 10**9))),
+                query=fields(
+                    start=whole(0, _TEXT_END, default=0),
+                    end=whole(0, _TEXT_END, default=_TEXT_END),
+                ),
                 answers={"type": "object", "required": ["document_id", "text"]},
             ),
         ]
 
     def _changing(self) -> list[Endpoint]:
         path = API + "/library"
-        capture = {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {name: text() for name in _CAPTURE_FIELDS},
-            "oneOf": [
-                {"required": ["url"], "maxProperties": 1},
-                {"required": ["title", "html", "source"], "maxProperties": 3},
-                {"required": ["title", "text", "source"], "maxProperties": 3},
-            ],
-        }
         return [
             Endpoint(
                 "POST",
@@ -103,7 +104,7 @@ class LibraryCalls:
                 self.add,
                 "Import a file, an address or a capture",
                 "library:write",
-                body=capture,
+                body=_DESCRIBED,
                 multipart=True,
                 status=201,
                 answers={"type": "object", "required": ["id", "title"]},
@@ -115,7 +116,7 @@ class LibraryCalls:
                 self.forget,
                 "Strike a source off the record of what could not be read",
                 "library:write",
-                query=(("source", text()),),
+                query=fields("source", source=text()),
                 status=204,
                 errors=(404,),
             ),
@@ -125,7 +126,7 @@ class LibraryCalls:
                 self.remove,
                 "Remove a document, or take it away from one of its places",
                 "library:write",
-                query=(("place", text()),),
+                query=fields(place=text()),
                 status=204,
             ),
         ]
@@ -141,7 +142,7 @@ class LibraryCalls:
 
     async def list(self, call: Call) -> dict[str, Any]:
         """List documents."""
-        limit, cursor = call.limit(), call.text("cursor")
+        limit, cursor = call.query["limit"], call.query["cursor"]
         rows, following = await self._store.query(
             lambda c: index.list_documents(c, call.user, limit, cursor)
         )
@@ -151,17 +152,13 @@ class LibraryCalls:
 
     async def search(self, call: Call) -> dict[str, Any]:
         """Search passages."""
-        question, limit = call.text("q") or "", call.whole("limit", 10, 1, MAX_PAGE_LENGTH)
-        if not question.strip():
-            raise BadInput("invalid_parameter", "“q” is empty: what is searched?", field="q")
-        if len(question) > QUESTION_CHARACTERS:
-            raise BadInput("invalid_parameter", "“q” is too long.", field="q")
+        question, limit = call.query["q"], call.query["limit"]
         hits = await self._store.query(lambda c: search(c, call.user, question, limit))
         return {"hits": [hit.to_dict() for hit in hits]}
 
     async def text(self, call: Call) -> dict[str, Any]:
         """Return a document's text."""
-        start, end = call.whole("start", 0, 0, 10**9), call.whole("end", 10**9, 0, 10**9)
+        start, end = call.query["start"], call.query["end"]
         document_id = call.path("document_id")
         found = await self._store.query(
             lambda c: index.document_text(c, call.user, document_id, start, end)
@@ -170,7 +167,7 @@ class LibraryCalls:
 
     async def remove(self, call: Call) -> None:
         """Remove a document, or take it away from one of its places."""
-        place, document_id = call.text("place"), call.path("document_id")
+        place, document_id = call.query["place"], call.path("document_id")
         if place is None:
             await self._importer.remove(call.user, document_id)
         else:
@@ -178,31 +175,18 @@ class LibraryCalls:
 
     async def forget(self, call: Call) -> None:
         """Strike a source off the record of what could not be read."""
-        user, source = call.user, call.text("source") or ""
+        user, source = call.user, call.query["source"]
         if not await self._store.query(lambda c: unreadable.is_noted(c, user, source)):
             raise NotFound("source_not_found", "Nothing of this source is on record.")
         await self._store.write(lambda c: unreadable.forget(c, user, source))
 
     async def _add_described(self, call: Call) -> index.Added:
-        body = await call.object(*_CAPTURE_FIELDS)
-        for name, value in body.items():
-            if not isinstance(value, str):
-                raise BadInput("invalid_field", f"“{name}” must be a text.", field=name)
-        if set(body) == {"url"}:
-            return await self._importer.import_url(body["url"], call.user)
-        if "url" in body or not {"title", "source"} <= set(body):
-            raise BadInput(
-                "invalid_body",
-                "Send {url}, or {title, source} with html or text, or a file.",
-                field="url" if "url" in body else "title",
-            )
-        return await self._importer.import_capture(
-            title=body["title"],
-            source=body["source"],
-            user=call.user,
-            html=body.get("html"),
-            text=body.get("text"),
-        )
+        """Import the address or the capture of a JSON body."""
+        body = await call.checked_body(_DESCRIBED)
+        url = body.pop("url")
+        if url is not None:
+            return await self._importer.import_url(url, call.user)
+        return await self._importer.import_capture(**body, user=call.user)
 
     async def _add_file(self, call: Call) -> index.Added:
         """Import the part `file` of a multipart body."""

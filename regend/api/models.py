@@ -7,10 +7,10 @@ from typing import Any
 
 from aiohttp import web
 
-from regend.api.body import required_text, unfit
 from regend.api.call import Call, answer
-from regend.api.endpoints import API, JOB, KEYED, Endpoint, fields, listing, text
+from regend.api.endpoints import API, JOB, KEYED, Endpoint, listing
 from regend.home import Home
+from regend.jobs.inputs import INPUT_TYPES
 from regend.jobs.service import Jobs
 from regend.models import catalogue, pull
 from regend.models.pool import ModelPool
@@ -46,7 +46,7 @@ class ModelCalls:
                 "Bring a model to this device, as a job with progress",
                 "models:write",
                 headers=KEYED,
-                body=fields("name", name=text(minLength=1, maxLength=300, pattern="\\S")),
+                body=INPUT_TYPES["pull"].schema,
                 status=202,
                 answers=JOB,
                 errors=(404, 409, 422),
@@ -71,11 +71,8 @@ class ModelCalls:
 
     async def pull(self, call: Call) -> web.Response:
         """Begin to pull a model."""
-        name = required_text(await call.object("name"), "name")
-        if not name.strip():
-            raise unfit("name", "is empty")
-        await asyncio.to_thread(catalogue.resolve, name, self._home)
-        body = {"type": "pull", "input": {"name": name}}
+        await asyncio.to_thread(catalogue.resolve, call.body["name"], self._home)
+        body = {"type": "pull", "input": call.body}
         job = await self._jobs.submit(call.user, body, call.key())
         return answer(job, 202, {"Location": f"{API}/jobs/{job['id']}"})
 

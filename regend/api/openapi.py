@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from regend import __version__
-from regend.api.endpoints import Endpoint, optional, text, whole
+from regend.api.endpoints import Endpoint
 from regend.jobs.account import Kind
-from regend.jobs.inputs import InputType
+from regend.jobs.inputs import OPTIONS, InputType
 from regend.jobs.lifecycle import STATES, Desired
-from regend.limits import MAX_ATTEMPTS, MAX_PRIORITY
+from regend.jsonschema import fields, optional, text
 
 _COMMON_ERRORS = (400, 401, 403, 429, 503)
 _REASONS = {
@@ -60,13 +60,18 @@ def document(endpoints: Iterable[Endpoint], types: Mapping[str, InputType]) -> d
 
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
-    names = re.findall(r"{(\w+)}", endpoint.path)
+    names, query = re.findall(r"{(\w+)}", endpoint.path), endpoint.query
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in names
     ]
-    for place, listed in (("query", endpoint.query), ("header", endpoint.headers)):
-        parameters += [{"name": name, "in": place, "schema": schema} for name, schema in listed]
+    parameters += [
+        {"name": name, "in": "query", "required": name in query["required"], "schema": schema}
+        for name, schema in query["properties"].items()
+    ]
+    parameters += [
+        {"name": name, "in": "header", "schema": schema} for name, schema in endpoint.headers
+    ]
     operation: dict[str, Any] = {
         "summary": endpoint.summary,
         "parameters": parameters,
@@ -104,32 +109,12 @@ def _responses(endpoint: Endpoint, named: bool) -> dict[str, Any]:
 
 
 def _new_job(types: Mapping[str, InputType]) -> dict[str, Any]:
-    kinds = []
-    for name, kind in types.items():
-        inputs: dict[str, Any] = {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {field: rule.schema for field, rule in kind.fields.items()},
-            "required": [field for field, rule in kind.fields.items() if rule.required],
-        }
-        if kind.one_of:
-            inputs["oneOf"] = [{"required": [field]} for field in kind.one_of]
-        kinds.append(
-            {
-                "type": "object",
-                "required": ["type", "input"],
-                "additionalProperties": False,
-                "properties": {
-                    "type": {"const": name},
-                    "input": inputs,
-                    "title": optional(text(pattern="\\S")),
-                    "model": optional(text(pattern="\\S")),
-                    "priority": optional(whole(-MAX_PRIORITY, MAX_PRIORITY)),
-                    "max_attempts": optional(whole(1, MAX_ATTEMPTS)),
-                },
-            }
-        )
-    return {"oneOf": kinds}
+    return {
+        "oneOf": [
+            fields("type", "input", type={"const": name}, input=kind.schema, **OPTIONS)
+            for name, kind in types.items()
+        ]
+    }
 
 
 def _job() -> dict[str, Any]:

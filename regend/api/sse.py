@@ -143,7 +143,8 @@ def _position(call: Call) -> int:
     """Return after which event the reader wants to go on."""
     last = call.header("Last-Event-ID")
     if last is None:
-        return call.after_seq()
+        after_seq: int = call.query["after_seq"]
+        return after_seq
     if not (last.isascii() and last.isdigit() and len(last) < 19):
         raise _unknown_position()
     return int(last)

@@ -9,10 +9,11 @@ from aiohttp import web
 
 from regend import __version__
 from regend.api.call import Call
-from regend.api.endpoints import API, Endpoint, listing, whole
+from regend.api.endpoints import API, Endpoint, listing
 from regend.api.metrics import Metrics
 from regend.clock import Clock
 from regend.jobs import figures, repository
+from regend.jsonschema import fields, whole
 from regend.store import Store
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -75,7 +76,7 @@ class StatusCalls:
                 self.daily_users,
                 "Users and jobs by day",
                 "admin",
-                query=(("days", whole(1, 366)),),
+                query=fields(days=whole(1, 366, default=30)),
                 answers=listing("days"),
             ),
         ]
@@ -106,6 +107,5 @@ class StatusCalls:
 
     async def daily_users(self, call: Call) -> dict[str, Any]:
         """Return users and jobs by day."""
-        days = call.whole("days", 30, 1, 366)
-        now_ms = self._clock.wall_ms()
+        days, now_ms = call.query["days"], self._clock.wall_ms()
         return {"days": await self._store.query(lambda c: figures.daily_users(c, now_ms, days))}

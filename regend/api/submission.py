@@ -10,7 +10,9 @@ from regend.api.limiter import RateLimiter
 from regend.api.tokens import Grant
 from regend.errors import RegendError
 from regend.jobs import keys
+from regend.jobs.inputs import NEW_JOB
 from regend.jobs.service import Jobs
+from regend.jsonschema import check
 
 _PACED = "research"
 
@@ -79,17 +81,17 @@ class Submissions:
             RegendError: what `Jobs.submit` raises.
         """
         key = keys.checked(key)
-        said = body if isinstance(body, dict) else {}
-        self.require(grant, said.get("type"))
-        paced = said.get("type") == _PACED and _PACED in self._jobs.types
-        model = said.get("model")
+        check(NEW_JOB, body)
+        type_name, model = body.get("type"), body.get("model")
+        self.require(grant, type_name)
+        paced = type_name == _PACED and _PACED in self._jobs.types
         with contextlib.ExitStack() as checks:
             if (paced or model) and not await self._jobs.was_submitted(grant.user, key):
                 if paced:
                     # What is wrong with it comes before that there is too much of it.
-                    self._jobs.types[_PACED].check(said.get("input", {}))
+                    self._jobs.types[_PACED].check(body.get("input", {}))
                     checks.enter_context(self._at_pace(grant))
-                if isinstance(model, str) and model.strip():
+                if model is not None:
                     await self._require_model(model)
             return await self._jobs.submit(grant.user, body, key)
 

@@ -186,8 +186,7 @@ def _value(job_type: str, name: str, text: str) -> Any:
     from regend.jobs.inputs import INPUT_TYPES  # the table of types, for this case only
 
     kind = INPUT_TYPES.get(job_type)
-    field = kind.fields.get(name) if kind is not None else None
-    if field is not None and (field.schema.get("type") == "string" or "enum" in field.schema):
+    if kind is not None and kind.schema["properties"].get(name, {}).get("type") == "string":
         return text
     try:
         return json.loads(text)

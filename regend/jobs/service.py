@@ -27,11 +27,11 @@ from regend.jobs import (
 )
 from regend.jobs.inputs import INPUT_TYPES, InputType
 from regend.jobs.intake import Intake
-from regend.jobs.lifecycle import PENDING, STATES
+from regend.jobs.lifecycle import PENDING
 from regend.jobs.supervisor import Supervisor
 from regend.jobs.view import is_inline, job_object
 from regend.jsontext import digest
-from regend.limits import DEFAULT_PAGE_LENGTH, MAX_PAGE_LENGTH, MAX_TITLE_CHARACTERS, MIB
+from regend.limits import DEFAULT_PAGE_LENGTH, MIB
 from regend.store import Store
 from regend.store.blobs import Blobs, reference
 
@@ -101,12 +101,13 @@ class Jobs:
         limit: int = DEFAULT_PAGE_LENGTH,
         cursor: str | None = None,
     ) -> dict[str, Any]:
-        """Return a page of jobs, newest first, and the cursor of the next."""
-        states = _states(state)
-        before = _cursor(cursor)
-        if words is not None and len(words) > MAX_TITLE_CHARACTERS:
-            raise BadInput("invalid_parameter", "“q” is longer than any title.", field="q")
-        size = min(max(limit, 1), MAX_PAGE_LENGTH)
+        """Return a page of jobs, newest first, and the cursor of the next.
+
+        Args:
+            state: `pending` means all that have not ended.
+        """
+        states = PENDING if state == "pending" else () if state is None else (state,)
+        before = None if cursor is None else int(cursor)
 
         def read(connection: sqlite3.Connection) -> list[sqlite3.Row]:
             return repository.listed(
@@ -116,14 +117,14 @@ class Jobs:
                 type_name=type_name,
                 words=words,
                 before=before,
-                limit=size + 1,
+                limit=limit + 1,
             )
 
         rows = await self._store.query(read)
-        shown = [job_object(row, self._store.blobs, whole=False) for row in rows[:size]]
+        shown = [job_object(row, self._store.blobs, whole=False) for row in rows[:limit]]
         return {
             "jobs": shown,
-            "next_cursor": str(rows[size - 1]["number"]) if rows[size:] else None,
+            "next_cursor": str(rows[limit - 1]["number"]) if rows[limit:] else None,
         }
 
     async def type_of(self, user: str, job_id: str) -> str:
@@ -229,13 +230,10 @@ class Jobs:
         rows = await self._store.query(lambda c: approvals.pending(c, user))
         return await asyncio.to_thread(_previewed, rows, self._store.blobs)
 
-    async def decide(self, user: str, approval_id: str, body: Any) -> dict[str, Any]:
-        """Record an answer and let the job go on.
-
-        Args:
-            body: `{decision: "approve"|"deny", action_hash}`.
-        """
-        decision, action_hash = _decision(body)
+    async def decide(
+        self, user: str, approval_id: str, decision: str, action_hash: str
+    ) -> dict[str, Any]:
+        """Record an answer, `approve` or `deny`, to what was shown, and let the job go on."""
 
         def write(connection: sqlite3.Connection) -> sqlite3.Row:
             at_ms = self._clock.wall_ms()
@@ -316,36 +314,3 @@ def _step_object(step: journal.Step) -> dict[str, Any]:
         "result": None if is_large else json.loads(step.result),
     }
     return {**shown, "omitted": ["result"]} if is_large else shown
-
-
-def _states(state: str | None) -> tuple[str, ...]:
-    if state is None:
-        return ()
-    if state == "pending":
-        return PENDING
-    if state not in STATES:
-        raise BadInput(
-            "invalid_state",
-            f"There is no state “{state[:50]}”.",
-            hint=f"States: pending, {', '.join(STATES)}.",
-            field="state",
-        )
-    return (state,)
-
-
-def _cursor(cursor: str | None) -> int | None:
-    if cursor is None:
-        return None
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
-        raise BadInput("invalid_cursor", "The cursor is none that a page gave.", field="cursor")
-    return int(cursor)
-
-
-def _decision(body: Any) -> tuple[str, str]:
-    if not isinstance(body, dict) or set(body) != {"decision", "action_hash"}:
-        raise BadInput("invalid_body", "Send an object with “decision” and “action_hash”.")
-    if body["decision"] not in ("approve", "deny"):
-        raise BadInput("invalid_field", "“decision” must be approve or deny.", field="decision")
-    if not isinstance(body["action_hash"], str):
-        raise BadInput("invalid_field", "“action_hash” must be a text.", field="action_hash")
-    return body["decision"], body["action_hash"]

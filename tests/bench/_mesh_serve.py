@@ -7,10 +7,10 @@ import sys
 from regend.agents import AGENTS
 from regend.daemon import main
 from regend.home import Home
-from regend.jobs.inputs import INPUT_TYPES, Field, InputType
+from regend.jobs.inputs import INPUT_TYPES, InputType
+from regend.jsonschema import fields
 
-_ANY = Field(lambda _value, _name: None, {})
-_NAP = InputType({"steps": _ANY, "sleep_s": _ANY}, lambda _value: "A nap")
+_NAP = InputType(fields(steps={}, sleep_s={}), lambda _value: "A nap")
 
 if __name__ == "__main__":
     agents = {**AGENTS, "nap": "tests.cli.programs.nap"}

@@ -30,6 +30,7 @@ from regend.home import Home
 from regend.jobs import history
 from regend.jobs.history import Draft
 from regend.jobs.inputs import InputType
+from regend.jsonschema import fields
 from tests.api.log import Log
 
 Emit = Callable[[int, int], Awaitable[None]]
@@ -49,7 +50,7 @@ async def serve_daemon(folder: Path) -> tuple[str, Emit, Callable[[], Awaitable[
     )
     home = Home.at(folder)
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])  # for workers
-    types = {"nothing": InputType({}, lambda _input: "Nothing")}
+    types = {"nothing": InputType(fields(), lambda _input: "Nothing")}
     daemon = Daemon(home, config, agents={"nothing": "tests.bench._nothing"}, types=types)
     url = await daemon.start()
     store, hub = daemon._store, daemon._hub

@@ -9,16 +9,13 @@ from typing import Any
 from regend.agents import AGENTS
 from regend.daemon import main
 from regend.home import Home
-from regend.jobs.inputs import INPUT_TYPES, Field, InputType
+from regend.jobs.inputs import INPUT_TYPES, InputType
+from regend.jsonschema import fields
 
 
-def _anything() -> Field:
-    return Field(lambda value, name: None, {})
-
-
-def _type(title: str, *fields: str) -> InputType:
+def _type(title: str, *names: str) -> InputType:
     named: Callable[[dict[str, Any]], str] = lambda value: str(value.get("title_is", title))  # noqa: E731
-    return InputType({name: _anything() for name in (*fields, "title_is")}, named)
+    return InputType(fields(title_is={}, **{name: {} for name in names}), named)
 
 
 TYPES = {

@@ -11,12 +11,12 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from regend import daemon
 from regend.agents import AGENTS as OWN_AGENTS
 from regend.home import Home
-from regend.jobs.inputs import INPUT_TYPES, Field, InputType
+from regend.jobs.inputs import INPUT_TYPES, InputType
 from regend.store.writer import Probe
 from regend.sync import fetching, sending
 from regend.sync.pairingchannel import PairingChannel
@@ -31,14 +31,6 @@ POINTS = (
     "attempt:settled",
 )
 AGENTS = ("count", "chatter", "stubborn", "hostile")
-
-
-class AnyInput(InputType):
-    """Takes whatever a test program needs."""
-
-    def check(self, value: Any) -> dict[str, Any]:
-        checked: dict[str, Any] = value
-        return checked
 
 
 class Killer:
@@ -129,10 +121,7 @@ def pairs(words: list[bytes]) -> list[list[bytes]]:
 
 def main(root: str, point: str = "", hit: str = "0", victim: str = "daemon") -> int:
     """Serve on the home until told to stop, or until the point is hit."""
-    types = {
-        name: AnyInput({"any": Field(lambda _v, _n: None, {})}, lambda _v: "A test")
-        for name in AGENTS
-    }
+    types = {name: InputType({}, lambda _v: "A test") for name in AGENTS}
     probe = Killer(point, int(hit), victim, Path(root) / "kill-at")
     probe_mesh(probe, Path(root) / "pieces")
     agents = {name: f"tests.crash.agents.{name}" for name in AGENTS}

@@ -15,7 +15,7 @@ from regend.config import Config, JobsConfig
 from regend.home import Home
 from regend.jobs import history
 from regend.jobs.attempt import Attempt
-from regend.jobs.inputs import Field, InputType
+from regend.jobs.inputs import InputType
 from regend.jobs.service import Jobs
 from regend.jobs.supervisor import Supervisor
 from regend.store import Store
@@ -37,18 +37,7 @@ PROGRAMS = (
 USER = "owner"
 
 
-class AnyInput(InputType):
-    """Takes whatever a test program needs."""
-
-    def check(self, value: Any) -> dict[str, Any]:
-        checked: dict[str, Any] = value
-        return checked
-
-
-TYPES = {
-    name: AnyInput({"any": Field(lambda _v, _n: None, {})}, lambda _v: "A test")
-    for name in PROGRAMS
-}
+TYPES = {name: InputType({}, lambda _v: "A test") for name in PROGRAMS}
 
 
 async def _break(_attempt: Attempt, _arguments: dict[str, Any]) -> None:

@@ -93,7 +93,7 @@ async def test_a_job_that_is_paused_does_not_go_on_by_an_answer(start: Start) ->
     (asked,) = await engine.jobs.approvals(USER)
     await engine.jobs.pause(USER, job)
     answer = {"decision": "approve", "action_hash": asked["action_hash"]}
-    assert (await engine.jobs.decide(USER, asked["id"], answer))["state"] == "paused"
+    assert (await engine.jobs.decide(USER, asked["id"], **answer))["state"] == "paused"
     await engine.jobs.resume(USER, job)
     assert (await engine.until(job, "completed"))["result"] == {"agreed": True}
 
@@ -112,9 +112,9 @@ async def test_an_answer_to_another_question_does_not_wake_a_job(engine: Engine)
 
     await engine.store.write(ask_otherwise)
     answer = {"decision": "approve", "action_hash": "hash"}
-    assert (await engine.jobs.decide(USER, "earlier", answer))["state"] == "waiting"
+    assert (await engine.jobs.decide(USER, "earlier", **answer))["state"] == "waiting"
     answer["action_hash"] = asked["action_hash"]
-    await engine.jobs.decide(USER, asked["id"], answer)
+    await engine.jobs.decide(USER, asked["id"], **answer)
     assert (await engine.until(job, "completed"))["attempt"] == 2
 
 
@@ -124,9 +124,7 @@ async def test_there_is_nothing_to_decide_about_a_cancelled_job(engine: Engine) 
     (asked,) = await engine.jobs.approvals(USER)
     await engine.jobs.cancel(USER, job)
     with pytest.raises(Conflict):
-        await engine.jobs.decide(
-            USER, asked["id"], {"decision": "approve", "action_hash": asked["action_hash"]}
-        )
+        await engine.jobs.decide(USER, asked["id"], "approve", asked["action_hash"])
     events = await engine.events(job)
     assert events[-1]["type"] == "job:cancelled:v1"
 

@@ -209,18 +209,16 @@ async def test_an_approval_parks_the_job_and_binds_the_answer_to_what_was_shown(
     (asked,) = await again.jobs.approvals(USER)
     assert asked["preview"] == {"to": "asha"}
     with pytest.raises(Conflict):
-        await again.jobs.decide(USER, asked["id"], {"decision": "approve", "action_hash": "0" * 64})
+        await again.jobs.decide(USER, asked["id"], "approve", "0" * 64)
     with pytest.raises(NotFound):
-        await again.jobs.decide(
-            "another", asked["id"], {"decision": "approve", "action_hash": asked["action_hash"]}
-        )
+        await again.jobs.decide("another", asked["id"], "approve", asked["action_hash"])
     with pytest.raises(Conflict):
         await again.jobs.resume(USER, job)
     answer = {"decision": "deny", "action_hash": asked["action_hash"]}
-    await again.jobs.decide(USER, asked["id"], answer)
+    await again.jobs.decide(USER, asked["id"], **answer)
     assert (await again.until(job, "completed"))["result"] == {"agreed": False}
     with pytest.raises(Conflict):
-        await again.jobs.decide(USER, asked["id"], {**answer, "decision": "approve"})
+        await again.jobs.decide(USER, asked["id"], "approve", asked["action_hash"])
 
 
 async def test_an_effect_of_unknown_fate_waits_for_a_person(engine: Engine, tmp_path: Path) -> None:

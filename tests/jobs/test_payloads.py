@@ -39,7 +39,7 @@ async def test_large_payloads_are_written_and_read_away_from_the_event_loop(
     (asked,) = await engine.jobs.approvals(USER)
     assert asked["preview"]["to"] == LARGE
     answer = {"decision": "approve", "action_hash": asked["action_hash"]}
-    assert (await engine.jobs.decide(USER, asked["id"], answer))["input"]["to"] == LARGE
+    assert (await engine.jobs.decide(USER, asked["id"], **answer))["input"]["to"] == LARGE
     await engine.until(job, "completed")
     assert (await engine.jobs.fork(USER, job, 0))["input"]["to"] == LARGE
     assert len(threads) >= 8

@@ -67,7 +67,7 @@ async def test_of_a_job_that_asks_and_goes_on(engine: Engine) -> None:
     await assert_told_by_its_history(engine, job)
     (question,) = await engine.jobs.approvals(USER)
     said = {"decision": "approve", "action_hash": question["action_hash"]}
-    await engine.jobs.decide(USER, question["id"], said)
+    await engine.jobs.decide(USER, question["id"], **said)
     await assert_told_by_its_history(engine, job)
     await engine.until(job, "completed")
     await assert_told_by_its_history(engine, job)

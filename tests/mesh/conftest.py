@@ -25,7 +25,6 @@ from regend.daemon import Daemon
 from regend.errors import NotFound
 from regend.home import Home
 from regend.jobs.inputs import INPUT_TYPES
-from tests.api.conftest import AnyInput
 from tests.embedded_model import embedded_model_home
 from tests.jobs.conftest import PROGRAMS, TYPES
 
@@ -178,4 +177,4 @@ async def pair(inviter: Reached, *others: Reached) -> None:
         await one.linked(*(other.name for other in (inviter, *others)))
 
 
-__all__ = ["AnyInput", "Device", "Reached", "Start", "client_of", "daemon_of", "join", "pair"]
+__all__ = ["Device", "Reached", "Start", "client_of", "daemon_of", "join", "pair"]

@@ -233,7 +233,7 @@ async def test_a_decision_made_on_another_device_lets_the_job_go_on(devices: lis
     await one.replica.meet(two.replica)
     (question,) = await two.engine.jobs.approvals(USER)
     said = {"decision": "approve", "action_hash": question["action_hash"]}
-    await two.engine.jobs.decide(USER, question["id"], said)
+    await two.engine.jobs.decide(USER, question["id"], **said)
     await two.replica.meet(one.replica)
     await one.engine.until(job, "completed")
     await one.replica.meet(two.replica)
