@@ -55,9 +55,12 @@ async def last_place(store: Store, job: int) -> dict[str, Any] | None:
 
 
 async def _told(store: Store, place: Checkpoint) -> dict[str, Any]:
-    slot = store.blobs.path(place.slot) if place.slot is not None else None
+    """Return a place as the worker takes it: with the model's state only where that is whole."""
+    slot = place.slot
+    if slot is not None and not await asyncio.to_thread(store.blobs.is_whole, slot):
+        slot = None
     return {
         "ordinal": place.ordinal,
         "data": await asyncio.to_thread(store.blobs.unpack, place.data),
-        "slot_file": str(slot) if slot is not None and slot.exists() else None,
+        "slot_file": None if slot is None else str(store.blobs.path(slot)),
     }

@@ -199,6 +199,21 @@ def record_checkpoint(
     return unneeded_slot(connection, earlier[0] if earlier else None)
 
 
+def drop_state(connection: sqlite3.Connection, job: int, fence: int, at_ms: int) -> str | None:
+    """Keep the saved place of the step under way, but not the model's state, which is no good.
+
+    Returns:
+        The digest of that state, where nothing needs it any more.
+
+    Raises:
+        Fenced: the attempt holds the job no more.
+    """
+    touch(connection, job, fence, 0, at_ms)
+    place = connection.execute("SELECT slot FROM checkpoints WHERE job = ?", (job,)).fetchone()
+    connection.execute("UPDATE checkpoints SET slot = NULL WHERE job = ?", (job,))
+    return unneeded_slot(connection, place[0] if place else None)
+
+
 def drop_place(connection: sqlite3.Connection, job: int, ordinal: int = 0) -> str | None:
     """Drop the saved place of a step from `ordinal` on.
 

@@ -114,8 +114,10 @@ async def _step_result(talk: Conversation, arguments: dict[str, Any]) -> str:
     return await asyncio.to_thread(talk.store.blobs.unpack, packed)
 
 
-async def _last_place(talk: Conversation, _arguments: dict[str, Any]) -> dict[str, Any] | None:
+async def _last_place(talk: Conversation, arguments: dict[str, Any]) -> dict[str, Any] | None:
     await talk.saved()
+    if arguments.get("stateless") is True:
+        talk.discard(await talk.record(journal.drop_state))
     return await briefing.last_place(talk.store, talk.claim.job)
 
 

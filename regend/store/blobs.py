@@ -148,6 +148,14 @@ class Blobs:
             )
         return content
 
+    def is_whole(self, digest: str) -> bool:
+        """Tell whether a blob is here, with the content that it is named by."""
+        try:
+            with self.path(digest).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == digest
+        except OSError:
+            return False
+
     def discard(self, digests: Iterable[str]) -> None:
         """Remove adopted files that nothing refers to any more; missing ones are fine.
 
