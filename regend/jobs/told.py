@@ -65,7 +65,7 @@ def event(value: Any) -> Told:
 
 
 def job_columns(values: Any) -> list[Any]:
-    """Return the columns of a job that are told, in the order of `mirror.JOB_COLUMNS`.
+    """Return the columns of a job that are told, in the order of `introductions.JOB_COLUMNS`.
 
     Raises:
         BadInput: they are others.

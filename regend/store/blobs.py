@@ -43,7 +43,10 @@ _PAYLOAD_COLUMNS: Final = (
     ("effects", "receipt"),
 )
 # What may be of use later, with all that it refers to, whether in the open or packed.
-_LATER_COLUMNS: Final = (("strays", "extra"), ("early_effects", "said"), ("coming_places", "data"))
+_LATER_COLUMNS: Final = (
+    *(("strays", "extra"), ("early_effects", "said"), ("coming_places", "data")),
+    ("introductions", "columns"),
+)
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _PACKED_REFERENCE: Final = re.compile(rb"@([0-9a-f]{64})")
 REFERENCE_MARK = "@"  # no JSON text begins with it
