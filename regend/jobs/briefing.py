@@ -22,6 +22,9 @@ async def begin(claim: Claim, program: str, store: Store) -> Frame:
 
     Args:
         program: `module:function` of the agent.
+
+    Raises:
+        Lost: a payload of the job is not here, or damaged.
     """
 
     def read(
@@ -32,6 +35,8 @@ async def begin(claim: Claim, program: str, store: Store) -> Frame:
         return done, place, journal.shown_text(connection, claim.job, len(done) + 1)
 
     done, place, shown = await store.query(read)
+    for digest in await store.query(lambda c: journal.large_results(c, claim.job)):
+        store.blobs.require(digest)
     frame: Frame = {
         "op": "begin",
         "program": program,

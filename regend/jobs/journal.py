@@ -86,6 +86,15 @@ def replays(connection: sqlite3.Connection, job: int, characters: int) -> list[R
     return [Replay(*row) for row in rows]
 
 
+def large_results(connection: sqlite3.Connection, job: int) -> list[str]:
+    """Return the digests of results of finished steps that lie in files."""
+    rows = connection.execute(
+        "SELECT substr(result, 2) FROM steps WHERE job = ? AND substr(result, 1, 1) = ?",
+        (job, REFERENCE_MARK),
+    )
+    return [row[0] for row in rows]
+
+
 def step_result(connection: sqlite3.Connection, job: int, ordinal: int) -> str:
     """Return the payload column of a finished step's result.
 

@@ -24,6 +24,7 @@ from regend.jobs.supervisor import Supervisor
 from regend.jobs.view import job_object
 from regend.limits import BASE_WAIT_S, CALL_TIMEOUT_S
 from regend.store import Store
+from regend.store.blobs import Blobs, Lost
 from regend.store.change import INCARNATION_BYTES, LogId
 from regend.sync.exchange import Exchange
 from regend.sync.fetching import Fetcher
@@ -78,8 +79,9 @@ class Moves:
 
         Raises:
             NotFound: there is no such job.
-            Conflict: it runs here, is finished, or its device is away and `force` was not said:
-                one that was just cut off is found to be so only as it does not answer.
+            Conflict: it runs here, is finished, went to a third device, or its device is away and
+                `force` was not said: one that was just cut off is found to be so only as it does
+                not answer.
         """
         row = await self._store.query(lambda c: repository.find(c, user, job_id))
         if row["remote"] == HERE:
@@ -108,6 +110,13 @@ class Moves:
             f"{self._called(holder.device)}, which runs the job, {how}.",
             hint="To go on from what is known here: add --force. If that device still runs "
             "it, steps may run twice; nothing is lost, and you are told which.",
+        )
+
+    def _elsewhere(self, holder: LogId) -> Conflict:
+        return Conflict(
+            "job_elsewhere",
+            f"{self._called(holder.device)} took the job over in the meantime.",
+            hint="To have it here all the same, ask once more: that device is asked then.",
         )
 
     async def serve(self, exchange: Exchange, name: str, arguments: dict[str, Any]) -> Any:
@@ -161,7 +170,7 @@ class Moves:
         row, unneeded = await self._store.write(write)
         self.let_go_soon()
         await asyncio.to_thread(self._store.blobs.discard, unneeded)
-        return await asyncio.to_thread(job_object, row, self._store.blobs)
+        return await asyncio.to_thread(_shown, row, self._store.blobs)
 
     async def _arrived(
         self, user: str, job_id: str, holder: LogId, exchange: Exchange
@@ -173,8 +182,11 @@ class Moves:
                     rung = self._store.bell.count
                     row = await self._store.query(lambda c: repository.find(c, user, job_id))
                     if row["remote"] == HERE:
-                        return await asyncio.to_thread(job_object, row, self._store.blobs)
+                        return await asyncio.to_thread(_shown, row, self._store.blobs)
                     handover.require_live(row)  # else it ended there before it could be given
+                    now = await self._store.query(lambda c: _holder(c, row["id"]))  # noqa: B023
+                    if now not in (holder, self.own):
+                        raise self._elsewhere(now)
                     live = self._exchange_with(holder.device)
                     if live is None:
                         raise self._away(holder, "is not reached any more")
@@ -251,6 +263,14 @@ class Moves:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _shown(row: sqlite3.Row, blobs: Blobs) -> dict[str, Any]:
+    """Return a job that came, also where a part of it is lost here: that is for the job to say."""
+    try:
+        return job_object(row, blobs)
+    except Lost:
+        return job_object(row, blobs, whole=False)
 
 
 def _holder(connection: sqlite3.Connection, job_id: str) -> LogId:
