@@ -100,6 +100,14 @@ class Services:
         """
         await self._pool.require(name)
 
+    async def require_model_here(self, name: str) -> None:
+        """Check that jobs can use a model here.
+
+        Raises:
+            NotFound: it is not here.
+        """
+        await self._pool.require_here(name)
+
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Return the OpenAI-compatible routes."""
         return openai_api.routes(self._pool)

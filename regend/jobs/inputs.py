@@ -39,12 +39,14 @@ class InputType:
         scope: what a token needs besides `jobs:write`, since the job does for its user what that
             scope names.
         title: makes a title from a checked input.
+        needs_model: nothing comes of such a job where its model is not.
     """
 
     fields: Mapping[str, Field]
     title: Callable[[dict[str, Any]], str]
     one_of: tuple[str, ...] = ()
     scope: str = "jobs:write"
+    needs_model: bool = False
 
     def check(self, value: Any) -> dict[str, Any]:
         """Return the input if it fits.
@@ -195,6 +197,7 @@ INPUT_TYPES: dict[str, InputType] = {
         },
         _chat_title,
         one_of=("messages", "prompt"),
+        needs_model=True,
     ),
     "research": InputType(
         {

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -29,6 +29,8 @@ from regend.store.change import INCARNATION_BYTES, LogId
 from regend.sync.exchange import Exchange
 from regend.sync.fetching import Fetcher
 
+RequireAble = Callable[[str, str], Awaitable[None]]
+
 _UNANSWERED: Final = ("device_gone", "link_ended")  # of calls, by `sync`
 
 
@@ -40,6 +42,7 @@ class Moves:
         exchange_with: returns the exchange with a device; None where it is not reached.
         fetcher: returns what gets payloads; None where this device is in no mesh.
         called: returns what a device is called.
+        require_able: raises where this device cannot run a job of this type with this model.
 
     Attributes:
         own: the log of this device now.
@@ -54,6 +57,7 @@ class Moves:
         exchange_with: Callable[[bytes], Exchange | None],
         fetcher: Callable[[], Fetcher | None],
         called: Callable[[bytes], str],
+        require_able: RequireAble,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -62,6 +66,7 @@ class Moves:
         self._exchange_with = exchange_with
         self._fetcher = fetcher
         self._called = called
+        self._require_able = require_able
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: set[int] = set()
 
@@ -79,6 +84,7 @@ class Moves:
 
         Raises:
             NotFound: there is no such job.
+            RegendError: it could not run here; it stays where it is.
             Conflict: it runs here, is finished, went to a third device, or its device is away and
                 `force` was not said: one that was just cut off is found to be so only as it does
                 not answer.
@@ -86,6 +92,8 @@ class Moves:
         row = await self._store.query(lambda c: repository.find(c, user, job_id))
         if row["remote"] == HERE:
             raise Conflict("job_here", "The job runs on this device already.")
+        handover.require_live(row)
+        await self._require_able(row["type"], row["model"])
         if force:
             return await self._force(user, row["id"])
         holder = await self._store.query(lambda c: _holder(c, row["id"]))

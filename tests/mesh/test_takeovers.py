@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from regend.errors import Conflict
+from regend.errors import Conflict, NotFound
 from tests.mesh.conftest import Device, Start, pair
+from tests.mesh.test_generation import ASK
 from tests.mesh.test_payloads import Gate
 
 LARGE = "x" * 40_000  # more than stays in a row
@@ -87,3 +88,23 @@ async def test_a_payload_that_is_no_good_costs_no_attempt_and_comes_anew(
     gate.open()
     ended = await two.until(lambda shown: shown["state"] == "completed", f"/jobs/{job}")
     assert (ended["attempt"], ended["error"], ended["input"]["note"]) == (3, None, LARGE)
+
+
+async def test_a_job_that_could_not_run_here_stays_where_it_is(start: Start) -> None:
+    one, two = await start("Laptop", model=True), await start("Phone")
+    await pair(one, two)
+    chat = str((await one.client.jobs.create("chat", ASK))["id"])
+    count = await begun(one, two, steps=2, sleep_s=0.5)
+    await two.until(lambda _: True, f"/jobs/{chat}")
+    two.daemon._agents = {"chat": two.daemon._agents["chat"]}
+    for force in (False, True):
+        with pytest.raises(NotFound) as missing:
+            await two.call("POST", f"/jobs/{chat}/takeover", {"force": force})
+        assert missing.value.code == "model_not_installed"
+        assert "regend models pull" in missing.value.hint
+        with pytest.raises(Conflict) as unknown:
+            await two.call("POST", f"/jobs/{count}/takeover", {"force": force})
+        assert unknown.value.code == "no_program" and unknown.value.hint
+    for job in (chat, count):
+        shown = await two.until(lambda shown: shown["state"] == "completed", f"/jobs/{job}")
+        assert (shown["device"], shown["attempt"]) == (shown["owner_device"], 1)
