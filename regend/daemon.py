@@ -37,7 +37,7 @@ from regend.api.submission import Submissions
 from regend.api.websocket import Streams
 from regend.clock import Clock, SystemClock, new_id, rfc3339
 from regend.config import Config, load_config
-from regend.errors import Busy
+from regend.errors import Busy, Conflict
 from regend.home import Home
 from regend.jobs.inputs import INPUT_TYPES, InputType
 from regend.jobs.orphans import Accounts
@@ -138,13 +138,37 @@ class Daemon:
             self._store, clock, config, self._supervisor, standing.identity.id.hex(), self._types
         )
         self._mesh = Mesh(
-            self._store, home, config, clock, self._supervisor, self._services.importer, standing
+            self._store,
+            home,
+            config,
+            clock,
+            self._supervisor,
+            self._services.importer,
+            standing,
+            self._require_able,
         )
         ends.push_async_callback(self._mesh.stop)
         self._hub = Hub(self._store, clock, self._metrics)
         self._server = self._make_server()
         ends.push_async_callback(self._server.stop)
         ends.callback(home.daemon_file.unlink, missing_ok=True)
+
+    async def _require_able(self, type_name: str, model: str) -> None:
+        """Check that this device can run such a job.
+
+        Raises:
+            Conflict: it has no agent for it.
+            NotFound: the model is not here.
+        """
+        if type_name not in self._agents:
+            raise Conflict(
+                "no_program",
+                f"This device has no agent for jobs of the type “{type_name}”.",
+                hint="The device that runs it may have a newer regend: upgrade this one.",
+            )
+        kind = self._types.get(type_name)
+        if kind is not None and kind.needs_model:
+            await self._services.require_model_here(model)
 
     def _make_server(self) -> Server:
         config, clock, store = self._config, self._clock, self._store

@@ -100,6 +100,14 @@ class Services:
         """
         await self._pool.require(name)
 
+    async def require_model_here(self, name: str) -> None:
+        """Check that jobs can use a model here.
+
+        Raises:
+            NotFound: it is not here.
+        """
+        await self._pool.require_here(name)
+
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Return the OpenAI-compatible routes."""
         return openai_api.routes(self._pool)
@@ -199,9 +207,17 @@ class Services:
         return lease.to_dict()
 
     async def _lost(self, attempt: Attempt, arguments: dict[str, Any]) -> bool:
-        """Tell whether a job's own request is the likely cause of its model host's end."""
+        """Tell whether a job's own request is the likely cause of its model host's end.
+
+        A host whose slot it spoilt is ended, or whoever gets the slot next would suffer.
+        """
         leases = self._leases.get(attempt)
-        return await self._pool.is_to_blame(leases[-1]) if leases else True
+        if not leases:
+            return True
+        is_to_blame = await self._pool.is_to_blame(leases[-1])
+        if is_to_blame and arguments.get("spoilt") is True:
+            await self._pool.unload(leases[-1].model)
+        return is_to_blame
 
     async def _pull(self, attempt: Attempt, arguments: dict[str, Any]) -> dict[str, Any]:
         shown_s = 0.0

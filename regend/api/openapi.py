@@ -134,7 +134,10 @@ def _job() -> dict[str, Any]:
         "last_seq": {"type": "integer"},
         "result": anything,
         "error": {"type": ["object", "null"]},
-        "waiting": {"description": "What a person has to say", "type": ["object", "null"]},
+        "waiting": {
+            "description": "What a person has to say, or which device has to send",
+            "type": ["object", "null"],
+        },
         "model": words,
         "priority": {"type": "integer"},
         "owner_device": words,

@@ -145,7 +145,8 @@ def show(job: str, json_output: bool) -> None:
     _print_account(shown.get("account", []))
     if shown.get("waiting"):
         out_prose("\n" + paint(line(str(shown["waiting"].get("message", ""))), "amber"))
-        out_prose(f"Decide: {decision(shown['id'], shown['waiting'])}")
+        if shown["state"] == "waiting":
+            out_prose(f"Decide: {decision(shown['id'], shown['waiting'])}")
     if shown["error"]:
         out_prose("\n" + paint(line(str(shown["error"].get("message", ""))), "red"))
         if shown["error"].get("hint"):

@@ -7,6 +7,7 @@ told so. The attempt ends in an `Outcome`; what becomes of the job is `lifecycle
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,8 @@ from regend.jobs.process import WorkerProcess
 from regend.jobs.repository import Claim, Fenced
 from regend.jsontext import dumps
 from regend.limits import CANCEL_KILL_S, CANCEL_TERMINATE_S
-from regend.store import Store
+from regend.store import Store, changelog
+from regend.store.blobs import Lost
 
 _SLEPT_S = 5.0  # between two looks: the machine or this process slept, and heard nobody
 Service = Callable[["Attempt", dict[str, Any]], Awaitable[Any]]
@@ -136,7 +138,13 @@ class Attempt:
 
     async def _listen(self, talk: Conversation) -> Outcome | None:
         """Tell the worker what to do and take what it says; None where it dies in the middle."""
-        begin = await briefing.begin(self.claim, self._program, self._store)
+        try:
+            begin = await briefing.begin(self.claim, self._program, self._store)
+        except Lost as lost:
+            if not await self._store.query(_knows_others):
+                raise
+            await asyncio.to_thread(self._store.blobs.set_aside, lost.digest)
+            return Outcome("released", error=lost.to_dict(), lacks=lost.digest)
         if self._stop_reason is not None:
             return Outcome("released")  # it has done nothing yet
         await talk.send(begin)
@@ -148,6 +156,15 @@ class Attempt:
                 return outcome
             self._last_sign_s = self._clock.monotonic_s()
         return None
+
+
+def _knows_others(connection: sqlite3.Connection) -> bool:
+    """Tell whether another device may have what is lost here."""
+    own = changelog.current(connection)
+    if own is None:
+        return False
+    others = connection.execute("SELECT 1 FROM logs WHERE device <> ? LIMIT 1", (own.device,))
+    return others.fetchone() is not None
 
 
 async def _insist(worker: WorkerProcess) -> None:

@@ -22,6 +22,9 @@ async def begin(claim: Claim, program: str, store: Store) -> Frame:
 
     Args:
         program: `module:function` of the agent.
+
+    Raises:
+        Lost: a payload of the job is not here, or damaged.
     """
 
     def read(
@@ -32,6 +35,8 @@ async def begin(claim: Claim, program: str, store: Store) -> Frame:
         return done, place, journal.shown_text(connection, claim.job, len(done) + 1)
 
     done, place, shown = await store.query(read)
+    for digest in await store.query(lambda c: journal.large_results(c, claim.job)):
+        store.blobs.require(digest)
     frame: Frame = {
         "op": "begin",
         "program": program,
@@ -55,9 +60,12 @@ async def last_place(store: Store, job: int) -> dict[str, Any] | None:
 
 
 async def _told(store: Store, place: Checkpoint) -> dict[str, Any]:
-    slot = store.blobs.path(place.slot) if place.slot is not None else None
+    """Return a place as the worker takes it: with the model's state only where that is whole."""
+    slot = place.slot
+    if slot is not None and not await asyncio.to_thread(store.blobs.is_whole, slot):
+        slot = None
     return {
         "ordinal": place.ordinal,
         "data": await asyncio.to_thread(store.blobs.unpack, place.data),
-        "slot_file": str(slot) if slot is not None and slot.exists() else None,
+        "slot_file": None if slot is None else str(store.blobs.path(slot)),
     }

@@ -17,7 +17,7 @@ from dataclasses import astuple, fields
 from typing import Any, Final
 
 from regend import events
-from regend.jobs import dropped, mirror, told
+from regend.jobs import dropped, introductions, mirror, told
 from regend.jobs.effects import take_early_effects
 from regend.jobs.history import Draft, insert, leave_out, newest_seq
 from regend.jobs.places import drop_places, take_place, want
@@ -38,7 +38,7 @@ def fold_job(
 ) -> None:
     """Take in a job that began on another device."""
     term = told.term(told.name(job_id), said)
-    names = mirror.JOB_COLUMNS
+    names = introductions.JOB_COLUMNS
     values = dict(zip(names, told.job_columns(columns), strict=True))
     mirror.record_term(connection, job_id, term)
     cursor = connection.execute(
@@ -46,7 +46,9 @@ def fold_job(
         f"{', '.join(names)}) VALUES (?, 'created', 'run', ?, ?, ?, ?{', ?' * len(names)})",
         (job_id, AWAY, term.id, term.device.hex(), values["created_at"], *columns),
     )
-    if cursor.rowcount:
+    is_new = cursor.rowcount == 1
+    introductions.keep(connection, job_id, term.id, columns, is_shown=is_new)
+    if is_new:
         want(connection, term.device, [values["input"]], cursor.lastrowid)
         take_early_effects(connection, term.device, job_id)
     settle_terms(connection, job_id)
@@ -81,6 +83,8 @@ def settle_terms(connection: sqlite3.Connection, job_id: str) -> None:
     terms = chain(mirror.terms_of(connection, job_id))
     if job is None or not terms:
         return
+    input_now = introductions.show(connection, job_id, terms[0])
+    want(connection, terms[0].device, [input_now], job.number)
     before = _chain_to(connection, job_id, job.term)
     shared = common(before, terms)
     if shared is not None and job.last > shared:
@@ -125,6 +129,7 @@ def take_out(
         [(job_id, by, place) for by, place in happened],
     )
     connection.executemany("DELETE FROM terms WHERE id = ?", [(one,) for one in gone])
+    introductions.forget(connection, job_id, gone)
     if gone & {one.id for one in shown}:
         still = [one for one in shown if one.id not in gone]
         # Whoever held it by such a term holds it no more, and nobody does until a person says so.

@@ -38,12 +38,14 @@ class InputType:
             scope names.
         title: makes a title from a checked input.
         check_further: raises BadInput for what a schema cannot say.
+        needs_model: nothing comes of such a job where its model is not.
     """
 
     schema: Schema
     title: Callable[[dict[str, Any]], str]
     scope: str = "jobs:write"
     check_further: Callable[[dict[str, Any]], None] | None = None
+    needs_model: bool = False
 
     def check(self, value: Any) -> dict[str, Any]:
         """Return the input if it fits.
@@ -88,6 +90,7 @@ INPUT_TYPES: dict[str, InputType] = {
         | {"oneOf": [{"required": ["messages"]}, {"required": ["prompt"]}]},
         _chat_title,
         check_further=_check_chat,
+        needs_model=True,
     ),
     "research": InputType(
         fields(

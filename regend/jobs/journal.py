@@ -86,6 +86,15 @@ def replays(connection: sqlite3.Connection, job: int, characters: int) -> list[R
     return [Replay(*row) for row in rows]
 
 
+def large_results(connection: sqlite3.Connection, job: int) -> list[str]:
+    """Return the digests of results of finished steps that lie in files."""
+    rows = connection.execute(
+        "SELECT substr(result, 2) FROM steps WHERE job = ? AND substr(result, 1, 1) = ?",
+        (job, REFERENCE_MARK),
+    )
+    return [row[0] for row in rows]
+
+
 def step_result(connection: sqlite3.Connection, job: int, ordinal: int) -> str:
     """Return the payload column of a finished step's result.
 
@@ -197,6 +206,21 @@ def record_checkpoint(
     shown = {"ordinal": place.ordinal, "position": place.position, "exact": bool(place.slot)}
     insert(connection, job, job_seq, Draft(events.JOB_CHECKPOINT, dumps(shown)), at_ms)
     return unneeded_slot(connection, earlier[0] if earlier else None)
+
+
+def drop_state(connection: sqlite3.Connection, job: int, fence: int, at_ms: int) -> str | None:
+    """Keep the saved place of the step under way, but not the model's state, which is no good.
+
+    Returns:
+        The digest of that state, where nothing needs it any more.
+
+    Raises:
+        Fenced: the attempt holds the job no more.
+    """
+    touch(connection, job, fence, 0, at_ms)
+    place = connection.execute("SELECT slot FROM checkpoints WHERE job = ?", (job,)).fetchone()
+    connection.execute("UPDATE checkpoints SET slot = NULL WHERE job = ?", (job,))
+    return unneeded_slot(connection, place[0] if place else None)
 
 
 def drop_place(connection: sqlite3.Connection, job: int, ordinal: int = 0) -> str | None:

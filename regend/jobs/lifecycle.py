@@ -75,12 +75,15 @@ class Outcome:
             `released` (it stopped at a checkpoint because it was asked to), `orphaned` (the
             daemon stopped under it).
         result: JSON text, for `completed`.
+        lacks: digest of a payload that the attempt could not begin without, for `released`: the job
+            waits until another device has sent it. `error` says so.
     """
 
     kind: Literal["completed", "failed", "died", "parked", "released", "orphaned"]
     result: str | None = None
     error: dict[str, Any] | None = None
     waiting: dict[str, Any] | None = None
+    lacks: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ def settle(desired: Desired, outcome: Outcome, counts: Counts) -> Settlement:
             again = deaths > 1
             return Settlement(_next(desired), failures, deaths, error=outcome.error, backoff=again)
         case "released" | "orphaned":
-            return Settlement(_next(desired), failures, deaths)
+            return Settlement(_next(desired), failures, deaths, error=outcome.error)
 
 
 def _after_failure(desired: Desired, outcome: Outcome, counts: Counts) -> Settlement:

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 import msgpack
 
 from regend import events
+from regend.jobs import introductions
 from regend.jobs.projection import NO_HISTORY, next_history
 from regend.jobs.terms import Term, first_term
 from regend.limits import KIB
@@ -30,19 +31,6 @@ HISTORY: Final = "history"
 TERM: Final = "term"
 EFFECT: Final = "effect"
 
-JOB_COLUMNS: Final = (
-    "user",
-    "type",
-    "title",
-    "priority",
-    "max_attempts",
-    "seed",
-    "model",
-    "input",
-    "parent_id",
-    "owner_device",
-    "created_at",
-)
 STEP_COLUMNS: Final = "ordinal, name, input_hash, result, started_at, duration_ms"
 APPROVAL_COLUMNS: Final = (
     "id, ordinal, action, action_hash, preview, state, requested_at, decided_at"
@@ -187,13 +175,12 @@ def _introduce(
     """Tell of a job that no other device knows; return its first term."""
     own = changelog.current(connection)
     assert own is not None
-    columns = connection.execute(
-        f"SELECT {', '.join(JOB_COLUMNS)} FROM jobs WHERE number = ?", (job,)
-    ).fetchone()
+    columns = introductions.columns_of(connection, job_id)
     term = first_term(job_id, own.device, own.incarnation, at_ms)
     record_term(connection, job_id, term)
     connection.execute("UPDATE jobs SET term = ? WHERE number = ?", (term.id, job))
-    log.add(JOB, job_id, list(columns), list(term))
+    introductions.keep(connection, job_id, term.id, columns, is_shown=True)
+    log.add(JOB, job_id, columns, list(term))
     effects = connection.execute(
         f"SELECT {', '.join(EFFECT_COLUMNS)} FROM effects WHERE job = ? ORDER BY ordinal", (job,)
     )

@@ -78,15 +78,16 @@ async def _step(talk: Conversation, frame: Frame) -> None:
 async def _checkpoint(talk: Conversation, frame: Frame) -> None:
     """Save a place beside the stream of text, one at a time and in order."""
     await talk.saved()
-    talk.save(_save(talk, frame))
+    ordinal, position = reports.count(frame, "ordinal"), reports.count(frame, "position")
+    talk.save(_save(talk, frame, ordinal, position))
 
 
-async def _save(talk: Conversation, frame: Frame) -> None:
+async def _save(talk: Conversation, frame: Frame, ordinal: int, position: int) -> None:
     slot = None
     if frame["slot_file"]:
         slot = await talk.outbox.adopt(talk.slots_dir / Path(frame["slot_file"]).name)
     packed = await talk.outbox.pack(reports.payload(frame, "data"))
-    place = Checkpoint(frame["ordinal"], frame["position"], packed, slot)
+    place = Checkpoint(ordinal, position, packed, slot)
     talk.discard(await talk.record(journal.record_checkpoint, place))
 
 
@@ -114,8 +115,10 @@ async def _step_result(talk: Conversation, arguments: dict[str, Any]) -> str:
     return await asyncio.to_thread(talk.store.blobs.unpack, packed)
 
 
-async def _last_place(talk: Conversation, _arguments: dict[str, Any]) -> dict[str, Any] | None:
+async def _last_place(talk: Conversation, arguments: dict[str, Any]) -> dict[str, Any] | None:
     await talk.saved()
+    if arguments.get("stateless") is True:
+        talk.discard(await talk.record(journal.drop_state))
     return await briefing.last_place(talk.store, talk.claim.job)
 
 

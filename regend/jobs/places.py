@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from regend.jobs.journal import unneeded_slot
+from regend.store import changelog
 from regend.store.blobs import reference
 
 _LAST: Final = (1 << 63) - 1
@@ -48,6 +49,13 @@ def want_blob(connection: sqlite3.Connection, device: bytes, digest: str, job: i
         "VALUES (?, ?, ?, coalesce((SELECT max(at) FROM wanted_blobs), 0) + 1)",
         (digest, device, job or 0),
     )
+
+
+def want_again(connection: sqlite3.Connection, job: int, digest: str) -> None:
+    """Note as wanted what was here and is lost, of whoever has it."""
+    own = changelog.current(connection)
+    assert own is not None
+    want_blob(connection, own.device, digest, job)
 
 
 def take_place(

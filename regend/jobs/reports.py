@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from regend import events
 from regend.errors import BadInput, Failed
+from regend.jobs import shapes
 from regend.jobs.frames import Frame
 from regend.jobs.lifecycle import Outcome
 from regend.jsontext import check, dumps, loads
@@ -77,6 +78,19 @@ def step_name(frame: Frame) -> str:
     return name
 
 
+def count(frame: Frame, name: str) -> int:
+    """Return a field that must be a count or a place.
+
+    Raises:
+        Failed: it is none.
+    """
+    value = frame.get(name)
+    if not shapes.number(value):
+        raise Failed("frame_invalid", f"The worker sent no {name}.")
+    number: int = value  # type: ignore[assignment]
+    return number
+
+
 def outcome(frame: Frame, *, asked_to_stop: bool) -> Outcome:
     """Return how the worker says that its attempt ended.
 
@@ -93,7 +107,7 @@ def outcome(frame: Frame, *, asked_to_stop: bool) -> Outcome:
         return Outcome("completed", result=payload(frame, "result"))
     if kind == "parked":
         waiting = frame.get("waiting")
-        if not isinstance(waiting, dict) or len(dumps(waiting).encode()) > INLINE_PAYLOAD_BYTES:
+        if not shapes.waiting(waiting) or len(dumps(waiting).encode()) > INLINE_PAYLOAD_BYTES:
             raise Failed("frame_invalid", "The worker did not say what its job waits for.")
         return Outcome("parked", waiting=waiting)
     if kind == "failed":
@@ -150,9 +164,13 @@ def event_texts(type_name: str, said: Any) -> list[str]:
     if type_name not in events.WORKER_EVENT_TYPES or not isinstance(said, dict):
         raise Failed("event_unknown", f"A worker may not say “{str(type_name)[:80]}”.")
     check(said)
+    if type_name == events.JOB_PROGRESS:
+        percent, step = progress(said)
+        said = {**said, "progress": percent, "step": step}
+    if not shapes.fits(type_name, said):
+        message = f"What the worker said is no “{type_name}”: a part of it is missing or no such."
+        raise Failed("event_invalid", message)
     text = dumps(said)
-    if type_name == events.MODEL_CHUNK:
-        _check_chunk(said)
     if len(text) <= MAX_EVENT_DATA_BYTES // 4 or len(text.encode()) <= MAX_EVENT_DATA_BYTES:
         return [text]
     if type_name != events.MODEL_CHUNK:
@@ -172,9 +190,3 @@ def split_chunk(said: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {**said, "text": part, "tokens": count} for part, count in zip(parts, counts, strict=True)
     ]
-
-
-def _check_chunk(said: dict[str, Any]) -> None:
-    counted = all(type(said.get(name)) is int for name in ("offset", "tokens"))
-    if not counted or not isinstance(said.get("text"), str):
-        raise Failed("event_invalid", "A chunk has a text, an offset and a count of tokens.")

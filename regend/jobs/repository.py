@@ -97,7 +97,8 @@ JOB_COLUMNS = (
     "owner_device, device, remote, created_at, updated_at, finished_at, "
     "coalesce((SELECT seq FROM events WHERE job = number ORDER BY job_seq DESC LIMIT 1), 0) "
     "AS last_seq, EXISTS (SELECT 1 FROM terms a JOIN terms b ON b.job_id = a.job_id "
-    "AND b.number = a.number AND b.id > a.id WHERE a.job_id = jobs.id) AS contested"
+    "AND b.number = a.number AND b.id > a.id WHERE a.job_id = jobs.id) AS contested, "
+    "(SELECT count(*) FROM wanted_blobs WHERE job = number) AS lacking"
 )
 
 
@@ -244,12 +245,12 @@ def set_progress(
 
 
 # Whether payloads of a job are still to come from another device.
-_IS_COMING = "EXISTS (SELECT 1 FROM wanted_blobs WHERE job = number)"
+IS_COMING = "EXISTS (SELECT 1 FROM wanted_blobs WHERE job = number)"
 
 
 def release_held(connection: sqlite3.Connection, job: int) -> None:
     """Let a job that waited out its backoff run again, if it waits for no payload by now."""
-    connection.execute(f"UPDATE jobs SET held = {_IS_COMING} WHERE number = ?", (job,))
+    connection.execute(f"UPDATE jobs SET held = {IS_COMING} WHERE number = ?", (job,))
 
 
 def release_all_held(connection: sqlite3.Connection) -> None:
@@ -275,7 +276,7 @@ def move(
     """Change the state of a job that no attempt holds; False where it is no longer `before`."""
     assert is_valid_transition(before, after)
     changed = connection.execute(
-        f"UPDATE jobs SET state = ?, desired = ?, held = {_IS_COMING}, waiting = NULL, "
+        f"UPDATE jobs SET state = ?, desired = ?, held = {IS_COMING}, waiting = NULL, "
         "finished_at = ? WHERE number = ? AND state = ?",
         (after, desired, at_ms if after in TERMINAL else None, job, before),
     ).rowcount

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from regend import events
-from regend.jobs import approvals, handover, journal
+from regend.jobs import approvals, handover, journal, places
 from regend.jobs.history import Draft, append
 from regend.jobs.lifecycle import (
     TERMINAL,
@@ -20,7 +20,7 @@ from regend.jobs.lifecycle import (
     is_valid_transition,
     settle,
 )
-from regend.jobs.repository import Fenced
+from regend.jobs.repository import IS_COMING, Fenced
 from regend.jsontext import dumps
 from regend.limits import INLINE_PAYLOAD_BYTES
 from regend.store.blobs import reference
@@ -54,6 +54,9 @@ def settle_attempt(
     if row is None:
         raise Fenced(job, fence)
     decided = settle(row[0], outcome, Counts(row[1], row[2], row[3], max_deaths))
+    if outcome.lacks is not None:
+        places.want_again(connection, job, outcome.lacks)
+        decided = replace(decided, failures=0, deaths=0)  # it begins anew once that has come
     asked = (decided.waiting or {}).get("approval_id")
     if decided.state == "waiting" and approvals.is_decided(connection, job, asked):
         decided = replace(decided, state="created", waiting=None)
@@ -75,7 +78,7 @@ def _record(
     result = packed_result if decided.state == "completed" else None
     connection.execute(
         "UPDATE jobs SET state = ?, desired = CASE WHEN ? THEN desired ELSE 'run' END, "
-        "held = ?, failures = ?, deaths = ?, result = ?, error = ?, waiting = ?, "
+        f"held = ? OR {IS_COMING}, failures = ?, deaths = ?, result = ?, error = ?, waiting = ?, "
         "progress = CASE WHEN ? = 'completed' THEN 100 ELSE progress END, boot = NULL, "
         "finished_at = ? WHERE number = ? AND state = 'running'",
         (

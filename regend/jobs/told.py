@@ -14,14 +14,14 @@ from typing import Any, Final, NamedTuple
 
 from regend import events
 from regend.errors import BadInput
-from regend.jobs.lifecycle import STATES
+from regend.jobs import shapes
+from regend.jobs.shapes import number, or_none, text, whole
 from regend.jobs.terms import Term, with_id
 from regend.jsontext import loads
 from regend.store.change import DEVICE_BYTES, INCARNATION_BYTES
 
 TERM_BYTES: Final = 8
 
-_LARGEST: Final = 1 << 53  # what clients can count to
 _REFERENCE: Final = re.compile(r"@[0-9a-f]{64}")
 # Both are told to clients as they are, in JSON and in lines of text.
 _NAME: Final = re.compile(r"[0-9A-Za-z_.-]{1,100}")
@@ -29,7 +29,6 @@ _TYPE: Final = re.compile(r"[0-9A-Za-z_.:-]{1,100}")
 _LINE_END: Final = re.compile(r"[\r\n]")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _HOW: Final = ("begun", "granted", "forced")
-_DESIRED: Final = ("run", "pause", "cancel")
 
 Check = Callable[[Any], bool]
 
@@ -53,21 +52,20 @@ def event(value: Any) -> Told:
     """
     _require(type(value) is list and len(value) == len(Told._fields))
     told = Told(*value)
-    _require(_number(told.previous) and _number(told.place) and told.previous < told.place)
+    _require(number(told.previous) and number(told.place) and told.previous < told.place)
     _require(
-        _type(told.type) and _time(told.at) and _text(told.data) and not _LINE_END.search(told.data)
+        _type(told.type) and _time(told.at) and text(told.data) and not _LINE_END.search(told.data)
     )
     data = loads(told.data)
     _require(isinstance(data, dict))
-    fits = _DATA.get(told.type)
-    _require(fits is None or fits(data))
+    _require(shapes.fits(told.type, data))
     if told.extra is not None:
         _require_row(told.extra, _EXTRAS.get(told.type))
     return told
 
 
 def job_columns(values: Any) -> list[Any]:
-    """Return the columns of a job that are told, in the order of `mirror.JOB_COLUMNS`.
+    """Return the columns of a job that are told, in the order of `introductions.JOB_COLUMNS`.
 
     Raises:
         BadInput: they are others.
@@ -92,7 +90,7 @@ def term(job_id: str, said: Any) -> Term:
     """
     _require(type(said) is list and len(said) == len(Term._fields))
     found = Term(*said)
-    _require(_number(found.number) and found.number > 0 and _number(found.base))
+    _require(number(found.number) and found.number > 0 and number(found.base))
     _require(_bytes(found.previous, TERM_BYTES) or found.previous == b"")
     _require(_bytes(found.device, DEVICE_BYTES) and _bytes(found.incarnation, INCARNATION_BYTES))
     _require(found.how in _HOW and _time(found.at))
@@ -124,24 +122,12 @@ def _require_row(values: Any, checks: Sequence[Check] | None) -> list[Any]:
     return row
 
 
-def _text(value: Any) -> bool:
-    return type(value) is str
-
-
 def _type(value: Any) -> bool:
     return type(value) is str and _TYPE.fullmatch(value) is not None
 
 
 def _is_name(value: Any) -> bool:
     return type(value) is str and _NAME.fullmatch(value) is not None
-
-
-def _number(value: Any) -> bool:
-    return type(value) is int and 0 <= value < _LARGEST
-
-
-def _whole(value: Any) -> bool:
-    return type(value) is int and -(1 << 63) <= value < 1 << 63
 
 
 def _time(value: Any) -> bool:
@@ -166,74 +152,20 @@ def _digest(value: Any) -> bool:
     return type(value) is str and _DIGEST.fullmatch(value) is not None
 
 
-def _or_none(check: Check) -> Check:
-    return lambda value: value is None or check(value)
-
-
-def _is_state(data: dict[str, Any]) -> bool:
-    return (
-        data.get("from") in STATES
-        and data.get("to") in STATES
-        and data.get("desired", "run") in _DESIRED
-        and _number(data.get("attempt", 0))
-        and _number(data.get("dropped_from", 0))
-        and _is_error(data.get("error", {}))
-        and _is_waiting(data.get("waiting", {}))
-    )
-
-
-def _is_error(error: Any) -> bool:
-    """Tell whether people can be told of an error."""
-    texts = ("code", "message", "hint")
-    return type(error) is dict and all(map(_or_none(_text), map(error.get, texts)))
-
-
-def _is_waiting(waiting: Any) -> bool:
-    """Tell whether people can be told why a job waits."""
-    if type(waiting) is not dict:
-        return False
-    choices = waiting.get("choices", [])
-    return _text(waiting.get("reason", "")) and type(choices) is list and all(map(_text, choices))
-
-
-def _is_step(data: dict[str, Any]) -> bool:
-    return (
-        _number(data.get("ordinal")) and _text(data.get("name")) and _whole(data.get("duration_ms"))
-    )
-
-
-def _is_progress(data: dict[str, Any]) -> bool:
-    percent: Any = data.get("progress")
-    return type(percent) in (int, float) and 0 <= percent <= 100 and _text(data.get("step"))
-
-
-# What is made of an event's payload, here or when it is taken back.
-_DATA: Final[dict[str, Callable[[dict[str, Any]], bool]]] = {
-    events.JOB_STATE: _is_state,
-    events.JOB_PROGRESS: _is_progress,
-    events.JOB_FAILED: lambda data: _is_error(data.get("error")),
-    events.JOB_TAKEOVER: lambda data: _text(data.get("device")),
-    events.JOB_WISHED: lambda data: _text(data.get("wish")) and _text(data.get("became")),
-    events.JOB_STEP: _is_step,
-    events.JOB_CHECKPOINT: lambda d: _number(d.get("ordinal")) and _number(d.get("position")),
-    events.APPROVAL_REQUESTED: lambda data: _text(data.get("id")),
-    events.APPROVAL_DECIDED: lambda data: _text(data.get("id")),
-}
-
-_APPROVAL: Final = (_text, _number, _text, _text, _payload, _text, _time, _or_none(_time))
+_APPROVAL: Final = (text, number, text, text, _payload, text, _time, or_none(_time))
 _EXTRAS: Final[dict[str, Sequence[Check]]] = {
-    events.JOB_STEP: (_number, _text, _text, _payload, _time, _whole),
-    events.JOB_CHECKPOINT: (_number, _number, _payload, _or_none(_digest), _time),
-    events.JOB_COMPLETED: (_or_none(_payload),),
+    events.JOB_STEP: (number, text, text, _payload, _time, whole),
+    events.JOB_CHECKPOINT: (number, number, _payload, or_none(_digest), _time),
+    events.JOB_COMPLETED: (or_none(_payload),),
     events.APPROVAL_REQUESTED: _APPROVAL,
     events.APPROVAL_DECIDED: _APPROVAL,
 }
 _JOB: Final = (
-    *(_text, _type, _text),  # user, type, title
-    *(_whole, _whole, _whole),  # priority, max_attempts, seed
-    *(_text, _payload, _or_none(_is_name), _text, _time),
+    *(text, _type, text),  # user, type, title
+    *(whole, whole, whole),  # priority, max_attempts, seed
+    *(text, _payload, or_none(_is_name), text, _time),
 )
 _EFFECT: Final = (
-    *(_number, _text, _text, _text, _text, _or_none(_payload)),
-    *(_time, _or_none(_time), _number),
+    *(number, text, text, text, text, or_none(_payload)),
+    *(_time, or_none(_time), number),
 )

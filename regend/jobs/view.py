@@ -47,12 +47,14 @@ def job_object(row: sqlite3.Row, blobs: Blobs, *, whole: bool = True) -> dict[st
         "finished_at": None if row["finished_at"] is None else rfc3339(row["finished_at"]),
         "parent_id": row["parent_id"],
     }
+    if row["held"] and row["lacking"] and not row["remote"] and row["state"] == "created":
+        shown["waiting"] = _coming(row["lacking"])
     omitted = []
     coming = row["remote"] or row["held"]  # what it needs may still be on another device
     for name in _PAYLOADS:
         column = row[name]
         if column is None:
-            shown[name] = None
+            shown.setdefault(name, None)
         elif reference(column) is None or (whole and (not coming or blobs.has(column))):
             shown[name] = blobs.value(column)
         else:
@@ -61,3 +63,13 @@ def job_object(row: sqlite3.Row, blobs: Blobs, *, whole: bool = True) -> dict[st
     if omitted:
         shown["omitted"] = omitted
     return shown
+
+
+def _coming(count: int) -> dict[str, Any]:
+    """Return what is told of a job that waits until other devices have sent what it needs."""
+    what, verb = ("a part", "lies") if count == 1 else (f"{count} parts", "lie")
+    return {
+        "reason": "payload",
+        "message": f"The job waits for {what} of it that {verb} on another of your devices. It "
+        "goes on by itself once a device is reached that has it: regend devices list",
+    }

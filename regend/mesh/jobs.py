@@ -14,6 +14,7 @@ from typing import Final
 from regend.jobs import effects, folding, handover, mirror, wishes
 from regend.jobs.history import newest_seq
 from regend.jobs.repository import by_number
+from regend.jobs.terms import Term
 from regend.limits import FRAME_CHANGES
 from regend.mesh.lives import life_of
 from regend.mesh.unfolding import fold_parting
@@ -102,8 +103,10 @@ def _follow(
     return received, done
 
 
-def _job(connection: sqlite3.Connection, _source: Source, change: Change) -> None:
+def _job(connection: sqlite3.Connection, source: Source, change: Change) -> None:
     job_id, columns, term = change.fields
+    if Term(*term).device != source.log.device:
+        raise ValueError(change.kind)  # nobody tells in another's name that a job began there
     folding.fold_job(connection, job_id, columns, term)
 
 

@@ -28,7 +28,7 @@ from regend.sync.roster import Roster
 # Those that refer to logs first.
 _OF_THE_MESH: Final = (
     *("frames", "unfolded", "parked", "parted", "changes", "logs"),
-    *("terms", "strays", "cells", "early_effects", "shared_documents"),
+    *("introductions", "terms", "strays", "cells", "early_effects", "shared_documents"),
 )
 
 

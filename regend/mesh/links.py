@@ -1,7 +1,9 @@
 """The links to the other devices: dialled, taken, and one kept of each.
 
 Whoever can reach the other dials: networks let some in and not out. Where both did, both keep the
-one that the device with the lower id dialled.
+one that the device with the lower id dialled. Who calls later, though its link stands, has lost
+that and does not know it here yet, or is a copy of that device's home: the newer link takes the
+place of the older. So copies that run at once take turns, and each of them is met.
 
 Invariants
 1. There is one exchange with a device at a time, but for a moment.
@@ -29,6 +31,7 @@ log = logging.getLogger("regend.sync")
 _FIRST_S: Final = 1.0
 _DIAL: Final = "mesh-dial"
 _LONGEST_S: Final = 60.0
+_TURN_S: Final = 5.0  # that a link stands at least; both dial at once within far less
 _LOOK_S: Final = 5.0
 
 
@@ -55,6 +58,14 @@ class Trouble(NamedTuple):
 
     tried: tuple[str, ...]
     reason: str
+
+
+class _Live(NamedTuple):
+    """An exchange under way, whether this device dialled, and since when it stands."""
+
+    exchange: Exchange
+    dialled: bool
+    since_s: float
 
 
 class Links:
@@ -87,7 +98,7 @@ class Links:
         self._targets = targets
         self._make = exchange
         self._changed = changed
-        self._live: dict[bytes, tuple[Exchange, bool]] = {}  # with whether this device dialled
+        self._live: dict[bytes, _Live] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._dialling: set[bytes] = set()
         self._next_s: dict[bytes, float] = {}
@@ -101,17 +112,17 @@ class Links:
     @property
     def exchanges(self) -> list[Exchange]:
         """Those under way."""
-        return [exchange for exchange, _ in self._live.values()]
+        return [live.exchange for live in self._live.values()]
 
     def to(self, device: bytes) -> Exchange | None:
         """Return the exchange with a device, once it has said hello."""
         found = self._live.get(device)
-        return found[0] if found and found[0].met.is_set() else None
+        return found.exchange if found and found.exchange.met.is_set() else None
 
     def dialled(self, exchange: Exchange) -> str | None:
         """Return where this device reached another, `host port`; None where it was called."""
         found = self._live.get(exchange.device)
-        if found is None or found[0] is not exchange or not found[1]:
+        if found is None or found.exchange is not exchange or not found.dialled:
             return None
         return self._places.get(exchange.device)
 
@@ -158,7 +169,7 @@ class Links:
         """End the exchange with a device."""
         found = self._live.get(device)
         if found is not None:
-            await found[0].link.close(reason)
+            await found.exchange.link.close(reason)
 
     async def _run(self) -> None:
         while True:
@@ -201,13 +212,15 @@ class Links:
     def _begin(self, link: Link, *, dialled: bool) -> None:
         known = self._live.get(link.device)
         preferred = dialled == (self._own < link.device)
-        if known is not None and not known[0].link.closed.is_set():
-            if known[1] != dialled and not preferred:
+        now_s = self._clock.monotonic_s()
+        if known is not None and not known.exchange.link.closed.is_set():
+            is_rival = known.dialled == dialled or not preferred
+            if is_rival and now_s - known.since_s < _TURN_S:
                 self._spawn(link.close("there is another link"), "mesh-close")
                 return
-            self._spawn(known[0].link.close("there is a newer link"), "mesh-close")
+            self._spawn(known.exchange.link.close("there is a newer link"), "mesh-close")
         exchange = self._make(link)
-        self._live[link.device] = (exchange, dialled)
+        self._live[link.device] = _Live(exchange, dialled, now_s)
         self.troubles.pop(link.device, None)
         self._spawn(self._exchange(exchange), "mesh-exchange")
 
@@ -218,7 +231,7 @@ class Links:
             log.exception("an exchange broke")
         finally:
             found = self._live.get(exchange.device)
-            if found is not None and found[0] is exchange:
+            if found is not None and found.exchange is exchange:
                 del self._live[exchange.device]
             self._note_end(exchange)
             self._changed()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -24,9 +24,12 @@ from regend.jobs.supervisor import Supervisor
 from regend.jobs.view import job_object
 from regend.limits import BASE_WAIT_S, CALL_TIMEOUT_S
 from regend.store import Store
+from regend.store.blobs import Blobs, Lost
 from regend.store.change import INCARNATION_BYTES, LogId
 from regend.sync.exchange import Exchange
 from regend.sync.fetching import Fetcher
+
+RequireAble = Callable[[str, str], Awaitable[None]]
 
 _UNANSWERED: Final = ("device_gone", "link_ended")  # of calls, by `sync`
 
@@ -39,6 +42,7 @@ class Moves:
         exchange_with: returns the exchange with a device; None where it is not reached.
         fetcher: returns what gets payloads; None where this device is in no mesh.
         called: returns what a device is called.
+        require_able: raises where this device cannot run a job of this type with this model.
 
     Attributes:
         own: the log of this device now.
@@ -53,6 +57,7 @@ class Moves:
         exchange_with: Callable[[bytes], Exchange | None],
         fetcher: Callable[[], Fetcher | None],
         called: Callable[[bytes], str],
+        require_able: RequireAble,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -61,6 +66,7 @@ class Moves:
         self._exchange_with = exchange_with
         self._fetcher = fetcher
         self._called = called
+        self._require_able = require_able
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: set[int] = set()
 
@@ -78,12 +84,16 @@ class Moves:
 
         Raises:
             NotFound: there is no such job.
-            Conflict: it runs here, is finished, or its device is away and `force` was not said:
-                one that was just cut off is found to be so only as it does not answer.
+            RegendError: it could not run here; it stays where it is.
+            Conflict: it runs here, is finished, went to a third device, or its device is away and
+                `force` was not said: one that was just cut off is found to be so only as it does
+                not answer.
         """
         row = await self._store.query(lambda c: repository.find(c, user, job_id))
         if row["remote"] == HERE:
             raise Conflict("job_here", "The job runs on this device already.")
+        handover.require_live(row)
+        await self._require_able(row["type"], row["model"])
         if force:
             return await self._force(user, row["id"])
         holder = await self._store.query(lambda c: _holder(c, row["id"]))
@@ -108,6 +118,13 @@ class Moves:
             f"{self._called(holder.device)}, which runs the job, {how}.",
             hint="To go on from what is known here: add --force. If that device still runs "
             "it, steps may run twice; nothing is lost, and you are told which.",
+        )
+
+    def _elsewhere(self, holder: LogId) -> Conflict:
+        return Conflict(
+            "job_elsewhere",
+            f"{self._called(holder.device)} took the job over in the meantime.",
+            hint="To have it here all the same, ask once more: that device is asked then.",
         )
 
     async def serve(self, exchange: Exchange, name: str, arguments: dict[str, Any]) -> Any:
@@ -161,7 +178,7 @@ class Moves:
         row, unneeded = await self._store.write(write)
         self.let_go_soon()
         await asyncio.to_thread(self._store.blobs.discard, unneeded)
-        return await asyncio.to_thread(job_object, row, self._store.blobs)
+        return await asyncio.to_thread(_shown, row, self._store.blobs)
 
     async def _arrived(
         self, user: str, job_id: str, holder: LogId, exchange: Exchange
@@ -173,8 +190,11 @@ class Moves:
                     rung = self._store.bell.count
                     row = await self._store.query(lambda c: repository.find(c, user, job_id))
                     if row["remote"] == HERE:
-                        return await asyncio.to_thread(job_object, row, self._store.blobs)
+                        return await asyncio.to_thread(_shown, row, self._store.blobs)
                     handover.require_live(row)  # else it ended there before it could be given
+                    now = await self._store.query(lambda c: _holder(c, row["id"]))  # noqa: B023
+                    if now not in (holder, self.own):
+                        raise self._elsewhere(now)
                     live = self._exchange_with(holder.device)
                     if live is None:
                         raise self._away(holder, "is not reached any more")
@@ -251,6 +271,14 @@ class Moves:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _shown(row: sqlite3.Row, blobs: Blobs) -> dict[str, Any]:
+    """Return a job that came, also where a part of it is lost here: that is for the job to say."""
+    try:
+        return job_object(row, blobs)
+    except Lost:
+        return job_object(row, blobs, whole=False)
 
 
 def _holder(connection: sqlite3.Connection, job_id: str) -> LogId:

@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from regend.clock import Clock
 from regend.config import Config
@@ -22,7 +22,7 @@ from regend.mesh import founding, peers
 from regend.mesh.founding import Standing
 from regend.mesh.library import SharedLibrary
 from regend.mesh.members import called, cuts_of, machine_name, named
-from regend.mesh.moving import Moves
+from regend.mesh.moving import Moves, RequireAble
 from regend.mesh.network import Network
 from regend.mesh.pairings import Pairings
 from regend.mesh.view import devices_shown, invite_shown, report_shown
@@ -38,11 +38,15 @@ from regend.sync.roster import Roster
 log = logging.getLogger("regend.sync")
 
 
+_BEGIN_OR_JOIN: Final = "Begin one: regend devices invite. Or join one: regend devices join CODE"
+
+
 class Mesh:
     """The mesh of this daemon.
 
     Args:
         standing: what this home is to its mesh at the start.
+        require_able: raises where this device cannot run a job of this type with this model.
 
     Attributes:
         network: the mesh while it runs; None where this device is in none.
@@ -58,6 +62,7 @@ class Mesh:
         supervisor: Supervisor,
         importer: Importer,
         standing: Standing,
+        require_able: RequireAble,
     ) -> None:
         self._store = store
         self._home = home
@@ -81,6 +86,7 @@ class Mesh:
             lambda device: self.network.links.to(device) if self.network else None,
             lambda: self.network.fetcher if self.network else None,
             self._called,
+            require_able,
         )
 
     async def start(self) -> None:
@@ -246,11 +252,7 @@ class Mesh:
 
     def _require(self) -> Network:
         if self.network is None:
-            raise Conflict(
-                "no_mesh",
-                "This device is in no mesh.",
-                hint="Begin one: regend devices invite. Or join one: regend devices join CODE",
-            )
+            raise Conflict("no_mesh", "This device is in no mesh.", hint=_BEGIN_OR_JOIN)
         return self.network
 
     async def _welcome(self, add: Callable[[Roster], Entry | None]) -> list[bytes]:

@@ -8,9 +8,11 @@ from typing import Final
 
 # Another byte for every version that hashes other rows, or makes other rows of the same changes, be
 # it only that it knows one kind of change more.
-_STATE_FORM: Final = b"\x01"
+_STATE_FORM: Final = b"\x02"
 _STATE: Final = (
-    "SELECT id, term, job_seq, history FROM jobs WHERE term IS NOT NULL ORDER BY id",
+    "SELECT id, term, job_seq, history, user, type, title, priority, max_attempts, seed, model "
+    "FROM jobs WHERE term IS NOT NULL ORDER BY id",
+    "SELECT job_id, term, mark, columns IS NULL FROM introductions ORDER BY job_id, term, mark",
     "SELECT job_id, branch, place, at, data FROM strays ORDER BY job_id, branch, place",
     "SELECT object, field, value, version, clock, device FROM cells ORDER BY object, field",
     "SELECT id, state = 'gone' FROM shared_documents ORDER BY id",

@@ -95,6 +95,8 @@ def generate(
     Raises:
         BadInput: `context_overflow` naming used and limit, or a malformed request.
         Retryable: `model_host_died`; a next attempt resumes from the last checkpoint.
+            `model_state_unusable`; a next attempt resumes from it without `slot_file`, on another
+            host.
         RegendError: what the model server answered.
     """
     generation = Generation(lease, request, on_chunk, on_checkpoint, on_resumed)

@@ -68,6 +68,18 @@ class ModelPool:
         else:
             await asyncio.to_thread(catalogue.require, model_name, self._home)
 
+    async def require_here(self, model_name: str) -> None:
+        """Check that a model could be lent here; empty name means the default model.
+
+        Raises:
+            NotFound: `model_unknown`, `model_not_installed`, `provider_unknown`.
+        """
+        name = model_name or self._config.default
+        if "/" in name:
+            await self.providers.find(name)
+        else:
+            await asyncio.to_thread(self._installed, name)
+
     # Leases
 
     async def acquire(self, model_name: str, *, priority: int = 0, owner: str = "") -> Lease:

@@ -137,8 +137,28 @@ class GenerationCheckpoint:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> GenerationCheckpoint:
-        """Rebuild the checkpoint that `to_dict` described."""
-        return GenerationCheckpoint(**{**values, "tokens": tuple(values["tokens"])})
+        """Rebuild the checkpoint that `to_dict` described, here or in another program.
+
+        Raises:
+            ValueError, TypeError, KeyError: these values are none.
+        """
+        found = GenerationCheckpoint(**{**values, "tokens": tuple(values["tokens"])})
+        for name, kind in _KINDS.items():
+            if type(getattr(found, name)) is not kind:
+                raise TypeError(name)
+        counts = [getattr(found, name) for name, kind in _KINDS.items() if kind is int]
+        if not all(type(one) is int and one >= 0 for one in (*counts, *found.tokens)):
+            raise ValueError("a count or a token that is none")
+        if found.segment_tokens == 0 or found.released_characters > len(found.text):
+            raise ValueError("a place that no answer comes to")
+        return found
+
+
+_KINDS = {
+    **dict.fromkeys(("request_hash", "text", "digest", "build", "machine", "slot_file"), str),
+    **dict.fromkeys(("prompt_tokens", "counted_tokens", "segment_tokens"), int),
+    **dict.fromkeys(("released_characters", "released_tokens"), int),
+}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from regend import limits
-from regend.errors import Retryable
+from regend.errors import RegendError, Retryable
 from regend.models import prompting
 from regend.models.emitter import Diverged, Emitter
 from regend.models.hostclient import HostClient
@@ -88,6 +88,7 @@ class SegmentedAnswer:
         self._announce = announce
         self._tokens: list[int] = []
         self._warm = False  # the slot holds this answer's state
+        self._on_trial = False  # a saved state was given to the host, and no token came since
         self._segment_tokens = limits.SEGMENT_TOKENS
         self._pending: tuple[GenerationCheckpoint, Path] | None = None
         self.emitter = Emitter(request, shown, on_chunk)
@@ -95,7 +96,27 @@ class SegmentedAnswer:
     def run(
         self, resume: GenerationCheckpoint | None, slot_file: Path | None
     ) -> Literal["stop", "length"]:
-        """Write the answer to its end, from a checkpoint where one fits; return why it ended."""
+        """Write the answer to its end, from a checkpoint where one fits; return why it ended.
+
+        Raises:
+            Retryable: `model_state_unusable`; the host, given the saved state, wrote no token. It
+                may have kept some of that state: let it end.
+            RegendError: as `generation.generate` tells.
+        """
+        try:
+            return self._run(resume, slot_file)
+        except RegendError as error:
+            if not self._on_trial:
+                raise
+            raise Retryable(
+                "model_state_unusable",
+                f"The model could not go on from its saved state: {error.message}",
+                hint="The text is read by the model again, and goes on from there.",
+            ) from error
+
+    def _run(
+        self, resume: GenerationCheckpoint | None, slot_file: Path | None
+    ) -> Literal["stop", "length"]:
         try:
             self._take_up(resume, slot_file)
             try:
@@ -134,6 +155,7 @@ class SegmentedAnswer:
         with contextlib.closing(self._open_segment(length)) as events:
             self._hand_out_pending()
             for event in events:
+                self._on_trial = False
                 if event.get("stop"):
                     return ids, event, False
                 fresh = int(event["tokens_predicted"]) - len(ids)
@@ -244,6 +266,7 @@ class SegmentedAnswer:
         """Load a saved slot that fits into this lease's; return whether it holds the answer."""
         if slot_file is None or not self._fits(resume):
             return False
+        self._on_trial = True
         held = self._slot.restore(slot_file)
         return held >= len(self._prompt) + len(resume.tokens) - 1
 

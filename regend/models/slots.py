@@ -46,7 +46,7 @@ class Slot:
     def restore(self, saved: Path) -> int:
         """Load a saved state, which stays where it is; return its number of tokens.
 
-        0 where the file is missing or damaged: the caller evaluates again.
+        0 where the file is missing, or the host refuses it: the caller evaluates again.
 
         Raises:
             Retryable: the host died.

@@ -43,11 +43,22 @@ _PAYLOAD_COLUMNS: Final = (
     ("effects", "receipt"),
 )
 # What may be of use later, with all that it refers to, whether in the open or packed.
-_LATER_COLUMNS: Final = (("strays", "extra"), ("early_effects", "said"), ("coming_places", "data"))
+_LATER_COLUMNS: Final = (
+    *(("strays", "extra"), ("early_effects", "said"), ("coming_places", "data")),
+    ("introductions", "columns"),
+)
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _PACKED_REFERENCE: Final = re.compile(rb"@([0-9a-f]{64})")
 REFERENCE_MARK = "@"  # no JSON text begins with it
 _SWEEP_AGE_S = 3600.0  # a younger file may belong to a reference that is not committed yet
+
+
+class Lost(Failed):
+    """A payload that rows refer to is not here any more, or not as it was; `digest` names it."""
+
+    def __init__(self, digest: str, code: str, message: str, *, hint: str = "") -> None:
+        super().__init__(code, message, hint=hint)
+        self.digest = digest
 
 
 class Blobs:
@@ -134,19 +145,47 @@ class Blobs:
         """Return the bytes of a blob, verified against its name.
 
         Raises:
-            Failed: the file is missing or its content changed on disk.
+            Lost: the file is missing or its content changed on disk.
         """
         try:
             content = self.path(digest).read_bytes()
         except FileNotFoundError as error:
-            raise Failed("blob_missing", f"The stored payload {digest[:12]} is missing.") from error
+            raise _missing(digest) from error
         if hashlib.sha256(content).hexdigest() != digest:
-            raise Failed(
+            raise Lost(
+                digest,
                 "blob_damaged",
                 f"The stored payload {digest[:12]} was changed on disk.",
                 hint="Restore it from a backup: regend restore.",
             )
         return content
+
+    def set_aside(self, digest: str) -> None:
+        """Let a blob that is not what it is named by lie there no more, so that it can come anew.
+
+        What is left of it is swept after a while.
+        """
+        if not self.is_whole(digest):
+            file = self.path(digest)
+            with contextlib.suppress(OSError):
+                os.replace(file, file.with_name(f"{digest}.damaged"))
+
+    def is_whole(self, digest: str) -> bool:
+        """Tell whether a blob is here, with the content that it is named by."""
+        try:
+            with self.path(digest).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == digest
+        except OSError:
+            return False
+
+    def require(self, digest: str) -> None:
+        """Check that there is a blob of this digest, whatever its content.
+
+        Raises:
+            Lost: there is none.
+        """
+        if not self.path(digest).exists():
+            raise _missing(digest)
 
     def discard(self, digests: Iterable[str]) -> None:
         """Remove adopted files that nothing refers to any more; missing ones are fine.
@@ -244,6 +283,10 @@ class Blobs:
         sync_folder(target.parent)
         sync_folder(self._folder)
         self._probe("blob:after-rename")
+
+
+def _missing(digest: str) -> Lost:
+    return Lost(digest, "blob_missing", f"The stored payload {digest[:12]} is missing.")
 
 
 def _unreadable() -> Failed:

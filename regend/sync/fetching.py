@@ -294,12 +294,12 @@ class Fetcher:
         await asyncio.to_thread(self._store.blobs.adopt, coming.file)
         self._coming.pop(digest, None)
         await self._on_here(digest)
-        self._done(digest)
 
     async def _on_here(self, digest: str) -> None:
         needless = await self._store.write(lambda c: self._came(c, digest))
         self.news.ring()
         await asyncio.to_thread(self._store.blobs.discard, needless)
+        self._done(digest)
 
     async def _on_lacking(self, supplier: Supplier, digest: str) -> None:
         """Take note that a device has not what it was asked for."""

@@ -2,11 +2,13 @@
 
 While the model writes, text is shown as it comes and places to go on from are saved beside it. An
 attempt that takes the step up goes on from the last place; so does this one where the model host
-dies under it. Such a death counts only where this job's own request is its likely cause.
+dies under it. Such a death counts only where this job's own request is its likely cause; where it
+came by the saved state, no host is given that state again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -34,6 +36,8 @@ from regend.worker.channel import Channel
 from regend.worker.runtime import Runtime, Stopped
 
 _HOST_DEATHS = 3  # of model hosts, by one piece of work; what kills more is at fault
+_STATE_UNUSABLE = "model_state_unusable"
+_LOST = ("model_host_died", _STATE_UNUSABLE)  # what the work goes on after, in another host
 
 T = TypeVar("T")
 
@@ -47,6 +51,7 @@ class GeneratingRuntime(Runtime):
         self._shown = Shown(begin["shown"]["tokens"], begin["shown"]["text"])
         self._shown_ordinal = begin["shown"]["ordinal"]
         self._place: dict[str, Any] | None = begin.get("checkpoint")
+        self._distrusts_state = False  # of the last place: a model host came to grief by it
 
     def generate(
         self,
@@ -100,7 +105,7 @@ class GeneratingRuntime(Runtime):
         def write() -> GenerationResult:
             nonlocal place, shown, begun
             if begun:
-                place = self.call("checkpoint.last")
+                place = self.call("checkpoint.last", stateless=self._distrusts_state)
                 shown = writer.shown(shown)
             begun = True
             return generate(
@@ -127,9 +132,12 @@ class GeneratingRuntime(Runtime):
             try:
                 return work()
             except Retryable as error:
-                if error.code != "model_host_died":
+                if error.code not in _LOST:
                     raise
-                deaths += bool(self.call("model.lost"))
+                by_state = error.code == _STATE_UNUSABLE
+                is_to_blame = bool(self.call("model.lost", spoilt=by_state))
+                self._distrusts_state = by_state and is_to_blame
+                deaths += is_to_blame
                 if deaths == _HOST_DEATHS:
                     raise
                 self._lease = None
@@ -209,7 +217,12 @@ class _Writer:
 
 
 def _checkpoint(place: dict[str, Any] | None) -> GenerationCheckpoint | None:
-    return None if place is None else GenerationCheckpoint.from_dict(json.loads(place["data"]))
+    """Return the place to go on from; none where this program cannot read what another wrote."""
+    if place is None:
+        return None
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        return GenerationCheckpoint.from_dict(json.loads(place["data"]))
+    return None
 
 
 def _slot(place: dict[str, Any] | None) -> Path | None:

@@ -70,6 +70,8 @@ def _end(kind: str, **fields: Any) -> dict[str, Any]:
     return {"op": "end", "kind": kind, **fields}
 
 
+_CHUNK = "model:chunk:v1"
+_CHECKPOINT = {"op": "checkpoint", "ordinal": 1, "position": 1, "data": "{}", "slot_file": ""}
 _FRAMES: dict[str, Any] = {
     "not_a_map": [1, 2, 3],
     "unknown_op": {"op": "format_disk"},
@@ -83,6 +85,11 @@ _FRAMES: dict[str, Any] = {
     "step_long_name": {**_STEP, "name": "x" * 301},
     "step_wrong_types": {**_STEP, "name": ["a"], "started_at": {}},
     "chunk_without_text": _event("model:chunk:v1", {"offset": 0}),
+    "chunk_before_its_beginning": _event(_CHUNK, {"text": "x", "offset": -1, "tokens": 1}),
+    "chunk_of_no_step": _event(_CHUNK, {"text": "x", "offset": 0, "tokens": 1, "step": "one"}),
+    "hits_no_list": _event("search:result:v1", {"hits": 7}),
+    "time_no_number": _event("model:complete:v1", {"elapsed_s": "soon"}),
+    "checkpoint_nowhere": {**_CHECKPOINT, "position": -1},
     "progress_nan": _event("job:progress:v1", {"progress": float("nan"), "step": ""}),
     "event_nan": _event("search:result:v1", {"score": float("inf")}),
     "end_unknown": _end("exploded"),
@@ -92,6 +99,7 @@ _FRAMES: dict[str, Any] = {
     "end_result_no_json": _end("completed", result="NaN,"),
     "end_error_no_map": _end("failed", error="because"),
     "end_parked_on_nothing": _end("parked"),
+    "end_parked_on_a_number": _end("parked", waiting={"reason": 5}),
     "preview_no_json": {
         "op": "approve",
         "id": 1,

@@ -107,7 +107,7 @@ async def test_payloads_that_are_none_hide_nothing_else(start: Start) -> None:
         asked = [f"q-{id}", 1, "pay", "h", column, "pending", 1, None]
         waiting = {"from": "running", "to": "waiting", "waiting": {"reason": "approval"}}
         happened = (
-            event(1, events.JOB_CREATED, {}),
+            event(1, events.JOB_CREATED, {"type": "chat"}),
             event(2, events.JOB_STATE, {"from": "created", "to": "running"}),
             event(3, events.APPROVAL_REQUESTED, {"id": f"q-{id}"}, asked),
             event(4, events.JOB_STATE, waiting),

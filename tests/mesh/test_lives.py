@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 
 import pytest
 
 from regend.errors import NotFound
+from regend.mesh import links
 from regend.store.backup import back_up
 from regend.store.restore import restore
 from tests.mesh.conftest import Device, Start, pair
@@ -122,3 +124,37 @@ async def test_devices_that_met_different_copies_of_a_home_come_to_the_same(star
     await two.level()
     for job in jobs:
         assert await one.told(job) == await two.told(job) == await three.told(job)
+
+
+async def test_two_copies_of_a_home_that_run_at_once_are_both_met(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is linked in its turn; what both did is everywhere, and one begins a new life."""
+    for name in ("_TURN_S", "_LOOK_S"):
+        monkeypatch.setattr(links, name, 0.3)
+    one, two = await start("Laptop"), await start("Phone")
+    await pair(one, two)
+    both = str((await one.client.jobs.create("count", {"steps": 3, "sleep_s": 0.4}))["id"])
+    await two.until(lambda s: s["state"] == "running", f"/jobs/{both}")
+    await two.away()
+    copy = one.home.data_dir.parent / "copy"
+    ignored = shutil.ignore_patterns("*-shm", "daemon.json")
+    await asyncio.to_thread(shutil.copytree, one.home.data_dir, copy, ignore=ignored)  # as it runs
+    other = await start("copy")
+    jobs = [both]
+    for device in (one, other):
+        jobs.append(str((await device.client.jobs.create("count", {"steps": 1}))["id"]))
+        for job in (both, jobs[-1]):
+            await device.until(lambda s: s["state"] == "completed", f"/jobs/{job}")
+    await two.back()
+    for device in (one, other, two):
+        for job in jobs:
+            await device.until(lambda s: s["state"] == "completed", f"/jobs/{job}")
+    renewals = [(await device.call("GET", "/mesh"))["renewals"] for device in (one, other)]
+    ((told,),) = filter(None, renewals)
+    assert told["reason"] == "forked"
+    for device in (one, other, two):  # also those who learn only in the next turn what else ran
+        shown = await device.until(lambda s: "account" in s, f"/jobs/{both}")
+        assert any("whose home was copied or restored" in one["text"] for one in shown["account"])
+    for job in jobs:
+        assert await one.told(job) == await other.told(job) == await two.told(job)

@@ -12,7 +12,7 @@ import pytest
 from regend import events
 from regend.jobs import approvals, repository
 from regend.jobs.approvals import Approval
-from regend.jobs.mirror import JOB_COLUMNS
+from regend.jobs.introductions import JOB_COLUMNS
 from regend.jobs.terms import chain, first_term, next_term
 from regend.jsontext import dumps
 from regend.mesh.members import cuts_of

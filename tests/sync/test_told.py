@@ -61,6 +61,17 @@ UNFIT_EVENTS = (
     *(event("other:kind:v1", data) for data in ("nonsense", "[]", '{"a":Infinity}', '"\\ud800"')),
     *(event(events.JOB_FAILED, data) for data in ("{}", '{"error":5}')),
     *(event(events.JOB_TAKEOVER, data) for data in ("{}", '{"device":5}')),
+    *(event(events.MODEL_CHUNK, data) for data in (
+        *("{}", '{"text":"x","offset":0}', '{"text":5,"offset":0,"tokens":1}'),
+        *('{"text":"x","offset":"0","tokens":1}', '{"text":"x","offset":0,"tokens":-1}'),
+        *('{"text":"x","offset":9e99,"tokens":1}', '{"text":"x","offset":0,"tokens":1,"step":[]}'),
+    )),
+    event(events.MODEL_COMPLETE, '{"elapsed_s":"soon"}'),
+    event(events.MODEL_COMPLETE, '{"usage":[1],"elapsed_s":1}'),
+    event(events.SEARCH_RESULT, '{"hits":[5]}'),
+    event(events.SEARCH_RESULT, '{"hits":[{"span":"x"}]}'),
+    event(events.JOB_RESUMED, '{"resume":"exact"}'),
+    event(events.JOB_CREATED, '{"title":"t"}'),
     *(event(events.JOB_STEP, STEP_DATA, extra) for extra in (
         *([], [1], "text", 5, [1, "s", "h", "{}", 1, 1, 1], [1, None, "h", "{}", 1, 1]),
         *([-1, "s", "h", "{}", 1, 1], [1 << 70 >> 7, "s", "h", "nonsense", 1, 1]),

@@ -20,6 +20,7 @@ from regend.store.migrations.coming import coming_tables
 from regend.store.migrations.commands import command_tables
 from regend.store.migrations.dropped import dropped_tables
 from regend.store.migrations.histories import history_tables
+from regend.store.migrations.introductions import introduction_tables
 from regend.store.migrations.jobs import job_tables
 from regend.store.migrations.library import library_tables
 from regend.store.migrations.mesh import mesh_tables
@@ -38,6 +39,7 @@ MIGRATIONS(name="0008_dropped")(dropped_tables)
 MIGRATIONS(name="0009_histories")(history_tables)
 MIGRATIONS(name="0010_alarms")(alarm_columns)
 MIGRATIONS(name="0011_coming")(coming_tables)
+MIGRATIONS(name="0012_introductions")(introduction_tables)
 
 
 def migrate(
