@@ -44,7 +44,10 @@ def _of_membership(network: Network) -> list[dict[str, Any]]:
     own = network.house.identity.id
     if network.house.roster.is_living(own):
         return []
-    text = "This device was put out of the mesh: what the others do does not reach it any more."
+    text = (
+        "This device was put out of the mesh: what the others do does not reach it any more, and "
+        "what it does does not reach them."
+    )
     hint = "To have it in again: regend devices invite on one of them, and join here."
     return [_note("device_revoked", own, text, hint)]
 

@@ -130,7 +130,7 @@ class Peers:
         """
         at_ms, device = self._clock.wall_ms(), exchange.device
         theirs, state = dict(exchange.theirs), exchange.state_hash
-        vector, own = self._house.hashed
+        vector, own = self._house.state_hash.last
         differs = contradict(own, state) if own and state and vector == theirs else None
         if differs:
             log.error("by the same changes, %s has another state", device.hex()[:8])

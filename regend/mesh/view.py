@@ -78,7 +78,7 @@ def _shown(device: bytes, name: str, *, this: bool, revoked: bool = False) -> di
 def _met(house: House, exchange: Exchange | None, peer: Peer, vector: Vector) -> dict[str, Any]:
     theirs = exchange.theirs if exchange else peer.vector
     behind, ahead = _lacking(vector, theirs), _lacking(theirs, vector)
-    own_hash = house.state_hash(vector)
+    own_hash = house.state_hash.of(vector)
     their_hash = exchange.state_hash if exchange else b""
     if peer.differs_since is not None:
         state = "differs"

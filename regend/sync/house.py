@@ -14,7 +14,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Final
 
 from regend.clock import Clock
 from regend.errors import Refused
@@ -27,6 +26,7 @@ from regend.sync.entries import Entry, verify
 from regend.sync.epochs import Entropy
 from regend.sync.forks import Fork, Reopen
 from regend.sync.frame import Header
+from regend.sync.hashing import StateHash
 from regend.sync.replica import Opened, Received
 from regend.sync.roster import Roster
 from regend.sync.supply import Written
@@ -36,8 +36,6 @@ log = logging.getLogger("regend.sync")
 TakeIn = Callable[
     [sqlite3.Connection, list[Opened], Callable[[LogId], int | None], Reopen], Received
 ]
-
-_QUIET_S: Final = 0.5  # the state is hashed once nothing has changed for so long
 
 
 class House:
@@ -56,6 +54,7 @@ class House:
         roster_changed: called after it grew.
         forked: called where a log has two histories; for one of this device's, once it is known
             from where on.
+        state_hash: of what is here.
     """
 
     def __init__(
@@ -75,14 +74,12 @@ class House:
         self.roster = roster
         self.roster_changed: Callable[[], None] = lambda: None
         self.forked: Callable[[Fork], None] = lambda _fork: None
+        self.state_hash = StateHash(store, state_hash)
         self._store = store
         self._clock = clock
         self._take_in = take_in
-        self._read_state_hash = state_hash
         self._entropy = entropy
         self._keys = roster.epoch_keys(identity.sealing_key)
-        self._hashed: tuple[Mapping[LogId, Place] | None, bytes] = (None, b"")
-        self._hashing: asyncio.Task[None] | None = None
 
     def wall_ms(self) -> int:
         """Return the time that this device's clock shows."""
@@ -161,44 +158,11 @@ class House:
         """Return how far each log is here."""
         return await self._store.query(replica.vector)
 
-    def state_hash(self, vector: Mapping[LogId, Place]) -> bytes:
-        """Return the hash of the state that a vector makes; empty until things are quiet."""
-        if self._hashed[0] == vector:
-            return self._hashed[1]
-        if self._hashing is None or self._hashing.done():
-            self._hashing = asyncio.create_task(self._hash_when_quiet(), name="state-hash")
-        return b""
-
-    @property
-    def hashed(self) -> tuple[Mapping[LogId, Place] | None, bytes]:
-        """The vector whose state was hashed last, and that hash."""
-        return self._hashed
-
-    async def stop(self) -> None:
-        """End what runs by itself."""
-        if self._hashing is not None:
-            self._hashing.cancel()
-            await asyncio.gather(self._hashing, return_exceptions=True)
-
-    async def _hash_when_quiet(self) -> None:
-        seen: Mapping[LogId, Place] | None = None
-        while True:
-            now = await self.vector()
-            if now == seen:
-                break
-            seen = now
-            await asyncio.sleep(_QUIET_S)
-
-        def read(connection: sqlite3.Connection) -> tuple[dict[LogId, Place], bytes]:
-            return replica.vector(connection), self._read_state_hash(connection)
-
-        self._hashed = await self._store.query(read)
-        self._store.bell.ring()
-
     async def frames(self, log_id: LogId, seq: int) -> tuple[int, list[bytes]]:
         """Return the next frames of a log after a change, about a message full.
 
-        What stands in plain is sealed only now, with the newest key.
+        What stands in plain is sealed only now, with the newest key; a device that was put out has
+        none for it, and keeps it.
 
         Returns:
             The last change in them, and the frames; none where there is nothing to send.
@@ -212,6 +176,8 @@ class House:
             return own, [] if own else stored
 
         own, stored = await self._store.query(read)
+        if own and not self.can_seal:
+            return seq, []
         if own:
             return own[-1].last, await self.seal(own)
         return (stored[-1][0] if stored else seq), [blob for _, blob in stored]
@@ -222,12 +188,18 @@ class House:
         return self.roster.current is None or self.roster.current in self._keys
 
     async def seal(self, own: list[Written]) -> list[bytes]:
-        """Return own changes as frames, sealed with the newest key."""
+        """Return own changes as frames, sealed with the newest key.
+
+        Raises:
+            Refused: that key is not here, because this device was put out.
+        """
         return await asyncio.to_thread(self._sealed, own)
 
     def _sealed(self, own: list[Written]) -> list[bytes]:
         key_id = self.roster.current or next(reversed(self._keys))
-        key, signing_key = self._keys[key_id], self.identity.signing_key
+        key, signing_key = self._keys.get(key_id), self.identity.signing_key
+        if key is None:
+            raise Refused("device_revoked", "This device was put out of the mesh.")
         sealed = []
         for written in own:
             header = Header(
