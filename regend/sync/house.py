@@ -4,6 +4,7 @@ Exchanges read and write through it; it seals what goes out and opens what comes
 event loop. Rules
 1. What is sent is read from what is committed.
 2. A frame counts only if a member signed it, before it was revoked if it was.
+3. What others did never holds up what this device does for longer than a frame takes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from contextlib import suppress
 
 from regend.clock import Clock
 from regend.errors import Refused
-from regend.limits import ROSTER_ENTRIES, ROSTER_SPARE, SYNC_MESSAGE_BYTES
+from regend.limits import FRAME_CHANGES, ROSTER_ENTRIES, ROSTER_SPARE, SYNC_MESSAGE_BYTES
 from regend.store import Store
 from regend.store.change import LogId, Place
 from regend.sync import frame, replica, supply
@@ -218,15 +219,18 @@ class House:
     async def take(self, blobs: list[bytes]) -> Received:
         """Make frames durable, and what they say; those of a newer protocol are left out.
 
+        Not all in one transaction: what jobs here write goes in between (rule 3).
+
         Raises:
-            Busy: the disk refuses; nothing was taken.
+            Busy: the disk refuses; what was taken by then, is here.
             Refused: one of them is not of a member, or was changed on its way.
         """
         opened = await asyncio.to_thread(self._opened, blobs)
-        received = await self._store.write(
-            lambda c: self._take_in(c, opened, self._cut, self.read_stored)
-        )
-        received.newer = len(blobs) - len(opened)
+        received = Received(newer=len(blobs) - len(opened))
+        for page in _pages(opened):
+            received += await self._store.write(
+                lambda c, page=page: self._take_in(c, page, self._cut, self.read_stored)  # type: ignore[misc]
+            )
         known = sorted(received.forks, key=lambda one: one.common is not None)
         for fork in {one.log: one for one in known}.values():
             if fork.common is not None or fork.log.device != self.identity.id:
@@ -279,6 +283,18 @@ def _fitting(roster: Roster, fresh: Iterable[Entry]) -> list[Entry]:
             found.append(one)
             written[author] += 1
     return found
+
+
+def _pages(opened: Iterable[Opened]) -> Iterator[list[Opened]]:
+    """Yield frames in their order, about as many at a time as one that is full has changes."""
+    page: list[Opened] = []
+    for one in opened:
+        if page and sum(len(of.bodies) for of in (*page, one)) > FRAME_CHANGES:
+            yield page
+            page = []
+        page.append(one)
+    if page:
+        yield page
 
 
 def in_messages(blobs: Iterable[bytes]) -> Iterator[list[bytes]]:

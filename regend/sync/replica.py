@@ -79,6 +79,14 @@ class Received:
     parted_before: int = 0
     newer: int = 0
 
+    def __iadd__(self, later: Received) -> Received:
+        """Add what became of the frames behind them."""
+        self.changes += later.changes
+        self.missing |= later.missing
+        self.forks += later.forks
+        self.cells += later.cells
+        return self
+
 
 def vector(connection: sqlite3.Connection) -> dict[LogId, Place]:
     """Return how far each log is here, from what is stored."""
