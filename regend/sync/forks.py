@@ -229,13 +229,14 @@ def end_of_what_counts(
 
     Args:
         number: of the log in this store.
+        bodies: of its changes; where only a first part of it is taken in, of those.
     """
     first = frame.header.first
-    end = frame.header.last
+    last = end = first + len(bodies) - 1
     for seq, following in connection.execute(
         "SELECT seq, next FROM parted WHERE log = ?", (number,)
     ):
-        is_inside = first <= seq + 1 <= frame.header.last
+        is_inside = first <= seq + 1 <= last
         if is_inside and head_after(frame, bodies, seq + 1) == following:
             end = min(end, seq)
     return end

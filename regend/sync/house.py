@@ -4,7 +4,7 @@ Exchanges read and write through it; it seals what goes out and opens what comes
 event loop. Rules
 1. What is sent is read from what is committed.
 2. A frame counts only if a member signed it, before it was revoked if it was.
-3. What others did never holds up what this device does for longer than a frame takes.
+3. What others did holds up what this device does no longer than a portion of it takes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextlib import suppress
 
 from regend.clock import Clock
 from regend.errors import Refused
-from regend.limits import FRAME_CHANGES, ROSTER_ENTRIES, ROSTER_SPARE, SYNC_MESSAGE_BYTES
+from regend.limits import ROSTER_ENTRIES, ROSTER_SPARE, SYNC_MESSAGE_BYTES
 from regend.store import Store
 from regend.store.change import LogId, Place
 from regend.sync import frame, replica, supply
@@ -28,6 +28,7 @@ from regend.sync.epochs import Entropy
 from regend.sync.forks import Fork, Reopen
 from regend.sync.frame import Header
 from regend.sync.hashing import StateHash
+from regend.sync.portions import Portions
 from regend.sync.replica import Opened, Received
 from regend.sync.roster import Roster
 from regend.sync.supply import Written
@@ -80,6 +81,7 @@ class House:
         self._clock = clock
         self._take_in = take_in
         self._entropy = entropy
+        self._portions = Portions()
         self._keys = roster.epoch_keys(identity.sealing_key)
 
     def wall_ms(self) -> int:
@@ -227,14 +229,22 @@ class House:
         """
         opened = await asyncio.to_thread(self._opened, blobs)
         received = Received(newer=len(blobs) - len(opened))
-        for page in _pages(opened):
+        for portion in self._portions.of(opened):
             received += await self._store.write(
-                lambda c, page=page: self._take_in(c, page, self._cut, self.read_stored)  # type: ignore[misc]
+                lambda c, portion=portion: self._take_portion(c, portion),  # type: ignore[misc]
+                may_wait=True,
             )
         known = sorted(received.forks, key=lambda one: one.common is not None)
         for fork in {one.log: one for one in known}.values():
             if fork.common is not None or fork.log.device != self.identity.id:
                 self.forked(fork)
+        return received
+
+    def _take_portion(self, connection: sqlite3.Connection, portion: list[Opened]) -> Received:
+        began_s = self._clock.monotonic_s()
+        received = self._take_in(connection, portion, self._cut, self.read_stored)
+        if received.changes >= self._portions.length:
+            self._portions.took(self._clock.monotonic_s() - began_s)
         return received
 
     def _opened(self, blobs: list[bytes]) -> list[Opened]:
@@ -283,18 +293,6 @@ def _fitting(roster: Roster, fresh: Iterable[Entry]) -> list[Entry]:
             found.append(one)
             written[author] += 1
     return found
-
-
-def _pages(opened: Iterable[Opened]) -> Iterator[list[Opened]]:
-    """Yield frames in their order, about as many at a time as one that is full has changes."""
-    page: list[Opened] = []
-    for one in opened:
-        if page and sum(len(of.bodies) for of in (*page, one)) > FRAME_CHANGES:
-            yield page
-            page = []
-        page.append(one)
-    if page:
-        yield page
 
 
 def in_messages(blobs: Iterable[bytes]) -> Iterator[list[bytes]]:

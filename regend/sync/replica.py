@@ -51,7 +51,11 @@ Folder = Callable[[sqlite3.Connection, Source, Change], None]
 
 
 class Opened(NamedTuple):
-    """A frame whose signature was checked and whose body was opened."""
+    """A frame whose signature was checked and whose body was opened.
+
+    Attributes:
+        bodies: of its changes; of the first of them, where only those are to be taken in.
+    """
 
     blob: bytes
     frame: Frame
@@ -190,7 +194,12 @@ def _has_room(connection: sqlite3.Connection, log_id: LogId) -> bool:
 def _store(
     connection: sqlite3.Connection, number: int, opened: Opened, last: int, head: bytes
 ) -> None:
-    """Keep a frame, by the last of its changes that counts."""
+    """Keep a frame, by the last of its changes that counts; once, if a part of it came before."""
+    connection.execute(
+        "DELETE FROM frames WHERE log = ? AND sealed = ? "
+        "AND last = (SELECT seq FROM logs WHERE number = ?)",
+        (number, opened.blob, number),
+    )
     connection.execute(
         "INSERT OR REPLACE INTO frames (log, last, first, sealed) VALUES (?, ?, ?, ?)",
         (number, last, opened.frame.header.first, opened.blob),
