@@ -155,7 +155,9 @@ STRANGERS_PER_ADDRESS = 8  # of them: one program alone must not keep everybody 
 STRANGER_S = 5.0  # from connecting to the end of the request's head
 PAIRING_MESSAGE_BYTES = 64 * KIB  # from who has proved nothing yet
 WELCOME_MESSAGE_BYTES = 2 * MIB + 64 * KIB  # to a newcomer: the whole roster
-ROSTER_ENTRIES = 2000  # a lifetime of devices; evaluated in seconds, however a member wrote them
+ROSTER_ENTRIES = (
+    2000  # a lifetime of devices; evaluated in 0.1 s, and in seconds where made for that
+)
 ROSTER_SPARE = 32  # of each member, though the roster is full: it must be able to revoke others
 PAIRING_S = 30.0  # all of it; nobody types meanwhile
 PAIRINGS = 8

@@ -9,6 +9,7 @@ Invariants
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -85,7 +86,8 @@ async def enter(store: Store, standing: Standing, entries: Sequence[Entry], cloc
     A mesh in which this device was alone is left behind; its jobs come along. So they do from one
     that it was in with others, with all else that is here (`leaving`).
     """
-    rows, roster = [(one.id, one.blob) for one in entries], Roster.of(entries)
+    rows = [(one.id, one.blob) for one in entries]
+    roster = await asyncio.to_thread(Roster.of, entries)
 
     def write(connection: sqlite3.Connection) -> None:
         if leaves_others(_stored(connection), roster):

@@ -82,6 +82,7 @@ class House:
         self._take_in = take_in
         self._entropy = entropy
         self._portions = Portions()
+        self._judging = asyncio.Lock()
         self._keys = roster.epoch_keys(identity.sealing_key)
 
     def wall_ms(self) -> int:
@@ -115,34 +116,15 @@ class House:
         Raises:
             Refused: there is no room for them.
         """
-        fresh = [one for one in entries if one.id not in self.roster.entries]
-        if len(_fitting(self.roster, fresh)) < len(fresh):
-            raise Refused(
-                "roster_full",
-                f"The roster of the mesh has {ROSTER_ENTRIES} entries, which is the most.",
-                hint="Begin a new mesh with the devices that you still have.",
-            )
-        await self._add(fresh)
-
-    async def _add(self, fresh: list[Entry]) -> None:
-        if not fresh:
-            return
-        before = self.roster
-        merged = before.merged(fresh)
-        rows = [(one.id, one.blob) for one in fresh]
-        await self._store.write(
-            lambda c: (
-                c.executemany(
-                    "INSERT OR IGNORE INTO roster (id, entry) VALUES (?, ?)", rows
-                ).rowcount
-            )
-        )
-        if self.roster is not before:  # other entries came while these were stored
-            merged = self.roster.merged(fresh)
-        # The keys first: what goes out meanwhile is sealed in a thread, by what the roster says.
-        self._keys = merged.epoch_keys(self.identity.sealing_key)
-        self.roster = merged
-        self.roster_changed()
+        async with self._judging:
+            fresh = [one for one in entries if one.id not in self.roster.entries]
+            if len(_fitting(self.roster, fresh)) < len(fresh):
+                raise Refused(
+                    "roster_full",
+                    f"The roster of the mesh has {ROSTER_ENTRIES} entries, which is the most.",
+                    hint="Begin a new mesh with the devices that you still have.",
+                )
+            await self._add(fresh)
 
     async def take_roster(self, blobs: Iterable[bytes]) -> None:
         """Take in entries that another device sent, as far as there is room.
@@ -150,12 +132,38 @@ class House:
         Raises:
             RegendError: one of them is none; nothing of them was taken.
         """
-        verified = [verify(blob) for blob in blobs]
-        fresh = [one for one in verified if one.id not in self.roster.entries]
-        fitting = _fitting(self.roster, fresh)
-        if len(fitting) < len(fresh):
-            log.warning("the roster is full: not all that other devices say of it is taken")
-        await self._add(fitting)
+        known = {entry.blob for entry in self.roster.entries.values()}
+        new = [blob for blob in blobs if blob not in known]
+        verified = await asyncio.to_thread(lambda: [verify(blob) for blob in new])
+        async with self._judging:
+            fresh = [one for one in verified if one.id not in self.roster.entries]
+            fitting = _fitting(self.roster, fresh)
+            if len(fitting) < len(fresh):
+                log.warning("the roster is full: not all that other devices say of it is taken")
+            await self._add(fitting)
+
+    async def _add(self, fresh: list[Entry]) -> None:
+        """Store entries and go by them; they are judged off the loop, and one lot at a time."""
+        if not fresh:
+            return
+        before, rows = self.roster, [(one.id, one.blob) for one in fresh]
+
+        def judged() -> tuple[Roster, dict[bytes, bytes]]:
+            merged = before.merged(fresh)
+            return merged, merged.epoch_keys(self.identity.sealing_key)
+
+        merged, keys = await asyncio.to_thread(judged)
+        await self._store.write(
+            lambda c: (
+                c.executemany(
+                    "INSERT OR IGNORE INTO roster (id, entry) VALUES (?, ?)", rows
+                ).rowcount
+            )
+        )
+        # The keys first: what goes out meanwhile is sealed in a thread, by what the roster says.
+        self._keys = keys
+        self.roster = merged
+        self.roster_changed()
 
     async def vector(self) -> dict[LogId, Place]:
         """Return how far each log is here."""
