@@ -207,6 +207,24 @@ def _is_progress(data: dict[str, Any]) -> bool:
     return type(percent) in (int, float) and 0 <= percent <= 100 and _text(data.get("step"))
 
 
+def _is_account(account: Any) -> bool:
+    return type(account) is list and all(_is_finding(one) for one in account)
+
+
+def _is_finding(one: Any) -> bool:
+    """Tell whether it can be shown among what is told of a job."""
+    return (
+        isinstance(one, dict)
+        and _text(one.get("kind"))
+        and _text(one.get("text"))
+        and _or_none(_text)(one.get("counts"))
+        and type(one.get("steps")) is list
+        and all(map(_whole, one["steps"]))
+        and type(one.get("devices")) is list
+        and all(map(_text, one["devices"]))
+    )
+
+
 # What is made of an event's payload, here or when it is taken back.
 _DATA: Final[dict[str, Callable[[dict[str, Any]], bool]]] = {
     events.JOB_STATE: _is_state,
@@ -214,6 +232,7 @@ _DATA: Final[dict[str, Callable[[dict[str, Any]], bool]]] = {
     events.JOB_FAILED: lambda data: _is_error(data.get("error")),
     events.JOB_TAKEOVER: lambda data: _text(data.get("device")),
     events.JOB_WISHED: lambda data: _text(data.get("wish")) and _text(data.get("became")),
+    events.JOB_BESIDE: lambda data: _is_account(data.get("account")),
     events.JOB_STEP: _is_step,
     events.JOB_CHECKPOINT: lambda d: _number(d.get("ordinal")) and _number(d.get("position")),
     events.APPROVAL_REQUESTED: lambda data: _text(data.get("id")),

@@ -278,8 +278,7 @@ class House:
 
     def read_stored(self, blob: bytes) -> tuple[frame.Frame, list[bytes]]:
         """Return a frame that is stored here, with its bodies."""
-        parsed = frame.parse(blob)
-        return parsed, frame.open_bodies(parsed, self._keys[parsed.header.key_id])
+        return frame.opener(self._keys)(blob)
 
     def _cut(self, log_id: LogId) -> int | None:
         cut = self.roster.cut(*log_id)
