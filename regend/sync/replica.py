@@ -29,6 +29,7 @@ from regend.sync.forks import (
     Reopen,
     compared,
     end_of_what_counts,
+    has_room_to_park,
     head_at,
     park,
     partings,
@@ -168,7 +169,8 @@ def _fresh(
             here = stored_head(connection, number, end, opened.blob, reopen)
     if here is not None and here != at_seq:
         common = compared(connection, number, opened.frame, opened.bodies, reopen)
-        park(connection, number, opened.frame, opened.blob)
+        if has_room_to_park(connection, number):
+            park(connection, number, opened.frame, opened.blob)
         done.forks.append(Fork(header.log, common))
         return None
     if end <= seq:
