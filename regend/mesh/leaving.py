@@ -36,7 +36,8 @@ _UNFIT: Final = (RegendError, ValueError, TypeError, LookupError)  # a parked fr
 # Those that refer to logs first.
 _OF_THE_MESH: Final = (
     *("frames", "unfolded", "parked", "parted", "changes", "logs"),
-    *("terms", "strays", "cells", "early_effects", "shared_documents"),
+    *("terms", "strays", "cells", "early_effects", "unfit_documents"),
+    "shared_documents",
 )
 
 
