@@ -23,7 +23,7 @@ from regend.errors import BadInput, NotFound
 from regend.sync import epochs
 from regend.sync.device import Device
 from regend.sync.entries import Entry
-from regend.sync.names import free, likeness
+from regend.sync.names import free, likeness, seen
 from regend.sync.payloads import Add, Cut, Genesis, Rename, Revoke
 from regend.sync.standing import Standing, places_in
 
@@ -190,7 +190,7 @@ class Roster:
         taken: set[str] = set()
         for device in sorted(view.known, key=standing.seniority):
             is_living = device in view.living
-            name = self._name(device)
+            name = seen(self._name(device)) or f"device {device.hex()[:8]}"
             if is_living:
                 name = free(name, taken)
                 taken.add(likeness(name))
