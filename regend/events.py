@@ -18,6 +18,7 @@ JOB_CHECKPOINT: Final = "job:checkpoint:v1"
 JOB_RESUMED: Final = "job:resumed:v1"
 JOB_TAKEOVER: Final = "job:takeover:v1"
 JOB_WISHED: Final = "job:wished:v1"  # what became of what a person asked on another device
+JOB_BESIDE: Final = "job:beside:v1"  # what was kept beside its history when the mesh was left
 JOB_COMPLETED: Final = "job:completed:v1"
 JOB_FAILED: Final = "job:failed:v1"
 JOB_CANCELLED: Final = "job:cancelled:v1"

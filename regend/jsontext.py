@@ -64,7 +64,7 @@ def loads(body: bytes | str) -> Any:
     """
     try:
         text = body.decode() if isinstance(body, bytes) else body
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = _DECODER.decode(text)
     except UnicodeDecodeError as error:
         raise BadInput(
             "json_encoding", f"The body is not UTF-8 (byte {error.start}).", hint="Send UTF-8."
@@ -142,6 +142,9 @@ def _place_text(place: _Place | None) -> str:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise _refusal(name, None)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _refusal(what: str, place: _Place | None) -> BadInput:

@@ -137,23 +137,23 @@ def join(code: str, address: str | None, name: str | None, leave: bool, json_out
     short_help="Put a device out, for one that is lost or sold.",
     examples=["regend devices revoke Phone"],
 )
-@click.argument("device", shell_complete=_offered_devices)
+@click.argument("device", nargs=-1, required=True, shell_complete=_offered_devices)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @as_json
-def revoke(device: str, yes: bool, json_output: bool) -> int:
+def revoke(device: tuple[str, ...], yes: bool, json_output: bool) -> int:
     """Put DEVICE (its name, or the beginning of its id) out of the mesh.
 
     From then on it is told nothing. What it had up to now, it keeps: that cannot be taken back.
     """
-    daemon = Daemon()
-    found = _named(daemon.get("/devices"), device)
-    name = line(found["name"] if found else device)
+    daemon, said = Daemon(), " ".join(device)
+    found = _named(daemon.get("/devices"), said)
+    name = line(found["name"] if found else said)
     # Who is not there, or is this device, the daemon refuses with the remedy: no need to ask.
     if found and not yes and not json_output and is_terminal(sys.stdin):
         say(f"“{name}” keeps what it has, and is told nothing from now on.")
         if not click.confirm("Put it out?", err=True):
             return 1
-    shown = daemon.delete(f"/devices/{quote(device)}")
+    shown = daemon.delete(f"/devices/{quote(said)}")
     if json_output:
         out_json(shown)
     else:

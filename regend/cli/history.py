@@ -120,6 +120,8 @@ def _said(event: dict[str, Any]) -> str:
             return str(data.get("action", ""))
         case events.JOB_WISHED:
             return wished(data)
+        case events.JOB_BESIDE:
+            return " ".join(one["text"] for one in data["account"])
         case events.JOB_COMPLETED | events.JOB_CANCELLED:
             return ""
         case _:

@@ -63,7 +63,10 @@ def _invoke(arguments: list[str]) -> object:
 
 def _misused(error: click.UsageError, *, as_json: bool) -> int:
     path = error.ctx.command_path if error.ctx is not None else "regend"
-    told = RegendError("usage", error.format_message(), hint=f"See: {path} --help")
+    message, hint = error.format_message(), f"See: {path} --help"
+    if "unexpected extra argument" in message:
+        hint = f"What has spaces in it goes in quotes. {hint}"
+    told = RegendError("usage", message, hint=hint)
     failure.report(told, as_json=as_json)
     return failure.USAGE
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import astuple, fields
+from dataclasses import fields
 from typing import Any, Final
 
 from regend import events
@@ -31,6 +31,11 @@ from regend.store.change import LogId
 HERE, AWAY, ARRIVING = 0, 1, 2
 
 _SHAPE_COLUMNS: Final = tuple(one.name for one in fields(Shape))
+_WRITTEN_COLUMNS: Final = tuple(name for name in _SHAPE_COLUMNS if name != "device")
+_WRITE: Final = (
+    f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in _WRITTEN_COLUMNS)}, job_seq = ?, "
+    "history = ? WHERE number = ?"
+)
 
 
 def fold_job(
@@ -214,16 +219,8 @@ def _go_on(connection: sqlite3.Connection, job: _Job, terms: Sequence[Term]) -> 
 
 def _write(connection: sqlite3.Connection, job: _Job) -> None:
     """Write the row that the history makes."""
-    columns = ", ".join(f"{name} = ?" for name in _SHAPE_COLUMNS if name != "device")
-    values = [
-        value
-        for name, value in zip(_SHAPE_COLUMNS, astuple(job.shape), strict=True)
-        if name != "device"
-    ]
-    connection.execute(
-        f"UPDATE jobs SET {columns}, job_seq = ?, history = ? WHERE number = ?",
-        (*values, job.last, job.history, job.number),
-    )
+    values = [getattr(job.shape, name) for name in _WRITTEN_COLUMNS]
+    connection.execute(_WRITE, (*values, job.last, job.history, job.number))
 
 
 def _next(

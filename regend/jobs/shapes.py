@@ -102,6 +102,24 @@ def _span(hit: dict[str, Any]) -> bool:
     return type(span) is list and all(map(number, span))
 
 
+def _account(value: Any) -> bool:
+    return type(value) is list and all(_finding(one) for one in value)
+
+
+def _finding(one: Any) -> bool:
+    """Tell whether it can be shown among what is told of a job."""
+    if type(one) is not dict:
+        return False
+    steps, devices = one.get("steps"), one.get("devices")
+    return (
+        text(one.get("kind"))
+        and text(one.get("text"))
+        and or_none(text)(one.get("counts"))
+        and (type(steps) is list and all(map(whole, steps)))
+        and (type(devices) is list and all(map(text, devices)))
+    )
+
+
 _SHAPES: Final[dict[str, Callable[[dict[str, Any]], bool]]] = {
     events.JOB_CREATED: lambda data: text(data.get("type")),
     events.JOB_STATE: _state,
@@ -109,6 +127,7 @@ _SHAPES: Final[dict[str, Callable[[dict[str, Any]], bool]]] = {
     events.JOB_FAILED: lambda data: _error(data.get("error")),
     events.JOB_TAKEOVER: lambda data: text(data.get("device")),
     events.JOB_WISHED: lambda data: text(data.get("wish")) and text(data.get("became")),
+    events.JOB_BESIDE: lambda data: _account(data.get("account")),
     events.JOB_STEP: _step,
     events.JOB_CHECKPOINT: lambda d: number(d.get("ordinal")) and number(d.get("position")),
     events.JOB_RESUMED: lambda d: text(d.get("resume")) and number(d.get("position")),

@@ -92,10 +92,16 @@ def held_here(connection: sqlite3.Connection, names: Iterable[str]) -> list[str]
     return [row[0] for row in rows.fetchall()]
 
 
-def carry_out(connection: sqlite3.Connection, job_id: str, at_ms: int) -> CarriedOut | None:
+def carry_out(
+    connection: sqlite3.Connection, job_id: str, at_ms: int, *, leaving: bool = False
+) -> CarriedOut | None:
     """Do what people asked elsewhere of a job that is held here, and was not judged yet.
 
     What does not fit any more has been overtaken by what the job did; that is said.
+
+    Args:
+        leaving: whether the mesh is left in which they asked. Then nothing is kept to be judged
+            later, and no job is set going: the device that ran it may go on with it.
 
     Returns:
         None where nothing was ever asked of it, or it is not held here.
@@ -109,7 +115,8 @@ def carry_out(connection: sqlite3.Connection, job_id: str, at_ms: int) -> Carrie
     if not asked:
         return None
     known = judged(connection, found[0])
-    slots = [_judge(connection, found[0], one, at_ms) for one in asked if _name(one) not in known]
+    open_ones = [one for one in asked if _name(one) not in known]
+    slots = [_judge(connection, found[0], one, at_ms, leaving=leaving) for one in open_ones]
     return CarriedOut(by_number(connection, found[0]), [one for one in slots if one])
 
 
@@ -134,7 +141,9 @@ def _name(cell: cells.Cell) -> str:
     return f"{cell.field} {cell.version} {cell.clock} {cell.device.hex()}"
 
 
-def _judge(connection: sqlite3.Connection, job: int, cell: cells.Cell, at_ms: int) -> str | None:
+def _judge(
+    connection: sqlite3.Connection, job: int, cell: cells.Cell, at_ms: int, *, leaving: bool
+) -> str | None:
     """Carry a wish out, and put on record what became of it.
 
     Returns:
@@ -143,9 +152,13 @@ def _judge(connection: sqlite3.Connection, job: int, cell: cells.Cell, at_ms: in
     slot, command, outcome, message = None, "", "done", None
     try:
         command = _command(cell)
+        if leaving and command in ("resume", "retry"):
+            raise Conflict("mesh_left", "This device left the mesh in which that was asked.")
         slot = _carry_out(connection, by_number(connection, job), cell, at_ms)
     except _NotYet:
-        return None
+        if not leaving:
+            return None
+        outcome, message = "overtaken", "This device left the mesh before it could be judged."
     except (Conflict, BadInput) as error:
         outcome, message = "overtaken", error.message
     said = {"wish": _name(cell), "command": command, "device": cell.device.hex(), "became": outcome}

@@ -9,6 +9,7 @@ Invariants
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -23,7 +24,7 @@ from regend.mesh.leaving import leave, leaves_others
 from regend.store import Store, changelog
 from regend.store.change import LogId
 from regend.store.settings import device_id, set_device_id
-from regend.sync import renewals
+from regend.sync import frame, renewals
 from regend.sync.device import Identity
 from regend.sync.entries import Entry
 from regend.sync.forks import Fork, Reopen
@@ -85,18 +86,24 @@ async def enter(store: Store, standing: Standing, entries: Sequence[Entry], cloc
     A mesh in which this device was alone is left behind; its jobs come along. So they do from one
     that it was in with others, with all else that is here (`leaving`).
     """
-    rows, roster = [(one.id, one.blob) for one in entries], Roster.of(entries)
+    rows = [(one.id, one.blob) for one in entries]
+    roster = await asyncio.to_thread(Roster.of, entries)
 
-    def write(connection: sqlite3.Connection) -> None:
-        if leaves_others(_stored(connection), roster):
-            leave(connection, roster, standing.log, clock.wall_ms())
+    def write(connection: sqlite3.Connection) -> list[str]:
+        before, unneeded = _stored(connection), list[str]()
+        if before is not None and leaves_others(before, roster):
+            reopen = frame.opener(before.epoch_keys(standing.identity.sealing_key))
+            at_ms = clock.wall_ms()
+            unneeded = leave(connection, before, roster, standing.log, reopen, at_ms)
         connection.execute("DELETE FROM roster")
         connection.executemany("INSERT INTO roster (id, entry) VALUES (?, ?)", rows)
         if changelog.current(connection) is None:
             changelog.begin(connection, standing.log)
+        return unneeded
 
     store.before_commit(_nothing)  # what is to be told anew is told in pages
-    await store.write(write)
+    unneeded = await store.write(write)
+    await asyncio.to_thread(store.blobs.discard, unneeded)
     await keep_log(store, standing, clock)
     return roster
 
@@ -134,7 +141,7 @@ async def renewed(store: Store, home: Home, standing: Standing, roster: Roster) 
     """
     before = await store.query(_stored)
     is_cut = roster.cut(standing.identity.id, standing.life.id) is not None
-    if not is_cut and not leaves_others(before, roster):
+    if not is_cut and (before is None or not leaves_others(before, roster)):
         return standing
     life = renew_incarnation(home, await store.query(epoch), machine_id())
     return standing._replace(life=Incarnation(life, is_fresh=True, reason="revoked"))

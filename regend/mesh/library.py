@@ -18,10 +18,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import logging
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +35,7 @@ from regend.library.documents import NewDocument
 from regend.library.importer import Importer
 from regend.library.texts import TextReader
 from regend.limits import MAX_DOCUMENT_CHARACTERS, MAX_INTEGER
+from regend.mesh.unfit import fit, note_unfit
 from regend.store import Store, changelog, files
 from regend.store.blobs import is_digest
 from regend.store.change import Change
@@ -66,7 +66,6 @@ class SharedLibrary:
         self._importer = importer
         self._folder = folder
         self._exports: dict[str, Path] = {}
-        self._unfit: set[str] = set()  # adds that cannot be imported; tried again at the next start
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -137,14 +136,14 @@ class SharedLibrary:
         return await self._store.write(lambda c: _tell_gone(c, at_ms))
 
     async def _import_what_came(self) -> None:
-        for row in await self._store.query(lambda c: _arrived(c, self._unfit)):
+        for row in await self._store.query(_arrived):
             try:
                 await self._import_one(row)
             except (ValueError, sqlite3.IntegrityError) as error:
                 # Others come all the same. Its own device keeps it: the fault may be here.
                 log.warning("a document of another device cannot be imported: %s", error)
-                self._unfit.add(row["id"])
-                self._wake.set()
+                reason = str(error)
+                await self._store.write(lambda c, id=row["id"], why=reason: note_unfit(c, id, why))  # type: ignore[misc]
         for user, id in await self._store.query(_to_remove):
             with suppress(NotFound):
                 await self._importer.remove(user, id)
@@ -333,14 +332,13 @@ def forget_documents(connection: sqlite3.Connection, changes: Iterable[Change]) 
             )
 
 
-def _arrived(connection: sqlite3.Connection, unfit: Collection[str]) -> list[dict[str, Any]]:
-    """Return documents whose text is here and is not in the library yet, but those left out."""
+def _arrived(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    """Return documents whose text is here and is not in the library yet, but for unfit ones."""
     return _rows(
         connection,
         "SELECT id, user, digest, text, about, device FROM shared_documents s "
-        "WHERE state = 'coming' AND id NOT IN (SELECT value FROM json_each(?)) "
+        f"WHERE state = 'coming' AND {fit()} "
         "AND NOT EXISTS (SELECT 1 FROM wanted_blobs w WHERE w.digest = s.text) ORDER BY id LIMIT ?",
-        json.dumps(list(unfit)),
         _TOLD_AT_ONCE,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from regend.errors import Conflict, NotFound
 from regend.store.change import LogId, Place
+from regend.sync.names import likeness
 from regend.sync.payloads import Cut
 from regend.sync.roster import Roster
 
@@ -20,7 +21,7 @@ def named(roster: Roster, said: str) -> bytes:
     """
     members = roster.members
     for device, member in members.items():
-        if member.name.casefold() == said.casefold() and not member.is_revoked:
+        if likeness(member.name) == likeness(said) and not member.is_revoked:
             return device
     found = [one for one in members if said and one.hex().startswith(said.lower())]
     if len(found) > 1:

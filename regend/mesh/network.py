@@ -157,7 +157,7 @@ class Network:
         await self.links.stop()
         await self._server.stop()
         await self._library.stop()
-        await self.house.stop()
+        await self.house.state_hash.stop()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

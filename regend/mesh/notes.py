@@ -5,30 +5,37 @@ All of it is gone once it is mended; nothing of it keeps devices apart that can 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from regend.clock import rfc3339
 from regend.limits import CLOCKS_DIFFER_S
 from regend.mesh.network import Network
 from regend.mesh.peers import Peer
+from regend.mesh.unfit import Unfit
 from regend.sync.discovery import Discovery
 
 _DAY_S: Final = 24 * 3600
+_TITLE_CHARACTERS: Final = 60
 
 
 def notes(
-    network: Network, discovery: Discovery, known: Mapping[bytes, Peer]
+    network: Network,
+    discovery: Discovery,
+    known: Mapping[bytes, Peer],
+    unfit: Sequence[Unfit],
 ) -> list[dict[str, Any]]:
     """Return what is to be told, gravest first: code, the device that it is about, text and hint.
 
     Args:
         known: what is remembered of the other devices.
+        unfit: documents of theirs that cannot be imported here.
     """
     return [
         *_of_membership(network),
         *_of_states(network, known),
         *_of_disk(network),
+        *_of_documents(network, unfit),
         *_of_reach(network, discovery),
         *_of_versions(network),
         *_of_clocks(network, discovery),
@@ -44,7 +51,10 @@ def _of_membership(network: Network) -> list[dict[str, Any]]:
     own = network.house.identity.id
     if network.house.roster.is_living(own):
         return []
-    text = "This device was put out of the mesh: what the others do does not reach it any more."
+    text = (
+        "This device was put out of the mesh: what the others do does not reach it any more, and "
+        "what it does does not reach them."
+    )
     hint = "To have it in again: regend devices invite on one of them, and join here."
     return [_note("device_revoked", own, text, hint)]
 
@@ -82,6 +92,24 @@ def _of_disk(network: Network) -> list[dict[str, Any]]:
         )
         return [_note("disk_nearly_full", None, text, hint)]
     return []
+
+
+def _of_documents(network: Network, unfit: Sequence[Unfit]) -> list[dict[str, Any]]:
+    """Tell of documents that are on another device and are not found here."""
+    if not unfit:
+        return []
+    first, more = unfit[0], len(unfit) - 1
+    others = "" if not more else f" and {more} more" if more > 1 else " and another"
+    name = network.name_of(first.device) or "another device"
+    text = (
+        f"“{first.title[:_TITLE_CHARACTERS]}”{others}, which “{name}” has in its library, cannot "
+        f"be taken into this one: {first.reason}."
+    )
+    hint = (
+        "It stays there. Add the document here from its file (regend library add), or upgrade "
+        "regend on this device: another version tries again."
+    )
+    return [_note("document_unfit", first.device, text, hint)]
 
 
 def _of_reach(network: Network, discovery: Discovery) -> list[dict[str, Any]]:

@@ -131,7 +131,8 @@ class Pairings:
             try:
                 await channel.send(joiner.hello())
                 await channel.send(joiner.prove(await _next(channel)))
-                return joiner.finish(await _next(channel)), f"{host} {port}"
+                welcome = await asyncio.to_thread(joiner.finish, await _next(channel))
+                return welcome, f"{host} {port}"
             finally:
                 await channel.close()
         assert fault is not None

@@ -6,10 +6,11 @@ the same.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgpack
 
@@ -22,6 +23,8 @@ from regend.sync.house import House
 from regend.sync.vectors import Vector
 
 log = logging.getLogger("regend.sync")
+
+_NOTE_S: Final = 0.2
 
 
 class Peer(NamedTuple):
@@ -113,6 +116,7 @@ class Peers:
         self._clock = clock
         self._house = house
         self._known: Mapping[bytes, Peer] = {}
+        self._noting: set[Exchange] = set()
 
     def peer(self, device: bytes) -> Peer:
         """Return what was remembered of a device at the last `remember`."""
@@ -123,14 +127,23 @@ class Peers:
         self._known = await self._store.query(peers)
 
     async def note(self, exchange: Exchange, address: str | None) -> None:
-        """Store what a device says now that it has, and whether its state contradicts this one's.
+        """Store what a device says that it has, and whether its state contradicts this one's.
+
+        Not each time: while much comes in, it says so with every part of it.
 
         Args:
             address: where it was reached; None where it called.
         """
+        if exchange in self._noting:
+            return
+        self._noting.add(exchange)
+        try:
+            await asyncio.sleep(_NOTE_S)
+        finally:
+            self._noting.discard(exchange)
         at_ms, device = self._clock.wall_ms(), exchange.device
         theirs, state = dict(exchange.theirs), exchange.state_hash
-        vector, own = self._house.hashed
+        vector, own = self._house.state_hash.last
         differs = contradict(own, state) if own and state and vector == theirs else None
         if differs:
             log.error("by the same changes, %s has another state", device.hex()[:8])

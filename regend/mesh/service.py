@@ -204,7 +204,7 @@ class Mesh:
 
     async def _enter(self, entries: list[Entry]) -> None:
         """Be of the mesh that these entries describe, and run it."""
-        roster = Roster.of(entries)
+        roster = await asyncio.to_thread(Roster.of, entries)
         self._standing = await founding.renewed(self._store, self._home, self._standing, roster)
         self.moves.own = self._standing.log
         await self._open(await founding.enter(self._store, self._standing, entries, self._clock))

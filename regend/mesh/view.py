@@ -12,6 +12,7 @@ from regend.mesh.network import Network
 from regend.mesh.notes import notes
 from regend.mesh.peers import NOBODY, Peer
 from regend.mesh.statehash import contradict
+from regend.mesh.unfit import unfit_documents
 from regend.store import Store
 from regend.store.change import LogId, Place
 from regend.sync import words
@@ -78,13 +79,13 @@ def _shown(device: bytes, name: str, *, this: bool, revoked: bool = False) -> di
 def _met(house: House, exchange: Exchange | None, peer: Peer, vector: Vector) -> dict[str, Any]:
     theirs = exchange.theirs if exchange else peer.vector
     behind, ahead = _lacking(vector, theirs), _lacking(theirs, vector)
-    own_hash = house.state_hash(vector)
-    their_hash = exchange.state_hash if exchange else b""
+    own_hash = house.state_hash.of(vector)
+    their_hash = exchange.state_hash if exchange else peer.state_hash
     if peer.differs_since is not None:
         state = "differs"
     elif behind or ahead:
         state = "catching up" if exchange else "behind"
-    elif contradict(own_hash, their_hash):
+    elif exchange and contradict(own_hash, their_hash):  # what is remembered may be older
         state = "differs"
     else:
         state = "equal" if own_hash and own_hash == their_hash else "unknown"
@@ -129,6 +130,7 @@ def report_shown(
     with store.reading() as connection:
         lives = renewals(connection)
         known = peers.peers(connection)
+        unfit = unfit_documents(connection)
     return {
         "mesh": network.house.mesh.hex() if network else None,
         "device": standing.identity.id.hex(),
@@ -150,5 +152,5 @@ def report_shown(
             {"device": device.hex(), "tried": list(one.tried), "reason": one.reason}
             for device, one in troubles.items()
         ],
-        "notes": notes(network, discovery, known) if network else [],
+        "notes": notes(network, discovery, known, unfit) if network else [],
     }

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from regend.errors import Failed
+from regend.events import JOB_BESIDE
 from regend.limits import INLINE_PAYLOAD_BYTES
 from regend.store.files import private, sync_folder
 from regend.store.writer import Probe, disk_refusal, no_probe
@@ -46,6 +47,7 @@ _PAYLOAD_COLUMNS: Final = (
 _LATER_COLUMNS: Final = (
     *(("strays", "extra"), ("early_effects", "said"), ("coming_places", "data")),
     ("introductions", "columns"),
+    ("events", "data"),  # of `JOB_BESIDE` alone
 )
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _PACKED_REFERENCE: Final = re.compile(rb"@([0-9a-f]{64})")
@@ -330,8 +332,9 @@ def later_references(connection: sqlite3.Connection) -> set[str]:
     Where such a payload lies here it is kept; it need not. Also in a database of an earlier schema.
     """
     found: set[str] = set()
+    of = {"events": f"WHERE type = '{JOB_BESIDE}'"}
     for table, column in _there(connection, _LATER_COLUMNS):
-        rows = connection.execute(f"SELECT CAST({column} AS BLOB) FROM {table}")
+        rows = connection.execute(f"SELECT CAST({column} AS BLOB) FROM {table} {of.get(table, '')}")
         for packed in (row[0] for row in rows if row[0]):
             found |= {one.decode() for one in _PACKED_REFERENCE.findall(packed)}
     return found

@@ -80,16 +80,19 @@ class Store:
         """Why the storage refused the last transaction; None where it took it."""
         return self._writer.fault
 
-    async def write(self, operation: Operation[T]) -> T:
+    async def write(self, operation: Operation[T], *, may_wait: bool = False) -> T:
         """Run `operation(connection)` in the next group commit; return its result after COMMIT.
 
         The operation runs in the writer's thread, in a SAVEPOINT: if it raises, it alone is undone
         and the error comes back here.
 
+        Args:
+            may_wait: whether others may go before it: for what takes long and nobody waits for.
+
         Raises:
             Busy: the queue or the disk is full, or the home is gone; nothing was changed.
         """
-        return await self._writer.submit(operation)
+        return await self._writer.submit(operation, may_wait=may_wait)
 
     def before_commit(self, operation: Operation[object]) -> None:
         """Run `operation(connection)` in every transaction before its COMMIT from now on."""

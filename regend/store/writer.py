@@ -4,7 +4,8 @@ Rules
 1. An operation is acknowledged only after the COMMIT that holds it.
 2. Operations run in the order in which they were handed in, each in a SAVEPOINT of its own: one
    that fails takes nothing else with it.
-3. There is no artificial delay: a COMMIT takes what is queued when it begins.
+3. There is no artificial delay: a COMMIT takes what is queued when it begins. Only what may wait
+   is taken one at a time, once nothing else is queued, or others went before it often enough.
 4. When the disk is full or fails, or the database was taken away, every operation of the batch is
    refused; the thread lives on and the next batch tries afresh.
 5. Callers meet `RegendError`s, or what their own operation raised; SQLite's refusals of a whole
@@ -21,12 +22,13 @@ import os
 import queue
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from regend.errors import Busy, Failed, RegendError
-from regend.limits import WRITE_BATCH_LENGTH, WRITE_QUEUE_LENGTH
+from regend.limits import WRITE_BATCH_LENGTH, WRITE_QUEUE_LENGTH, WRITES_OVERTAKING
 
 log = logging.getLogger("regend.store")
 
@@ -44,6 +46,7 @@ class StorageFault(Failed):
 class _Item(NamedTuple):
     operation: Operation[Any]
     future: asyncio.Future[Any]
+    may_wait: bool
 
 
 class _Outcome(NamedTuple):
@@ -85,8 +88,11 @@ class Writer:
         self._committed = committed
         self._probe = probe
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._waiting: deque[_Item] = deque()  # of the writer's thread: those that may
+        self._overtaken = 0  # how often the first of them was
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._ended = False  # of the writer's thread: nothing is queued any more
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -95,8 +101,11 @@ class Writer:
         """Operations that wait for the writer, about."""
         return self._queue.qsize()
 
-    def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
+    def submit(self, operation: Operation[T], *, may_wait: bool = False) -> asyncio.Future[T]:
         """Queue an operation; the future resolves after its COMMIT.
+
+        Args:
+            may_wait: whether others may go before it.
 
         Raises:
             Busy: the queue is full, or the store is closed.
@@ -108,7 +117,7 @@ class Writer:
         if self._queue.qsize() >= WRITE_QUEUE_LENGTH:
             raise Busy("store_busy", "Too many writes are waiting for the disk.", retry_after_s=1.0)
         future: asyncio.Future[T] = loop.create_future()
-        self._queue.put(_Item(operation, future))
+        self._queue.put(_Item(operation, future, may_wait))
         return future
 
     def close(self) -> None:
@@ -119,26 +128,29 @@ class Writer:
         self._connection.close()
 
     def _run(self) -> None:
-        while True:
-            first = self._queue.get()
-            if first is None:
-                return
-            batch = [first]
-            last = False
-            while len(batch) < WRITE_BATCH_LENGTH:
-                try:
-                    item = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if item is None:
-                    last = True
-                    break
-                batch.append(item)
+        while batch := self._next_batch():
             before = self._connection.total_changes
             outcomes = self._commit(batch)
             self._settle(outcomes, changed=self._connection.total_changes != before)
-            if last:
-                return
+
+    def _next_batch(self) -> list[_Item]:
+        """Wait for operations; return those of the next transaction, none where it is closed."""
+        batch: list[_Item] = []
+        while len(batch) < WRITE_BATCH_LENGTH and not self._ended:
+            try:
+                item = self._queue.get(block=not batch and not self._waiting)
+            except queue.Empty:
+                break
+            if item is None:
+                self._ended = True
+            else:
+                (self._waiting if item.may_wait else batch).append(item)
+        if self._waiting and (not batch or self._overtaken >= WRITES_OVERTAKING):
+            self._overtaken = 0
+            batch.append(self._waiting.popleft())
+        elif self._waiting:
+            self._overtaken += 1
+        return batch
 
     def _commit(self, batch: list[_Item]) -> list[_Outcome]:
         """Run one batch in one transaction and return what became of each operation."""

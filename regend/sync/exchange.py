@@ -236,7 +236,7 @@ class Exchange:
         try:
             house = self._house
             vector = await house.vector()
-            state_hash = house.state_hash(vector)
+            state_hash = house.state_hash.of(vector)
             own = (house.incarnation, house.roster_ids, vector, state_hash, house.wall_ms())
             await self.link.send(self._session.hello(*own))
             self._calls.greeted.set()
@@ -305,7 +305,7 @@ class Exchange:
             await self._send_frames(log_id, last, frames)
             self.counts.sent_bytes += sum(map(len, frames))
             await self._send_due()
-        state_hash = self._house.state_hash(vector)
+        state_hash = self._house.state_hash.of(vector)
         now = (sorted(vector.items()), state_hash)
         if now != self._said:
             await self.link.send(self._session.have(vector, state_hash))

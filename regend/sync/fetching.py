@@ -10,8 +10,8 @@ Rules
 3. What a device says it has not (any more) is asked of the next, and of itself later again, at
    longer and longer intervals: it may get it meanwhile.
 4. What cannot be had keeps nothing back that can, however much of it there is.
-5. Payloads leave room on the disk for rows: with little of it they wait, and what happened goes on
-   to be told.
+5. Payloads leave room on the disk for rows, and for what is done here: with little of it they wait,
+   and what happened goes on to be told.
 6. What nobody wants any more is asked for no further, and its beginning goes.
 """
 
@@ -33,6 +33,7 @@ from regend.limits import (
     PAYLOAD_AGAIN_FIRST_S,
     PAYLOAD_AGAIN_LAST_S,
     PAYLOADS_LEAVE_BYTES,
+    PAYLOADS_LEAVE_MOST_BYTES,
     PIECES_AHEAD,
 )
 from regend.store import Store
@@ -197,14 +198,16 @@ class Fetcher:
         Called in any thread.
         """
         try:
-            is_full = shutil.disk_usage(self.folder.parent).free < PAYLOADS_LEAVE_BYTES
+            disk = shutil.disk_usage(self.folder.parent)
         except OSError:
             return False  # writing will tell
+        left_bytes = max(PAYLOADS_LEAVE_BYTES, min(disk.total // 20, PAYLOADS_LEAVE_MOST_BYTES))
+        is_full = disk.free < left_bytes
         if is_full and not self._is_full:
             log.warning(
                 "payloads of other devices wait: the disk is nearly full. They come by themselves "
                 "once there are %d MB free.",
-                PAYLOADS_LEAVE_BYTES // MIB,
+                left_bytes // MIB,
             )
         self._is_full = is_full
         return is_full

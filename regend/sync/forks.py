@@ -19,6 +19,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
+from regend.limits import PARKED_BYTES
 from regend.store import changelog
 from regend.store.change import HEAD_BYTES, INCARNATION_BYTES, Change, LogId, first_head, unpack
 from regend.sync.frame import Frame, head_after, heads_of, parse
@@ -229,13 +230,14 @@ def end_of_what_counts(
 
     Args:
         number: of the log in this store.
+        bodies: of its changes; where only a first part of it is taken in, of those.
     """
     first = frame.header.first
-    end = frame.header.last
+    last = end = first + len(bodies) - 1
     for seq, following in connection.execute(
         "SELECT seq, next FROM parted WHERE log = ?", (number,)
     ):
-        is_inside = first <= seq + 1 <= frame.header.last
+        is_inside = first <= seq + 1 <= last
         if is_inside and head_after(frame, bodies, seq + 1) == following:
             end = min(end, seq)
     return end
@@ -258,6 +260,15 @@ def has_parted_here(connection: sqlite3.Connection, reopen: Reopen) -> Fork | No
         if _heads(connection, number, seq + 1, seq + 1, reopen).get(seq + 1) == following:
             return Fork(LogId(device, incarnation), seq)
     return None
+
+
+def has_room_to_park(connection: sqlite3.Connection, number: int) -> bool:
+    """Tell whether more of a log's other history may be kept.
+
+    It is not acknowledged: what is not kept comes once it has been said which history goes on.
+    """
+    held = connection.execute("SELECT sum(length(sealed)) FROM parked WHERE log = ?", (number,))
+    return (held.fetchone()[0] or 0) < PARKED_BYTES
 
 
 def park(connection: sqlite3.Connection, number: int, frame: Frame, sealed: bytes) -> None:

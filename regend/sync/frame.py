@@ -16,7 +16,7 @@ Reducing Metadata Leakage from Encrypted Files and Communication with PURBs, 201
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -190,6 +190,20 @@ def open_bodies(frame: Frame, key: bytes) -> list[bytes]:
     if head != header.head:
         raise Refused("frame_broken", "A frame's changes are not those that its head covers.")
     return bodies
+
+
+def opener(keys: Mapping[bytes, bytes]) -> Callable[[bytes], tuple[Frame, list[bytes]]]:
+    """Return what opens a stored frame: it returns the frame, with its bodies.
+
+    Args:
+        keys: of epochs, by id; it raises KeyError for a frame of another.
+    """
+
+    def reopen(blob: bytes) -> tuple[Frame, list[bytes]]:
+        parsed = parse(blob)
+        return parsed, open_bodies(parsed, keys[parsed.header.key_id])
+
+    return reopen
 
 
 def heads_of(frame: Frame, bodies: Sequence[bytes]) -> list[bytes]:

@@ -4,6 +4,7 @@ Exchanges read and write through it; it seals what goes out and opens what comes
 event loop. Rules
 1. What is sent is read from what is committed.
 2. A frame counts only if a member signed it, before it was revoked if it was.
+3. What others did holds up what this device does no longer than a portion of it takes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Final
 
 from regend.clock import Clock
 from regend.errors import Refused
@@ -27,6 +27,8 @@ from regend.sync.entries import Entry, verify
 from regend.sync.epochs import Entropy
 from regend.sync.forks import Fork, Reopen
 from regend.sync.frame import Header
+from regend.sync.hashing import StateHash
+from regend.sync.portions import Portions
 from regend.sync.replica import Opened, Received
 from regend.sync.roster import Roster
 from regend.sync.supply import Written
@@ -36,8 +38,6 @@ log = logging.getLogger("regend.sync")
 TakeIn = Callable[
     [sqlite3.Connection, list[Opened], Callable[[LogId], int | None], Reopen], Received
 ]
-
-_QUIET_S: Final = 0.5  # the state is hashed once nothing has changed for so long
 
 
 class House:
@@ -56,6 +56,7 @@ class House:
         roster_changed: called after it grew.
         forked: called where a log has two histories; for one of this device's, once it is known
             from where on.
+        state_hash: of what is here.
     """
 
     def __init__(
@@ -75,14 +76,14 @@ class House:
         self.roster = roster
         self.roster_changed: Callable[[], None] = lambda: None
         self.forked: Callable[[Fork], None] = lambda _fork: None
+        self.state_hash = StateHash(store, state_hash)
         self._store = store
         self._clock = clock
         self._take_in = take_in
-        self._read_state_hash = state_hash
         self._entropy = entropy
+        self._portions = Portions()
+        self._judging = asyncio.Lock()
         self._keys = roster.epoch_keys(identity.sealing_key)
-        self._hashed: tuple[Mapping[LogId, Place] | None, bytes] = (None, b"")
-        self._hashing: asyncio.Task[None] | None = None
 
     def wall_ms(self) -> int:
         """Return the time that this device's clock shows."""
@@ -115,34 +116,15 @@ class House:
         Raises:
             Refused: there is no room for them.
         """
-        fresh = [one for one in entries if one.id not in self.roster.entries]
-        if len(_fitting(self.roster, fresh)) < len(fresh):
-            raise Refused(
-                "roster_full",
-                f"The roster of the mesh has {ROSTER_ENTRIES} entries, which is the most.",
-                hint="Begin a new mesh with the devices that you still have.",
-            )
-        await self._add(fresh)
-
-    async def _add(self, fresh: list[Entry]) -> None:
-        if not fresh:
-            return
-        before = self.roster
-        merged = before.merged(fresh)
-        rows = [(one.id, one.blob) for one in fresh]
-        await self._store.write(
-            lambda c: (
-                c.executemany(
-                    "INSERT OR IGNORE INTO roster (id, entry) VALUES (?, ?)", rows
-                ).rowcount
-            )
-        )
-        if self.roster is not before:  # other entries came while these were stored
-            merged = self.roster.merged(fresh)
-        # The keys first: what goes out meanwhile is sealed in a thread, by what the roster says.
-        self._keys = merged.epoch_keys(self.identity.sealing_key)
-        self.roster = merged
-        self.roster_changed()
+        async with self._judging:
+            fresh = [one for one in entries if one.id not in self.roster.entries]
+            if len(_fitting(self.roster, fresh)) < len(fresh):
+                raise Refused(
+                    "roster_full",
+                    f"The roster of the mesh has {ROSTER_ENTRIES} entries, which is the most.",
+                    hint="Begin a new mesh with the devices that you still have.",
+                )
+            await self._add(fresh)
 
     async def take_roster(self, blobs: Iterable[bytes]) -> None:
         """Take in entries that another device sent, as far as there is room.
@@ -150,55 +132,48 @@ class House:
         Raises:
             RegendError: one of them is none; nothing of them was taken.
         """
-        verified = [verify(blob) for blob in blobs]
-        fresh = [one for one in verified if one.id not in self.roster.entries]
-        fitting = _fitting(self.roster, fresh)
-        if len(fitting) < len(fresh):
-            log.warning("the roster is full: not all that other devices say of it is taken")
-        await self._add(fitting)
+        known = {entry.blob for entry in self.roster.entries.values()}
+        new = [blob for blob in blobs if blob not in known]
+        verified = await asyncio.to_thread(lambda: [verify(blob) for blob in new])
+        async with self._judging:
+            fresh = [one for one in verified if one.id not in self.roster.entries]
+            fitting = _fitting(self.roster, fresh)
+            if len(fitting) < len(fresh):
+                log.warning("the roster is full: not all that other devices say of it is taken")
+            await self._add(fitting)
+
+    async def _add(self, fresh: list[Entry]) -> None:
+        """Store entries and go by them; they are judged off the loop, and one lot at a time."""
+        if not fresh:
+            return
+        before, rows = self.roster, [(one.id, one.blob) for one in fresh]
+
+        def judged() -> tuple[Roster, dict[bytes, bytes]]:
+            merged = before.merged(fresh)
+            return merged, merged.epoch_keys(self.identity.sealing_key)
+
+        merged, keys = await asyncio.to_thread(judged)
+        await self._store.write(
+            lambda c: (
+                c.executemany(
+                    "INSERT OR IGNORE INTO roster (id, entry) VALUES (?, ?)", rows
+                ).rowcount
+            )
+        )
+        # The keys first: what goes out meanwhile is sealed in a thread, by what the roster says.
+        self._keys = keys
+        self.roster = merged
+        self.roster_changed()
 
     async def vector(self) -> dict[LogId, Place]:
         """Return how far each log is here."""
         return await self._store.query(replica.vector)
 
-    def state_hash(self, vector: Mapping[LogId, Place]) -> bytes:
-        """Return the hash of the state that a vector makes; empty until things are quiet."""
-        if self._hashed[0] == vector:
-            return self._hashed[1]
-        if self._hashing is None or self._hashing.done():
-            self._hashing = asyncio.create_task(self._hash_when_quiet(), name="state-hash")
-        return b""
-
-    @property
-    def hashed(self) -> tuple[Mapping[LogId, Place] | None, bytes]:
-        """The vector whose state was hashed last, and that hash."""
-        return self._hashed
-
-    async def stop(self) -> None:
-        """End what runs by itself."""
-        if self._hashing is not None:
-            self._hashing.cancel()
-            await asyncio.gather(self._hashing, return_exceptions=True)
-
-    async def _hash_when_quiet(self) -> None:
-        seen: Mapping[LogId, Place] | None = None
-        while True:
-            now = await self.vector()
-            if now == seen:
-                break
-            seen = now
-            await asyncio.sleep(_QUIET_S)
-
-        def read(connection: sqlite3.Connection) -> tuple[dict[LogId, Place], bytes]:
-            return replica.vector(connection), self._read_state_hash(connection)
-
-        self._hashed = await self._store.query(read)
-        self._store.bell.ring()
-
     async def frames(self, log_id: LogId, seq: int) -> tuple[int, list[bytes]]:
         """Return the next frames of a log after a change, about a message full.
 
-        What stands in plain is sealed only now, with the newest key.
+        What stands in plain is sealed only now, with the newest key; a device that was put out has
+        none for it, and keeps it.
 
         Returns:
             The last change in them, and the frames; none where there is nothing to send.
@@ -212,6 +187,8 @@ class House:
             return own, [] if own else stored
 
         own, stored = await self._store.query(read)
+        if own and not self.can_seal:
+            return seq, []
         if own:
             return own[-1].last, await self.seal(own)
         return (stored[-1][0] if stored else seq), [blob for _, blob in stored]
@@ -222,12 +199,18 @@ class House:
         return self.roster.current is None or self.roster.current in self._keys
 
     async def seal(self, own: list[Written]) -> list[bytes]:
-        """Return own changes as frames, sealed with the newest key."""
+        """Return own changes as frames, sealed with the newest key.
+
+        Raises:
+            Refused: that key is not here, because this device was put out.
+        """
         return await asyncio.to_thread(self._sealed, own)
 
     def _sealed(self, own: list[Written]) -> list[bytes]:
         key_id = self.roster.current or next(reversed(self._keys))
-        key, signing_key = self._keys[key_id], self.identity.signing_key
+        key, signing_key = self._keys.get(key_id), self.identity.signing_key
+        if key is None:
+            raise Refused("device_revoked", "This device was put out of the mesh.")
         sealed = []
         for written in own:
             header = Header(
@@ -246,19 +229,30 @@ class House:
     async def take(self, blobs: list[bytes]) -> Received:
         """Make frames durable, and what they say; those of a newer protocol are left out.
 
+        Not all in one transaction: what jobs here write goes in between (rule 3).
+
         Raises:
-            Busy: the disk refuses; nothing was taken.
+            Busy: the disk refuses; what was taken by then, is here.
             Refused: one of them is not of a member, or was changed on its way.
         """
         opened = await asyncio.to_thread(self._opened, blobs)
-        received = await self._store.write(
-            lambda c: self._take_in(c, opened, self._cut, self.read_stored)
-        )
-        received.newer = len(blobs) - len(opened)
+        received = Received(newer=len(blobs) - len(opened))
+        for portion in self._portions.of(opened):
+            received += await self._store.write(
+                lambda c, portion=portion: self._take_portion(c, portion),  # type: ignore[misc]
+                may_wait=True,
+            )
         known = sorted(received.forks, key=lambda one: one.common is not None)
         for fork in {one.log: one for one in known}.values():
             if fork.common is not None or fork.log.device != self.identity.id:
                 self.forked(fork)
+        return received
+
+    def _take_portion(self, connection: sqlite3.Connection, portion: list[Opened]) -> Received:
+        began_s = self._clock.monotonic_s()
+        received = self._take_in(connection, portion, self._cut, self.read_stored)
+        if received.changes >= self._portions.length:
+            self._portions.took(self._clock.monotonic_s() - began_s)
         return received
 
     def _opened(self, blobs: list[bytes]) -> list[Opened]:
@@ -284,8 +278,7 @@ class House:
 
     def read_stored(self, blob: bytes) -> tuple[frame.Frame, list[bytes]]:
         """Return a frame that is stored here, with its bodies."""
-        parsed = frame.parse(blob)
-        return parsed, frame.open_bodies(parsed, self._keys[parsed.header.key_id])
+        return frame.opener(self._keys)(blob)
 
     def _cut(self, log_id: LogId) -> int | None:
         cut = self.roster.cut(*log_id)

@@ -14,6 +14,15 @@ NAME_CHARACTERS: Final = 64  # fits a line of a list
 _HARMFUL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # move what is shown
 _NAME_BYTES: Final = 256  # of 64 characters in any script
 _JOINERS: Final = "\u200c\u200d"  # Hindi and emoji need them, though they print nothing
+# What shows nothing: Unicode's Default_Ignorable_Code_Point, and the blank of Braille.
+_UNSEEN: Final = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e"
+    "\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"
+)
+_SELECTORS: Final = "\ufe00-\ufe0f\U000e0100-\U000e01ef"  # of one picture or another for a letter
+_MISLEADING: Final = re.compile(f"[{_UNSEEN}]")
+_INVISIBLE: Final = re.compile(f"[{_UNSEEN}{_SELECTORS}{_JOINERS}]")
 
 
 def clean(name: str) -> str:
@@ -23,11 +32,11 @@ def clean(name: str) -> str:
         BadInput: it is empty, too long, or holds what cannot be printed.
     """
     shown = " ".join(unicodedata.normalize("NFC", name).split())
-    if not shown.strip(_JOINERS):
+    if not _INVISIBLE.sub("", shown).strip():
         raise _refusal("A device needs a name.")
     if len(shown) > NAME_CHARACTERS or len(shown.encode(errors="replace")) > _NAME_BYTES:
         raise _refusal(f"A device's name has at most {NAME_CHARACTERS} characters.")
-    if not all(letter.isprintable() or letter in _JOINERS for letter in shown):
+    if seen(shown) != shown:
         raise _refusal("A device's name cannot hold characters that are not shown.")
     return shown
 
@@ -41,10 +50,16 @@ def is_harmless(name: str) -> bool:
     return 0 < len(name.encode()) <= _NAME_BYTES and not _HARMFUL.search(name)
 
 
+def seen(name: str) -> str:
+    """Return of a name what can be shown: a member may have put into the roster what misleads."""
+    printable = (one for one in name if one.isprintable() or one in _JOINERS)
+    return _MISLEADING.sub("", "".join(printable))
+
+
 def likeness(name: str) -> str:
     """Return what two names share that people would take for one."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return folded.translate(dict.fromkeys(map(ord, _JOINERS)))
+    return _INVISIBLE.sub("", folded)
 
 
 def free(name: str, taken: Container[str]) -> str:

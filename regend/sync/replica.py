@@ -29,6 +29,7 @@ from regend.sync.forks import (
     Reopen,
     compared,
     end_of_what_counts,
+    has_room_to_park,
     head_at,
     park,
     partings,
@@ -51,7 +52,11 @@ Folder = Callable[[sqlite3.Connection, Source, Change], None]
 
 
 class Opened(NamedTuple):
-    """A frame whose signature was checked and whose body was opened."""
+    """A frame whose signature was checked and whose body was opened.
+
+    Attributes:
+        bodies: of its changes; of the first of them, where only those are to be taken in.
+    """
 
     blob: bytes
     frame: Frame
@@ -78,6 +83,14 @@ class Received:
     cells: list[tuple[str, str]] = field(default_factory=list)
     parted_before: int = 0
     newer: int = 0
+
+    def __iadd__(self, later: Received) -> Received:
+        """Add what became of the frames behind them."""
+        self.changes += later.changes
+        self.missing |= later.missing
+        self.forks += later.forks
+        self.cells += later.cells
+        return self
 
 
 def vector(connection: sqlite3.Connection) -> dict[LogId, Place]:
@@ -156,7 +169,8 @@ def _fresh(
             here = stored_head(connection, number, end, opened.blob, reopen)
     if here is not None and here != at_seq:
         common = compared(connection, number, opened.frame, opened.bodies, reopen)
-        park(connection, number, opened.frame, opened.blob)
+        if has_room_to_park(connection, number):
+            park(connection, number, opened.frame, opened.blob)
         done.forks.append(Fork(header.log, common))
         return None
     if end <= seq:
@@ -182,7 +196,12 @@ def _has_room(connection: sqlite3.Connection, log_id: LogId) -> bool:
 def _store(
     connection: sqlite3.Connection, number: int, opened: Opened, last: int, head: bytes
 ) -> None:
-    """Keep a frame, by the last of its changes that counts."""
+    """Keep a frame, by the last of its changes that counts; once, if a part of it came before."""
+    connection.execute(
+        "DELETE FROM frames WHERE log = ? AND sealed = ? "
+        "AND last = (SELECT seq FROM logs WHERE number = ?)",
+        (number, opened.blob, number),
+    )
     connection.execute(
         "INSERT OR REPLACE INTO frames (log, last, first, sealed) VALUES (?, ?, ?, ?)",
         (number, last, opened.frame.header.first, opened.blob),

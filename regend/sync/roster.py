@@ -23,7 +23,7 @@ from regend.errors import BadInput, NotFound
 from regend.sync import epochs
 from regend.sync.device import Device
 from regend.sync.entries import Entry
-from regend.sync.names import free, likeness
+from regend.sync.names import free, likeness, seen
 from regend.sync.payloads import Add, Cut, Genesis, Rename, Revoke
 from regend.sync.standing import Standing, places_in
 
@@ -70,11 +70,13 @@ class Roster:
         needs_rekey: whether there is none that all members have and nobody else.
     """
 
-    def __init__(self, entries: Iterable[Entry], mesh: bytes) -> None:
+    def __init__(
+        self, entries: Iterable[Entry], mesh: bytes, before: Standing | None = None
+    ) -> None:
         self.mesh = mesh
         self.entries = {entry.id: entry for entry in entries}
         self.digest = hashlib.blake2b(b"".join(sorted(self.entries)), digest_size=16).digest()
-        self._standing = standing = Standing(self.entries.values())
+        self._standing = standing = Standing(self.entries.values(), before)
         self.waiting, self.rejected = standing.waiting, standing.rejected
         self.heads = standing.heads()
         self._right = [standing.entries[place] for place in places_in(standing.right)]
@@ -87,11 +89,14 @@ class Roster:
         self.current, self.needs_rekey = self._chosen_key()
 
     @staticmethod
-    def of(entries: Iterable[Entry], mesh: bytes | None = None) -> Roster:
+    def of(
+        entries: Iterable[Entry], mesh: bytes | None = None, before: Standing | None = None
+    ) -> Roster:
         """Evaluate entries, each as `verify` returned it.
 
         Args:
             mesh: id of the mesh; None where the entries are to say it.
+            before: the judgement on some of them.
 
         Raises:
             BadInput: they are of several meshes, or of another.
@@ -100,11 +105,11 @@ class Roster:
         meshes = {entry.mesh for entry in entries} | ({mesh} if mesh is not None else set())
         if len(meshes) > 1:
             raise BadInput("roster_mixed", "These entries are of several meshes.")
-        return Roster(entries, meshes.pop() if meshes else b"")
+        return Roster(entries, meshes.pop() if meshes else b"", before)
 
     def merged(self, entries: Iterable[Entry]) -> Roster:
         """Return the roster with these entries too."""
-        return Roster.of([*self.entries.values(), *entries], self.mesh or None)
+        return Roster.of([*self.entries.values(), *entries], self.mesh or None, self._standing)
 
     @property
     def living(self) -> dict[bytes, Member]:
@@ -185,7 +190,7 @@ class Roster:
         taken: set[str] = set()
         for device in sorted(view.known, key=standing.seniority):
             is_living = device in view.living
-            name = self._name(device)
+            name = seen(self._name(device)) or f"device {device.hex()[:8]}"
             if is_living:
                 name = free(name, taken)
                 taken.add(likeness(name))

@@ -21,14 +21,15 @@ The limit of seniority: a thief with the most senior device can overrule those w
 see that, and part from it in a new mesh.
 
 Entries are sorted by depth (the longest way from the first one) and id; sets of them are whole
-numbers with a bit for each, because "is in its past" is asked more than anything else.
+numbers with a bit for each, because "is in its past" is asked more than anything else. An entry
+that builds on all before it, as nearly each does, is judged by what held until then.
 """
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from regend.sync.entries import Entry
 from regend.sync.payloads import MESH_DEVICES, Add, Genesis, Rename, Revoke
@@ -36,8 +37,7 @@ from regend.sync.payloads import MESH_DEVICES, Add, Genesis, Rename, Revoke
 _NOT_A_MEMBER: Final = "its author was no member when it was written"
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """What holds for a set of entries that has their whole past.
 
     Attributes:
@@ -66,25 +66,27 @@ class Standing:
         view: what holds in the end.
     """
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    def __init__(self, entries: Iterable[Entry], before: Standing | None = None) -> None:
+        """Judge entries.
+
+        Args:
+            before: the judgement on some of them; where the others come behind all of those, they
+                alone are judged anew.
+        """
         self.entries, self.waiting = _sorted(entries)
-        places = {entry.id: place for place, entry in enumerate(self.entries)}
         self.past: list[int] = []
-        self._authors = [entry.author_id for entry in self.entries]
-        for entry in self.entries:
-            parents = [places[parent] for parent in entry.parents]
-            past = 0
-            for parent in parents:
-                past |= self.past[parent] | 1 << parent
-            self.past.append(past)
         self.right = 0
         self.rejected: dict[bytes, str] = {}
+        self._authors: list[bytes] = []
+        self._places: dict[bytes, int] = {}
         self._grants: dict[bytes, list[int]] = {}  # of each device, those that were right
         self._granted: dict[int, bytes] = {}  # by the place of a grant, whom it lets in
         self._matters = 0  # to who is a member: grants and revocations that were right
-        self._versions: dict[bytes, list[tuple[int, int]]] = {}  # of each name, and where
+        self._versions: dict[bytes, list[tuple[int, int]]] = {}  # of each name, and where, sorted
         self._views: dict[int, View] = {}
-        for place in range(len(self.entries)):
+        if before is not None and before.entries == self.entries[: len(before.entries)]:
+            self._go_on_from(before)
+        for place in range(len(self.past), len(self.entries)):
             self._take(place)
         self.view = self._viewed(self._matters)
         self.overruled = sum(
@@ -108,11 +110,27 @@ class Standing:
 
     def next_version(self, device: bytes, past: int) -> int:
         """Return the version that a rename after this past must have."""
-        seen = (version for version, place in self._versions.get(device, ()) if past >> place & 1)
-        return 1 + max(seen, default=0)
+        newest_first = reversed(self._versions.get(device, ()))
+        return 1 + next((version for version, place in newest_first if past >> place & 1), 0)
+
+    def _go_on_from(self, before: Standing) -> None:
+        """Take over the judgement on entries whose places are the same here."""
+        self.past, self.right = list(before.past), before.right
+        self.rejected = dict(before.rejected)
+        self._authors, self._places = list(before._authors), dict(before._places)
+        self._grants = {device: list(places) for device, places in before._grants.items()}
+        self._granted, self._matters = dict(before._granted), before._matters
+        self._versions = {device: list(known) for device, known in before._versions.items()}
+        self._views = dict(before._views)
 
     def _take(self, place: int) -> None:
         entry = self.entries[place]
+        past = 0
+        for parent in map(self._places.__getitem__, entry.parents):
+            past |= self.past[parent] | 1 << parent
+        self.past.append(past)
+        self._authors.append(entry.author_id)
+        self._places[entry.id] = place
         fault = self._fault(place)
         if fault:
             self.rejected[entry.id] = fault
@@ -125,7 +143,7 @@ class Standing:
         if isinstance(payload, Genesis | Add | Revoke):
             self._matters |= 1 << place
         if isinstance(payload, Rename):
-            self._versions.setdefault(payload.device_id, []).append((payload.version, place))
+            insort(self._versions.setdefault(payload.device_id, []), (payload.version, place))
 
     def _fault(self, place: int) -> str:
         """Return why an entry was not right when it was written, going by its past alone."""
@@ -161,8 +179,31 @@ class Standing:
         """Return what holds for these grants and revocations, which have their whole past."""
         view = self._views.get(matters)
         if view is None:
-            view = self._views[matters] = self._judged(matters)
+            newest = matters.bit_length() - 1
+            before = self._views.get(matters ^ 1 << newest) if matters else None
+            if before is not None and not (matters ^ 1 << newest) & ~self.past[newest]:
+                view = self._followed(before, newest)
+            self._views[matters] = view = view or self._judged(matters)
         return view
+
+    def _followed(self, before: View, place: int) -> View:
+        """Return what holds after one more grant or revocation, which has all others in its past.
+
+        Its author is a member by them, or it would not be right. It overrules none of them, and
+        none of them overrules it; nor does it leave nobody, because its author stays.
+        """
+        payload, bit = self.entries[place].payload, 1 << place
+        counted, living, known, revoked_by = before
+        if isinstance(payload, Revoke):
+            gone = payload.device_id
+            living = {device: grant for device, grant in living.items() if device != gone}
+            revoked_by = revoked_by | {gone: revoked_by.get(gone, 0) | bit}
+        else:
+            device = self._granted[place]
+            counted |= bit
+            living = living | {device: place}
+            known |= {device}
+        return View(counted, living, known, revoked_by)
 
     def _judged(self, matters: int) -> View:
         grants: list[int] = []

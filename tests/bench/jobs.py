@@ -39,7 +39,7 @@ from tests.jobs.conftest import USER, Engine
 
 _RESULT = '"' + "x" * 998 + '"'
 _PEERS = {"dbos": (200, 30.0), "huey": (1000, 5.0)}  # jobs to run, and the ratio to reach
-_CLOCK = SystemClock()
+CLOCK = SystemClock()
 
 
 def main(argv: list[str]) -> None:
@@ -116,13 +116,13 @@ async def _bare_checkpoints(folder: Path, workers: int, seconds: float) -> float
 
 async def _checkpoints(folder: Path, workers: int, seconds: float) -> float:
     store = Store(Home.at(folder))
-    claims = [await _begin(store) for _ in range(workers)]
+    claims = [await begin(store) for _ in range(workers)]
 
     async def run(index: int, until_s: float) -> int:
         ordinal = 0
         while time.perf_counter() < until_s:
             ordinal += 1
-            await _record(store, claims[index], ordinal)
+            await record(store, claims[index], ordinal)
         return ordinal
 
     try:
@@ -144,10 +144,10 @@ async def _rate_of_jobs(count: int, workers: int) -> float:
 
         async def run() -> None:
             for _ in left:
-                claim = await _begin(store)
+                claim = await begin(store)
                 for ordinal in range(1, 4):
-                    await _record(store, claim, ordinal, str(claim.job))
-                await store.write(partial(_complete, claim=claim))
+                    await record(store, claim, ordinal, str(claim.job))
+                await store.write(partial(complete, claim=claim))
 
         started = time.perf_counter()
         await asyncio.gather(*(run() for _ in range(workers)))
@@ -158,10 +158,10 @@ async def _rate_of_jobs(count: int, workers: int) -> float:
         return rate
 
 
-async def _begin(store: Store) -> Claim:
+async def begin(store: Store) -> Claim:
     """Submit a job and claim one, in two transactions, as a daemon does."""
     new = NewJob(
-        id=new_id(_CLOCK),
+        id=new_id(CLOCK),
         user="owner",
         type="chat",
         title="A job",
@@ -172,22 +172,22 @@ async def _begin(store: Store) -> Claim:
         seed=1,
         device="this",
     )
-    await store.write(lambda c: repository.create(c, new, _CLOCK.wall_ms()))
-    claim = await store.write(lambda c: repository.claim(c, "boot", _CLOCK.wall_ms()))
+    await store.write(lambda c: repository.create(c, new, CLOCK.wall_ms()))
+    claim = await store.write(lambda c: repository.claim(c, "boot", CLOCK.wall_ms()))
     assert claim is not None
     return claim
 
 
-async def _record(store: Store, claim: Claim, ordinal: int, result: str = _RESULT) -> None:
+async def record(store: Store, claim: Claim, ordinal: int, result: str = _RESULT) -> None:
     step = Step(ordinal, "step", "0" * 64, result, 0, 1)
     await store.write(
-        lambda c: journal.record_step(c, claim.job, claim.fence, step, _CLOCK.wall_ms())
+        lambda c: journal.record_step(c, claim.job, claim.fence, step, CLOCK.wall_ms())
     )
 
 
-def _complete(connection: sqlite3.Connection, claim: Claim) -> None:
+def complete(connection: sqlite3.Connection, claim: Claim) -> None:
     outcome = Outcome("completed", result="1")
-    settlement.settle_attempt(connection, claim.job, claim.fence, outcome, 3, "1", _CLOCK.wall_ms())
+    settlement.settle_attempt(connection, claim.job, claim.fence, outcome, 3, "1", CLOCK.wall_ms())
 
 
 async def _compare_with_peers(pairs: int, count: int, in_flight: int) -> None:

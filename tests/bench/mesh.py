@@ -1,6 +1,6 @@
 """What a person waits for between two devices: until a job is seen, and until it goes on here.
 
-    python -m tests.bench mesh [--jobs 200] [--moves 10]
+    python -m tests.bench mesh [--jobs 200] [--moves 10] [--changes 100000]
 
 Two real daemons on two hosts (network namespaces; without root over loopback, which is said), a
 client at each. Printed are
@@ -13,6 +13,8 @@ client at each. Printed are
 - from the command at B to B's first new token of a job that A was writing, given by A; every text
   is compared with that of an undisturbed run. The ceiling is a pause and a resume of the same job
   on A: the same stop, the same saved place, no network.
+- from a submission at B to its commit, its first event at B's client and its end, while B takes in
+  for the first time what A did before, beside the same before they met (`_mesh_beside`).
 """
 
 from __future__ import annotations
@@ -25,9 +27,8 @@ import random
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -35,29 +36,14 @@ from regend import events
 from regend.home import Home
 from regend.jobs.journal import join_chunks
 from regend.sync.identity import tls_file
+from tests.bench import _mesh_beside
+from tests.bench._mesh_device import PORT, Device
 from tests.embedded_model import embedded_model_home
-from tests.sync.hosts import ROOT, Host, Net
+from tests.sync.hosts import Host, Net
 
 _PAUSE_S = 0.1
 _SIZE_BYTES = 1000  # about what a job puts on the network, where that cannot be counted
-_WAIT_S = 120.0
-_PORT = 17868
 _WIRE_PORT = 17899
-_SETTINGS = """
-[mesh]
-name = "{name}"
-port = {port}
-loopback = {loopback}
-
-[models]
-discover = false
-
-[jobs]
-concurrency = 1
-
-[limits]
-requests_per_minute = 0
-"""
 _BUSY = {"prompt": "Write a very long story about the sea.", "max_tokens": 1500, "seed": 1}
 _STORY = {
     "prompt": "Tell me a story about a fox who carries a letter across the sea.",
@@ -67,124 +53,19 @@ _STORY = {
 _MOVE_AFTER_TOKENS = 48
 
 
-class Device:
-    """A host with a daemon and a client of it.
-
-    Attributes:
-        events: what its client saw, in order.
-    """
-
-    def __init__(self, name: str, home: Home, host: Host | None, port: int) -> None:
-        self.name, self.home, self.host = name, home, host
-        loopback = "false" if host else "true"
-        settings = _SETTINGS.format(name=name, port=port, loopback=loopback)
-        home.config_file.write_text(settings, encoding="utf-8")
-        self.events: list[dict[str, Any]] = []
-        self._came = asyncio.Condition()
-        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._numbers = count(1)
-
-    def command(self, *command: str) -> list[str]:
-        """Return the command that runs `command` on this host."""
-        return self.host.command(*command) if self.host else list(command)
-
-    async def start(self) -> None:
-        """Start the daemon and the client."""
-        environment = {**os.environ, "REGEND_HOME": str(self.home.data_dir)}
-        with (self.home.data_dir / "daemon.log").open("wb") as log:
-            self._daemon = await asyncio.create_subprocess_exec(
-                *self.command(sys.executable, "-m", "tests.bench._mesh_serve"),
-                env={**environment, "PYTHONPATH": str(ROOT)},
-                stderr=log,
-            )
-        async with asyncio.timeout(_WAIT_S):
-            while not self.home.daemon_file.exists():
-                await asyncio.sleep(0.05)
-        self._client = await asyncio.create_subprocess_exec(
-            *self.command(
-                sys.executable, "-m", "tests.bench._mesh_client", str(self.home.data_dir)
-            ),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=1 << 24,
-        )
-        assert self._client.stdout is not None
-        await self._client.stdout.readline()
-        self._reading = asyncio.create_task(self._read())
-
-    async def close(self) -> None:
-        """End both."""
-        assert self._client.stdin is not None
-        self._client.stdin.close()
-        await self._client.wait()
-        await self._reading
-        self._daemon.terminate()
-        await self._daemon.wait()
-
-    async def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        """Make a call; return what the client told of it."""
-        number = next(self._numbers)
-        answer = self._answers[number] = asyncio.get_running_loop().create_future()
-        asked = {"call": number, "method": method, "path": path, "body": body}
-        assert self._client.stdin is not None
-        self._client.stdin.write(json.dumps(asked).encode() + b"\n")
-        told: dict[str, Any] = await answer
-        return told
-
-    async def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """Make a call that must succeed; return its value."""
-        told = await self.call(method, path, body)
-        assert "error" not in told, told
-        return told["value"]
-
-    async def until(self, holds: Callable[[], Any]) -> Any:
-        """Return what a look at the events returns, once that is something."""
-        async with asyncio.timeout(_WAIT_S), self._came:
-            await self._came.wait_for(holds)
-        return holds()
-
-    async def until_shown(self, path: str, holds: Callable[[Any], bool]) -> Any:
-        """Return what a path shows once it is as it should be."""
-        async with asyncio.timeout(_WAIT_S):
-            while True:
-                told = await self.call("GET", path)
-                if "value" in told and holds(told["value"]):
-                    return told["value"]
-                await asyncio.sleep(0.05)
-
-    def of(self, job: str, *types: str) -> list[dict[str, Any]]:
-        """Return what the client saw of a job."""
-        return [e for e in self.events if e["job"] == job and (not types or e["event"] in types)]
-
-    def sent_bytes(self) -> int:
-        """Return what this host has put on the network so far."""
-        if self.host is None:
-            return 0
-        shown = json.loads(self.host.ip("-s", "-j", "link", "show", "dev", "eth0"))
-        sent: int = shown[0]["stats64"]["tx"]["bytes"]
-        return sent
-
-    async def _read(self) -> None:
-        assert self._client.stdout is not None
-        while line := await self._client.stdout.readline():
-            said = json.loads(line)
-            if "answer" in said:
-                self._answers.pop(said["answer"]).set_result(said)
-                continue
-            async with self._came:
-                self.events.append(said)
-                self._came.notify_all()
-
-
 def main(argv: list[str]) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench mesh")
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--moves", type=int, default=10)
+    parser.add_argument("--changes", type=int, default=100_000)
+    parser.add_argument("--only-changes", action="store_true", help="the last part alone")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder, _hosts() as hosts:
-        homes = [embedded_model_home(Home.at(Path(folder) / name)) for name in ("A", "B")]
-        asyncio.run(_measure(homes, hosts, options.jobs, options.moves))
+        homes = [embedded_model_home(Home.at(Path(folder) / name)) for name in "ABCD"]
+        if not options.only_changes:
+            asyncio.run(_measure(homes[:2], hosts, options.jobs, options.moves))
+        asyncio.run(_mesh_beside.measure(homes[2:], hosts, options.changes, options.jobs))
 
 
 @contextmanager
@@ -202,7 +83,7 @@ def _hosts() -> Iterator[tuple[Host | None, Host | None]]:
 async def _measure(
     homes: list[Home], hosts: tuple[Host | None, Host | None], jobs: int, moves: int
 ) -> None:
-    a, b = Device("A", homes[0], hosts[0], _PORT), Device("B", homes[1], hosts[1], _PORT + 1)
+    a, b = Device("A", homes[0], hosts[0], PORT), Device("B", homes[1], hosts[1], PORT + 1)
     async with AsyncExitStack() as running:
         for device in (a, b):
             await device.start()

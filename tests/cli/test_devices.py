@@ -219,6 +219,19 @@ def test_a_device_is_renamed_and_put_out_by_name(seat: Seat) -> None:
     assert "revoked" in listed.stdout and "This device is alone." in listed.stderr
 
 
+def test_a_name_with_a_space_is_taken_as_it_is_typed_or_the_quotes_are_asked_for(
+    seat: Seat,
+) -> None:
+    one, two = seat("Laptop"), seat("vm 2")
+    join(two, one)
+    renamed = one.run("devices", "rename", "vm", "2", "vm", "3")
+    assert renamed.returncode == 2 and "goes in quotes" in renamed.stderr
+    invited = one.run("devices", "invite", "--name", "My", "laptop")
+    assert invited.returncode == 2 and "goes in quotes" in invited.stderr
+    done = one.run("devices", "revoke", "VM", "2", "--yes")
+    assert done.returncode == 0 and "“vm 2” is out." in done.stdout
+
+
 def test_who_is_not_there_or_is_this_device_cannot_be_put_out(seat: Seat) -> None:
     one, two = seat("Laptop"), seat("Phone")
     assert "This device is in no mesh." in one.run("devices", "revoke", "Phone").stderr

@@ -6,6 +6,8 @@ import asyncio
 from typing import Any
 from unittest import mock
 
+import pytest
+
 from regend import events
 from regend.api.access import OWNER
 from regend.errors import Failed
@@ -15,6 +17,7 @@ from regend.library.importer import Importer
 from regend.store import changelog
 from tests.mesh.conftest import Device, Start, pair
 from tests.mesh.test_library import add
+from tests.mesh.test_notes import noted, quiet
 
 TEXT = "# Rent\n\nThe rent is due on the 5th."
 
@@ -59,8 +62,8 @@ async def test_a_text_that_is_none_keeps_no_other_document_from_coming(start: St
     await honest.until(lambda s: len(s["documents"]) == 1, "/library")
 
 
-async def test_a_document_that_a_device_cannot_import_stays_where_it_is_and_comes_later(
-    start: Start,
+async def test_a_document_that_a_device_cannot_import_is_told_and_tried_again_after_an_upgrade(
+    start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = await start("Laptop"), await start("Phone")
     await pair(one, two)
@@ -68,15 +71,23 @@ async def test_a_document_that_a_device_cannot_import_stays_where_it_is_and_come
         Importer, "import_extracted", side_effect=ValueError("a fault")
     ) as tried:
         await add(one, "Rent", TEXT)
-        async with asyncio.timeout(20):
-            while not tried.called:
-                await asyncio.sleep(0.05)
+        note = await noted(two, "document_unfit")
+        assert note["text"] == (
+            "“Rent”, which “Laptop” has in its library, cannot be taken into this one: a fault."
+        )
+        assert "regend library add" in note["hint"] and "upgrade" in note["hint"]
+        await two.stop()
+        two = await start("Phone")
+        assert await noted(two, "document_unfit") == note
         await asyncio.sleep(1)
-        assert tried.call_count == 1, "not again and again"
+        assert tried.call_count == 1, "not again and again, nor at every start"
+        assert not (await one.call("GET", "/mesh"))["notes"]
     assert len((await one.call("GET", "/library"))["documents"]) == 1
     await two.stop()
+    monkeypatch.setattr("regend.mesh.unfit.VERSION", "a later one")
     two = await start("Phone")
     await two.until(lambda s: len(s["documents"]) == 1, "/library")
+    await quiet(two)
     assert len((await one.call("GET", "/library"))["documents"]) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from regend.sync import words
 from tests.mesh.conftest import Start, pair
@@ -43,3 +44,20 @@ async def test_a_job_is_taken_over_while_it_runs(start: Start, tmp_path: Path) -
         assert shown["device"] == taken["device"]
     assert trace.read_text().split() == [str(n) for n in range(8)]
     assert await one.level() and await two.level()
+
+
+async def test_a_device_that_is_away_is_told_to_have_had_the_same_state(start: Start) -> None:
+    one, two = await start("Laptop"), await start("Phone")
+    await pair(one, two)
+    await one.client.jobs.create("count", {"steps": 1})
+    await one.level()
+    await two.stop()
+
+    def is_so(shown: Any) -> bool:
+        away = [row for row in shown["devices"] if not row["this"] and not row["reachable"]]
+        return [row["state"] for row in away] == ["equal"]
+
+    await one.until(is_so, "/devices")
+    await one.stop()
+    one = await start("Laptop")
+    await one.until(is_so, "/devices")

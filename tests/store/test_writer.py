@@ -13,6 +13,7 @@ import pytest
 
 from regend.errors import BadInput, Busy, Failed, RegendError
 from regend.home import Home
+from regend.limits import WRITES_OVERTAKING
 from regend.store import Store
 from tests.store.conftest import Open
 from tests.store.rows import names, names_in, put
@@ -88,6 +89,26 @@ async def test_operations_run_in_the_order_in_which_they_were_handed_in(open_sto
         *(store.write(lambda _c, n=number: ran.append(n)) for number in range(2000))  # type: ignore[misc]
     )
     assert ran == list(range(2000))
+
+
+async def test_what_may_wait_holds_up_nobody_and_is_not_put_off_for_ever(
+    open_store: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regend.store.writer.WRITE_BATCH_LENGTH", 1)
+    store = open_store()
+    gate, first = await held(store)
+    order: list[int] = []
+
+    def queue(number: int, *, may_wait: bool = False) -> asyncio.Task[None]:
+        return asyncio.create_task(store.write(lambda _: order.append(number), may_wait=may_wait))
+
+    queued = [queue(-1, may_wait=True), queue(-2, may_wait=True)]
+    queued += [queue(number) for number in range(WRITES_OVERTAKING + 3)]
+    await asyncio.sleep(0)
+    gate.opened.set()
+    await asyncio.gather(first, *queued)
+    ahead = list(range(WRITES_OVERTAKING + 1))
+    assert order == [*ahead, -1, *range(len(ahead), WRITES_OVERTAKING + 3), -2]
 
 
 async def test_a_caller_that_went_away_does_not_undo_or_block_the_others(open_store: Open) -> None:

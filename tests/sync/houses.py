@@ -111,7 +111,7 @@ class Household:
         for task in self.running:
             task.cancel()
         await asyncio.gather(*self.running, return_exceptions=True)
-        await self.house.stop()
+        await self.house.state_hash.stop()
         self.fetcher.sender.close()
         self.store.close()
 

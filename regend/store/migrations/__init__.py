@@ -26,6 +26,7 @@ from regend.store.migrations.library import library_tables
 from regend.store.migrations.mesh import mesh_tables
 from regend.store.migrations.places import place_tables
 from regend.store.migrations.rebuild import rebuild_tables
+from regend.store.migrations.unfit import unfit_tables
 
 MIGRATIONS = Migrations("regend")
 MIGRATIONS(name="0001_jobs")(job_tables)
@@ -40,6 +41,7 @@ MIGRATIONS(name="0009_histories")(history_tables)
 MIGRATIONS(name="0010_alarms")(alarm_columns)
 MIGRATIONS(name="0011_coming")(coming_tables)
 MIGRATIONS(name="0012_introductions")(introduction_tables)
+MIGRATIONS(name="0013_unfit")(unfit_tables)
 
 
 def migrate(
