@@ -27,6 +27,7 @@ from regend.sync.entries import Entry, verify
 from regend.sync.epochs import Entropy
 from regend.sync.forks import Fork, Reopen
 from regend.sync.frame import Header
+from regend.sync.payloads import Cut
 from regend.sync.replica import Opened, Received
 from regend.sync.roster import Roster
 from regend.sync.supply import Written
@@ -34,7 +35,7 @@ from regend.sync.supply import Written
 log = logging.getLogger("regend.sync")
 
 TakeIn = Callable[
-    [sqlite3.Connection, list[Opened], Callable[[LogId], int | None], Reopen], Received
+    [sqlite3.Connection, list[Opened], Callable[[LogId], Cut | None], Reopen], Received
 ]
 
 _QUIET_S: Final = 0.5  # the state is hashed once nothing has changed for so long
@@ -46,8 +47,8 @@ class House:
     Args:
         roster: as it is stored.
         incarnation: of this device now.
-        take_in: folds frames within a transaction, given the last change of a log that counts and
-            what opens a stored frame.
+        take_in: folds frames within a transaction, given up to where a log counts and what opens
+            a stored frame.
         state_hash: reads the hash of what all changes together make.
         entropy: returns random bytes.
 
@@ -252,7 +253,7 @@ class House:
         """
         opened = await asyncio.to_thread(self._opened, blobs)
         received = await self._store.write(
-            lambda c: self._take_in(c, opened, self._cut, self.read_stored)
+            lambda c: self._take_in(c, opened, self.cut, self.read_stored)
         )
         received.newer = len(blobs) - len(opened)
         known = sorted(received.forks, key=lambda one: one.common is not None)
@@ -287,9 +288,9 @@ class House:
         parsed = frame.parse(blob)
         return parsed, frame.open_bodies(parsed, self._keys[parsed.header.key_id])
 
-    def _cut(self, log_id: LogId) -> int | None:
-        cut = self.roster.cut(*log_id)
-        return None if cut is None else cut.seq
+    def cut(self, log_id: LogId) -> Cut | None:
+        """Return up to where a log counts, None where all of it does."""
+        return self.roster.cut(*log_id)
 
 
 def _fitting(roster: Roster, fresh: Iterable[Entry]) -> list[Entry]:
