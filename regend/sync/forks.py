@@ -292,6 +292,18 @@ def park(connection: sqlite3.Connection, number: int, frame: Frame, sealed: byte
     )
 
 
+def goes_on_parked(connection: sqlite3.Connection, number: int, frame: Frame) -> bool:
+    """Tell whether a frame follows on one that is parked of its log.
+
+    Args:
+        number: of the log in this store.
+    """
+    rows = connection.execute(
+        "SELECT sealed FROM parked WHERE log = ? AND last = ?", (number, frame.header.first - 1)
+    )
+    return any(parse(sealed).header.head == frame.header.previous for (sealed,) in rows)
+
+
 def parked_up_to(
     connection: sqlite3.Connection, log: LogId, cut: Cut, reopen: Reopen
 ) -> tuple[Place, list[bytes]] | None:

@@ -29,6 +29,7 @@ from regend.sync.forks import (
     Reopen,
     compared,
     end_of_what_counts,
+    goes_on_parked,
     head_at,
     park,
     partings,
@@ -142,6 +143,9 @@ def _fresh(
         done.missing[header.log] = header.last  # who sends it need not wait until it is here
         return None
     if header.first > seq + 1:
+        if goes_on_parked(connection, number, opened.frame):
+            park(connection, number, opened.frame, opened.blob)
+            done.forks.append(Fork(header.log, None))
         done.missing[header.log] = seq
         return None
     end = end_of_what_counts(connection, number, opened.frame, opened.bodies)

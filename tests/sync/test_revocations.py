@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from regend.jobs import handover, repository
+from regend.jobs import handover, journal, repository
+from regend.jobs.folding import AWAY, HERE
+from regend.jobs.journal import Effect
 from regend.mesh.statehash import state_hash
 from regend.mesh.taking import Taking
 from regend.store import changelog
@@ -117,8 +119,9 @@ def test_what_is_kept_of_a_job_that_has_not_come_is_taken_back_too(mesh: Mesh) -
 
 
 @pytest.mark.parametrize("full", [1, 5])
+@pytest.mark.parametrize("jobs", [1, 2, 5])
 def test_of_a_copied_home_that_is_put_out_the_history_counts_that_was_cut(
-    mesh: Mesh, full: int
+    mesh: Mesh, full: int, jobs: int
 ) -> None:
     """Two met two copies of it, which had parted and never met."""
     one, out, two, *_ = mesh
@@ -126,7 +129,8 @@ def test_of_a_copied_home_that_is_put_out_the_history_counts_that_was_cut(
     meet(out, one)
     meet(out, two)
     copy = copied(out)
-    submit(out, "a")
+    for number in range(jobs):
+        submit(out, f"a{number}")
     submit(copy, "b")
     submit(copy, "c")
     for home, met in ((out, one), (copy, two)):
@@ -134,7 +138,41 @@ def test_of_a_copied_home_that_is_put_out_the_history_counts_that_was_cut(
         meet(home, met)
     one.revoke(out)
     level(one, two)
-    assert set(one.jobs()) == set(two.jobs()) == {"before", "a"}
+    kept = {"before", *(f"a{number}" for number in range(jobs))}
+    assert set(one.jobs()) == set(two.jobs()) == kept
+
+
+def test_who_took_over_what_counts_no_more_holds_it_no_more(mesh: Mesh) -> None:
+    one, out, two, *_ = mesh
+    submit(out, "a")
+    out.pack([out.vector()], 1)
+    meet(out, one, slice(1))
+    meet(out, two)
+    take(two, "a")
+    one.revoke(out)
+    level(one, two)
+    assert two.jobs()["a"]["remote"] == AWAY
+    take(two, "a")
+    level(one, two)
+    assert two.jobs()["a"]["remote"] == HERE and two.jobs()["a"]["job_seq"] == 1
+
+
+def test_that_an_effect_was_done_is_known_to_all_though_who_did_it_is_out(mesh: Mesh) -> None:
+    one, out, two, *_ = mesh
+    submit(out, "a")
+    meet(out, one)
+    with out.transaction() as c:
+        claim = repository.claim(c, "boot", AT_MS)
+        assert claim is not None
+        effect = Effect(1, "pay", "key", "0" * 64, "intended", None)
+        journal.intend(c, claim.job, claim.fence, effect, AT_MS)
+        journal.settle_effect(c, claim.job, claim.fence, 1, "done", '"receipt"', AT_MS)
+    meet(out, two)
+    one.revoke(out)
+    level(one, two)
+    for device in (one, two):
+        known = device.connection.execute("SELECT state, receipt FROM effects").fetchall()
+        assert known == [("done", '"receipt"')]
 
 
 class Idle:
