@@ -79,6 +79,24 @@ async def look(store: Store, home: Home) -> Standing:
     return Standing(identity, roster, life)
 
 
+async def joined(store: Store, own: bytes, entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries that a home goes by which is let into a mesh.
+
+    One that comes back keeps what it knows of the mesh: frames that it has may be sealed with keys
+    which nobody else was told of. Where that speaks against its being let in, it goes by what it
+    was told.
+
+    Args:
+        own: id of this device.
+        entries: as the device told that let it in.
+    """
+    told, before = Roster.of(entries), await store.query(_stored)
+    if before is None or before.mesh != told.mesh:
+        return list(entries)
+    both = told.merged(before.entries.values())
+    return list((both if both.is_living(own) else told).entries.values())
+
+
 async def enter(store: Store, standing: Standing, entries: Sequence[Entry], clock: Clock) -> Roster:
     """Make this home a member of the mesh that the entries describe; return its roster.
 

@@ -17,7 +17,6 @@ from regend.jobs.repository import by_number
 from regend.limits import FRAME_CHANGES
 from regend.mesh.lives import life_of
 from regend.mesh.unfolding import end_at_cut, fold_parting
-from regend.store import changelog
 from regend.store.change import Change, LogId
 from regend.sync import forks, replica
 from regend.sync.payloads import Cut
@@ -70,7 +69,7 @@ def take_in(
             take_instead(forks.parked(connection, log))
         for log in {fork.log for fork in received.forks}:
             end = cut(log)
-            if end is not None and not changelog.is_own(connection, log):
+            if end is not None:
                 take_instead(end_at_cut(connection, log, end, reopen, at_ms)[1])
         copy = forks.has_parted_here(connection, reopen)
         received.forks += [copy] if copy is not None else []

@@ -198,6 +198,8 @@ class Mesh:
 
     async def _enter(self, entries: list[Entry]) -> None:
         """Be of the mesh that these entries describe, and run it."""
+        own = self._standing.identity.id
+        entries = await founding.joined(self._store, own, entries)
         roster = Roster.of(entries)
         self._standing = await founding.renewed(self._store, self._home, self._standing, roster)
         self.moves.own = self._standing.log

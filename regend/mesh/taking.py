@@ -78,7 +78,10 @@ class Taking:
             self._follow(done)
 
     async def take_back(self, house: House) -> None:
-        """Take back what revoked devices wrote past their cuts, where it was taken in before."""
+        """Take back what revoked devices wrote past their cuts, where it was taken in before.
+
+        Where this device itself was revoked and has come back, it tells that anew.
+        """
         while await self._take_back_once(house):
             pass  # where a log ends, another may begin again that had parted there
         self._supervisor.end_lost()
@@ -88,7 +91,7 @@ class Taking:
         done = False
         # Read by the writer: what was under way while the roster was another is in it by now.
         for log_id in await self._store.write(vector):
-            if log_id.device == house.identity.id or house.cut(log_id) is None:
+            if house.cut(log_id) is None:
                 continue
             taken, instead = await self._store.write(
                 lambda c, log_id=log_id: self._end_at_cut(c, log_id, house)  # type: ignore[misc]

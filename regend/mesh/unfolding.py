@@ -21,6 +21,7 @@ from regend.jobs import mirror
 from regend.jobs.folding import take_out
 from regend.jobs.history import newest_seq
 from regend.jobs.terms import branch
+from regend.mesh import lives
 from regend.mesh.library import forget_documents
 from regend.mesh.lives import life_of, shared_of_jobs
 from regend.store import cells, changelog
@@ -41,26 +42,34 @@ def end_at_cut(
     that one which the device had that put it out. Whoever has the other keeps it up to the cut, as
     long as the right one has not come.
 
+    What an earlier life of this home did past a cut is told again by this one: here nothing is lost
+    of it.
+
     Args:
         reopen: opens a stored frame.
 
     Returns:
         How many changes were taken back, and the frames that count in their stead.
     """
+    if log == changelog.current(connection):
+        return 0, []
     cut = cut if cut.seq else Cut(0, first_head(log))
     number = changelog.number_of(connection, log)
     (seq,) = connection.execute("SELECT seq FROM logs WHERE number = ?", (number,)).fetchone()
-    other = forks.parked_up_to(connection, log, cut, reopen)
-    if other is not None:
-        shared, instead = other
-        for sealed, _ in _stored(connection, number, shared.seq):
+    shared, instead = forks.parked_up_to(connection, log, cut, reopen) or (None, [])
+    end = shared.seq if shared is not None else min(seq, cut.seq)
+    if shared is not None:
+        for sealed, _ in _stored(connection, number, end):
             forks.park(connection, number, reopen(sealed)[0], sealed)
-        return unfold(connection, log, Cut(*shared), reopen, at_ms), instead
-    if seq <= cut.seq:
-        return 0, []
-    heads = forks.heads_here(connection, number, cut.seq, cut.seq, reopen)
-    end = Cut(cut.seq, heads[cut.seq] if cut.seq else cut.head)
-    return unfold(connection, log, end, reopen, at_ms), []
+    if end == seq:
+        return 0, instead
+    life = changelog.current(connection)
+    if life is not None and life.device == log.device:
+        lives.begin_anew(connection, log, end, life, reopen, at_ms)
+    else:
+        heads = forks.heads_here(connection, number, end, end, reopen) | {0: first_head(log)}
+        unfold(connection, log, Cut(end, heads[end]), reopen, at_ms)
+    return seq - end, instead
 
 
 def unfold(connection: sqlite3.Connection, log: LogId, cut: Cut, reopen: Reopen, at_ms: int) -> int:

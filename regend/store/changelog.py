@@ -82,12 +82,6 @@ def current(connection: sqlite3.Connection) -> LogId | None:
     return None if row is None else LogId(*row)
 
 
-def is_own(connection: sqlite3.Connection, log: LogId) -> bool:
-    """Tell whether a log is this device's, of whatever life."""
-    own = current(connection)
-    return own is not None and own.device == log.device
-
-
 def number_of(connection: sqlite3.Connection, log: LogId) -> int:
     """Return the number of a log in this store, making its row where there is none."""
     row = connection.execute(

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from regend.errors import Refused
+from regend.mesh import founding
+from regend.mesh.founding import Standing
 from regend.mesh.members import cuts_of
 from regend.mesh.statehash import state_hash
 from regend.mesh.taking import Taking
@@ -18,10 +20,11 @@ from regend.sync.entries import Entry
 from regend.sync.epochs import Entropy
 from regend.sync.frame import Frame
 from regend.sync.house import House, stored_roster
+from regend.sync.identity import Incarnation
 from regend.sync.replica import Received
 from regend.sync.roster import Roster
 from tests.sync.persons import entropy, identity
-from tests.sync.pocket import Device
+from tests.sync.pocket import LIVES, Device
 
 T = TypeVar("T")
 
@@ -42,6 +45,9 @@ class PocketStore:
         self._device.writes_left -= 1
         with self._device.transaction() as c:
             return operation(c)
+
+    def before_commit(self, _operation: Callable[[sqlite3.Connection], None]) -> None:
+        """Do nothing: what happened is written into the log with every transaction."""
 
     async def query(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         return operation(self._device.connection)
@@ -153,10 +159,8 @@ class Member(Device):
     # Of the mesh
 
     def regards(self, other: Member) -> bool:
-        """Tell whether it links with another."""
-        return self.identity.id != other.identity.id and self.house.roster.is_living(
-            other.identity.id
-        )
+        """Tell whether it links with another, be it a copy of itself."""
+        return self is not other and self.house.roster.is_living(other.identity.id)
 
     def tell_roster(self, other: Member) -> None:
         lacking = self.house.roster_ids - other.house.roster_ids
@@ -180,6 +184,25 @@ class Member(Device):
         roster = self.house.roster
         entry = authoring.revoke(roster, self.identity, device, cuts, self.at_ms, self.draw)
         self.run(self.house.add_entries([entry]))
+
+    def rejoin(self, host: Member) -> bool:
+        """Pair again with a device, as `mesh.service` does; return whether it was out."""
+        roster, device = host.house.roster, self.identity.device
+        entry = authoring.add(roster, host.identity, device, "again", host.at_ms, self.draw)
+        if entry is None:
+            return False
+        host.run(host.house.add_entries([entry]))
+        store: Any = PocketStore(self)
+        clock: Any = PocketClock(self)
+        told = list(host.house.roster.entries.values())
+        entries = self.run(founding.joined(store, self.identity.id, told))
+        if Roster.of(entries).cut(*self.log) is not None:
+            self.life = next(LIVES).to_bytes(8)
+        life = Incarnation(self.log.incarnation, is_fresh=True, reason="revoked")
+        standing = Standing(self.identity, None, life)
+        self.run(founding.enter(store, standing, entries, clock))
+        self.move_in()
+        return True
 
 
 def mesh_of(count: int, loop: asyncio.AbstractEventLoop) -> list[Member]:

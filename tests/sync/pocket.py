@@ -54,7 +54,7 @@ def memory() -> sqlite3.Connection:
     return connection
 
 
-_LIVES = count(1)
+LIVES = count(1)
 
 
 @dataclass
@@ -109,7 +109,7 @@ class Device:
     def begin_anew(self, fork: Fork) -> None:
         """Go on in a new life, as `mesh.founding.begin_anew` does."""
         assert fork.common is not None
-        new = self.log._replace(incarnation=next(_LIVES).to_bytes(8))
+        new = self.log._replace(incarnation=next(LIVES).to_bytes(8))
         with self.transaction() as c:
             lives.begin_anew(c, fork.log, fork.common, new, self.reopen, self.at_ms)
             founding._take_up(c, new, "forked", self.at_ms)
@@ -117,7 +117,7 @@ class Device:
 
     def restore(self) -> None:
         """Go on in a new life, as a home does that was put back to a backup."""
-        self.life = next(_LIVES).to_bytes(8)
+        self.life = next(LIVES).to_bytes(8)
         with self.transaction() as c:
             founding._take_up(c, self.log, "database", self.at_ms)
 

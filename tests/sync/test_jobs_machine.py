@@ -107,8 +107,10 @@ class JobsOfDevices(Packing):
         if not device.holds:
             return
         job, fence = sorted(device.holds.items())[which % len(device.holds)]
-        row = repository.by_number(device.connection, job)
-        holds = row["state"] == "running" and row["fence"] == fence
+        row = device.connection.cursor()
+        row.row_factory = sqlite3.Row
+        row = row.execute("SELECT * FROM jobs WHERE number = ?", (job,)).fetchone()
+        holds = bool(row) and row["state"] == "running" and row["fence"] == fence
         assert not holds or row["remote"] == HERE
         try:
             with device.transaction() as c:

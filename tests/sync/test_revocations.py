@@ -211,3 +211,31 @@ async def test_what_was_being_stored_while_the_roster_grew_is_taken_back(tmp_pat
     assert out.log not in await one.house.vector()
     for device in (one, out):
         await device.close()
+
+
+def test_what_a_device_did_while_it_was_out_is_told_when_it_comes_back(mesh: Mesh) -> None:
+    one, out, two, *_ = mesh
+    submit(out, "before")
+    meet(out, one)
+    meet(out, two)
+    one.revoke(out)
+    submit(out, "late")
+    meet(out, two)
+    level(one, two)
+    assert set(one.jobs()) == set(two.jobs()) == {"before"}
+    assert out.rejoin(two)
+    level(one, two, out)
+    for device in (one, two, out):
+        assert set(device.jobs()) == {"before", "late"}
+
+
+def test_a_device_that_comes_back_can_read_what_it_sealed_while_it_was_out(mesh: Mesh) -> None:
+    one, out, two, three, _ = mesh
+    one.revoke(out)
+    out.revoke(three)  # a new key, of which those it comes back to were not told
+    submit(out, "a")
+    out.pack([out.vector()], 1)
+    meet(one, two)
+    assert out.rejoin(two)
+    level(one, two, out)
+    assert set(one.jobs()) == {"a"}
