@@ -51,6 +51,17 @@ class JobsOfRevokedDevices(JobsOfCopiedDevices):
             one.revoke(out)
         self.settle(one)
 
+    @rule(number=st.integers(0, 5), further=st.integers(1, 4))
+    def rejoin(self, number: int, further: int) -> None:
+        """Pair a device again; one that has no copies, which would not know of it."""
+        host, out = self.device(number), self.device(number + further)
+        if sum(one.number == out.number for one in self.devices) > 1:
+            return
+        with suppress(RegendError):
+            if out.rejoin(host):
+                out.recover(MAX_DEATHS)
+        self.settle(host, out)
+
     @rule(number=st.integers(0, 5), writes=st.integers(0, 3))
     def die_while_it_goes_by_the_roster(self, number: int, writes: int) -> None:
         device = self.device(number)
