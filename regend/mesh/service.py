@@ -153,10 +153,12 @@ class Mesh:
         welcome, place = await self._pairings.join(
             code, address, name or self._name, roster, self._discovery
         )
+        own = self._standing.identity.id
+        entries = await founding.joined(self._store, own, welcome.device, welcome.entries)
         await self._close()
         # The networks on which an address is given are those on which nobody is found by itself.
         await self._store.write(lambda c: peers.note_place(c, welcome.device, place))
-        await self._enter(welcome.entries)
+        await self._enter(entries)
         return await self.devices()
 
     async def revoke(self, device: str) -> dict[str, Any]:
@@ -198,8 +200,6 @@ class Mesh:
 
     async def _enter(self, entries: list[Entry]) -> None:
         """Be of the mesh that these entries describe, and run it."""
-        own = self._standing.identity.id
-        entries = await founding.joined(self._store, own, entries)
         roster = Roster.of(entries)
         self._standing = await founding.renewed(self._store, self._home, self._standing, roster)
         self.moves.own = self._standing.log

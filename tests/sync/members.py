@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from regend.mesh.founding import Standing
 from regend.mesh.members import cuts_of
 from regend.mesh.statehash import state_hash
 from regend.mesh.taking import Taking
-from regend.store.change import LogId
+from regend.store.change import LogId, Place
 from regend.sync import authoring, supply
 from regend.sync.entries import Entry
 from regend.sync.epochs import Entropy
@@ -131,6 +131,10 @@ class Member(Device):
 
     # What goes out and comes in
 
+    def pack(self, acknowledged: Collection[dict[LogId, Place]], full: int) -> None:
+        if self.house.can_seal:
+            super().pack(acknowledged, full)
+
     def seal(self, written: Iterable[supply.Written]) -> list[bytes]:
         return self.house._sealed(list(written))
 
@@ -195,7 +199,7 @@ class Member(Device):
         store: Any = PocketStore(self)
         clock: Any = PocketClock(self)
         told = list(host.house.roster.entries.values())
-        entries = self.run(founding.joined(store, self.identity.id, told))
+        entries = self.run(founding.joined(store, self.identity.id, host.identity.id, told))
         if Roster.of(entries).cut(*self.log) is not None:
             self.life = next(LIVES).to_bytes(8)
         life = Incarnation(self.log.incarnation, is_fresh=True, reason="revoked")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from regend.errors import Conflict
 from regend.jobs import handover, journal, repository
 from regend.jobs.folding import AWAY, HERE
 from regend.jobs.journal import Effect
@@ -239,3 +240,28 @@ def test_a_device_that_comes_back_can_read_what_it_sealed_while_it_was_out(mesh:
     assert out.rejoin(two)
     level(one, two, out)
     assert set(one.jobs()) == {"a"}
+
+
+def test_a_device_that_lacks_the_newest_key_sends_nothing_of_its_own_until_it_has_it(
+    mesh: Mesh,
+) -> None:
+    one, out, two, _, four = mesh
+    two.revoke(out)
+    meet(two, one)
+    one.revoke(four)  # with a key that is not for who is out
+    assert out.rejoin(two)
+    submit(out, "a")
+    exchange_rosters(one, two)
+    exchange_rosters(two, out)
+    assert not out.house.can_seal and out.frames(out.log, 0) == []
+    level(one, two, out)
+    assert set(one.jobs()) == {"a"}
+
+
+def test_a_device_that_has_put_out_its_host_is_told_so(mesh: Mesh) -> None:
+    _, out, two, *_ = mesh
+    out.revoke(two)
+    two.revoke(out)
+    with pytest.raises(Conflict, match="it has put out the device that lets it in"):
+        out.rejoin(two)
+    assert not out.house.roster.is_living(two.identity.id)

@@ -144,7 +144,7 @@ class JobsOfRevokedDevices(JobsOfCopiedDevices):
 
 TestJobsOfRevokedDevices = pytest.mark.timeout(1800 if LONG else 120)(JobsOfRevokedDevices.TestCase)
 TestJobsOfRevokedDevices.settings = settings(
-    max_examples=1000 if LONG else 60,
+    max_examples=1000 if LONG else 40,
     stateful_step_count=60 if LONG else 40,
     phases=set(Phase) - {Phase.explain},
     deadline=None,
