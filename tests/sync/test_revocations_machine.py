@@ -39,10 +39,12 @@ class JobsOfRevokedDevices(JobsOfCopiedDevices):
         return mesh_of(count, self.loop)
 
     def teardown(self) -> None:
-        super().teardown()
-        if hasattr(self, "loop"):
-            self.loop.run_until_complete(self.loop.shutdown_default_executor())
-            self.loop.close()
+        try:
+            super().teardown()
+        finally:
+            if hasattr(self, "loop"):
+                self.loop.run_until_complete(self.loop.shutdown_default_executor())
+                self.loop.close()
 
     @rule(number=st.integers(0, 5), further=st.integers(1, 4))
     def revoke(self, number: int, further: int) -> None:
