@@ -56,6 +56,19 @@ _ORDER: Final = (
 )
 
 
+def keep_effects(connection: sqlite3.Connection, job: int) -> None:
+    """Keep what is known of a job's effects for when the job comes again, as it goes now."""
+    rows = connection.execute(
+        f"SELECT j.id, {', '.join('e.' + name for name in mirror.EFFECT_COLUMNS)} "
+        "FROM effects e JOIN jobs j ON j.number = e.job WHERE e.job = ?",
+        (job,),
+    )
+    connection.executemany(
+        "INSERT OR IGNORE INTO early_effects (job_id, said) VALUES (?, ?)",
+        [(job_id, mirror.pack_extra(row)) for job_id, *row in rows.fetchall()],
+    )
+
+
 def take_early_effects(connection: sqlite3.Connection, device: bytes, job_id: str) -> None:
     """Take in what came of a job's effects before the job.
 

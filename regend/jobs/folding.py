@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
 from regend import events
 from regend.jobs import dropped, introductions, mirror, told
-from regend.jobs.effects import take_early_effects
+from regend.jobs.effects import keep_effects, take_early_effects
 from regend.jobs.history import Draft, insert, leave_out, newest_seq
 from regend.jobs.places import drop_places, take_place, want
 from regend.jobs.projection import NO_HISTORY, Shape, after, next_history
@@ -89,7 +89,11 @@ def settle_terms(connection: sqlite3.Connection, job_id: str) -> None:
     if job is None or not terms:
         return
     input_now = introductions.show(connection, job_id, terms[0])
-    want(connection, terms[0].device, [input_now], job.number)
+    if input_now is not None:
+        want(connection, terms[0].device, [input_now], job.number)
+        if not job.last:
+            job.shape = _unborn(connection, job)
+            _write(connection, job)
     before = _chain_to(connection, job_id, job.term)
     shared = common(before, terms)
     if shared is not None and job.last > shared:
@@ -119,39 +123,58 @@ def take_out(
         terms: ids of terms.
     """
     job = _job(connection, job_id)
-    if job is None:
-        return
-    shown = _chain_to(connection, job_id, job.term)
     gone = set(terms)
-    left = [one for one in mirror.terms_of(connection, job_id) if one.id not in gone]
-    places = [place for by, place in happened if belongs(shown, by, place)]
-    places += [one.base + 1 for one in shown if one.id in gone]
-    if places and job.last >= min(places):
-        _rewind(connection, job, shown, min(places) - 1)
-        _write(connection, job)
+    if job is not None:
+        _take_out_of_shown(connection, job, happened, gone)
     connection.executemany(
         "DELETE FROM strays WHERE job_id = ? AND branch = ? AND place = ?",
         [(job_id, by, place) for by, place in happened],
     )
     connection.executemany("DELETE FROM terms WHERE id = ?", [(one,) for one in gone])
     introductions.forget(connection, job_id, gone)
-    if gone & {one.id for one in shown}:
-        still = [one for one in shown if one.id not in gone]
-        # Whoever held it by such a term holds it no more, and nobody does until a person says so.
-        connection.execute(
-            "UPDATE jobs SET term = ?, remote = ?, device = coalesce(?, device), leaving = NULL, "
-            "boot = NULL, fence = fence + 1 WHERE id = ?",
-            (
-                still[-1].id if still else None,
-                AWAY,
-                still[-1].device.hex() if still else None,
-                job_id,
-            ),
-        )
-    if left:
-        settle_terms(connection, job_id)
-    else:
+    if job is None:
+        return
+    left = chain(mirror.terms_of(connection, job_id))
+    if not left:
         _forget(connection, job.number)
+        return
+    settle_terms(connection, job_id)
+    # Who took it over from what does not count any more has nothing to go on from.
+    connection.execute(
+        "UPDATE jobs SET remote = ?, leaving = NULL, boot = NULL, fence = fence + 1 "
+        "WHERE number = ? AND job_seq < ?",
+        (AWAY, job.number, left[-1].base),
+    )
+
+
+def _take_out_of_shown(
+    connection: sqlite3.Connection,
+    job: _Job,
+    happened: Sequence[tuple[bytes, int]],
+    gone: Collection[bytes],
+) -> None:
+    """Take back what is shown of a job from the first place on that does not count any more."""
+    shown = _chain_to(connection, job.id, job.term)
+    places = [place for by, place in happened if belongs(shown, by, place)]
+    places += [one.base + 1 for one in shown if one.id in gone]
+    if places and job.last >= min(places):
+        _rewind(connection, job, shown, min(places) - 1)
+        _write(connection, job)
+    first = next((at for at, one in enumerate(shown) if one.id in gone), None)
+    if first is None:
+        return
+    # Whoever held it by such a term holds it no more, and nobody does until a person says so.
+    still = shown[first - 1] if first else None
+    connection.execute(
+        "UPDATE jobs SET term = ?, remote = ?, device = coalesce(?, device), leaving = NULL, "
+        "boot = NULL, fence = fence + 1 WHERE number = ?",
+        (
+            still.id if still else None,
+            AWAY,
+            still.device.hex() if still else None,
+            job.number,
+        ),
+    )
 
 
 _ROWS_OF_JOBS: Final = (
@@ -161,7 +184,8 @@ _ROWS_OF_JOBS: Final = (
 
 
 def _forget(connection: sqlite3.Connection, job: int) -> None:
-    """Remove a job that nobody who counts has told of."""
+    """Remove a job that nobody who counts has told of; what others did to it is kept beside."""
+    keep_effects(connection, job)
     for table in _ROWS_OF_JOBS:
         connection.execute(f"DELETE FROM {table} WHERE job = ?", (job,))
     connection.execute("DELETE FROM jobs WHERE number = ?", (job,))
@@ -325,7 +349,7 @@ def _rewind(
     ).fetchall()
     newest = newest_seq(connection)
     result = job.shape.result
-    job.shape, job.history, job.last = Shape(device=job.shape.device), NO_HISTORY, place
+    job.shape, job.history, job.last = _unborn(connection, job), NO_HISTORY, place
     for job_seq, type_name, at, data, _ in rows:
         if job_seq <= place:
             job.shape = after(job.shape, type_name, at, data, result)
@@ -344,6 +368,14 @@ def _rewind(
     if newest_seq(connection) < newest:
         leave_out(connection, newest)  # or what follows would be taken for read already
     drop_places(connection, job.number)
+
+
+def _unborn(connection: sqlite3.Connection, job: _Job) -> Shape:
+    """Return the shape of a job of which nothing has happened yet, as `fold_job` makes it."""
+    created_at = connection.execute(
+        "SELECT created_at FROM jobs WHERE number = ?", (job.number,)
+    ).fetchone()[0]
+    return Shape(device=job.shape.device, updated_at=created_at)
 
 
 def _take_back(connection: sqlite3.Connection, job: int, event: Told) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from regend.clock import Clock
+from regend.errors import Conflict
 from regend.home import Home
 from regend.jobs import mirror
 from regend.jobs.folding import AWAY, HERE
@@ -78,6 +79,34 @@ async def look(store: Store, home: Home) -> Standing:
         await store.write(lambda c: _rename_device(c, known, identity.id.hex()))
     life = incarnation(home, database_epoch, machine_id())
     return Standing(identity, roster, life)
+
+
+async def joined(store: Store, own: bytes, host: bytes, entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries that a home goes by which is let into a mesh.
+
+    One that comes back keeps what it knows of the mesh: frames that it has may be sealed with keys
+    which nobody else was told of.
+
+    Args:
+        own: id of this device.
+        host: of the one that lets it in.
+        entries: as that one told them.
+
+    Raises:
+        Conflict: by what this device knows, one of the two is out.
+    """
+    told, before = Roster.of(entries), await store.query(_stored)
+    if before is None or before.mesh != told.mesh:
+        return list(entries)
+    both = told.merged(before.entries.values())
+    if not (both.is_living(own) and both.is_living(host)):
+        raise Conflict(
+            "device_still_out",
+            "As far as this device knows the two are not of one mesh: it has put out the device "
+            "that lets it in, or was put out by one which that device has not met since.",
+            hint="Let the devices of the mesh meet first, or pair with another one of them.",
+        )
+    return list(both.entries.values())
 
 
 async def enter(store: Store, standing: Standing, entries: Sequence[Entry], clock: Clock) -> Roster:

@@ -17,9 +17,10 @@ from regend.jobs.repository import by_number
 from regend.jobs.terms import Term
 from regend.limits import FRAME_CHANGES
 from regend.mesh.lives import life_of
-from regend.mesh.unfolding import fold_parting
+from regend.mesh.unfolding import end_at_cut, fold_parting
 from regend.store.change import Change, LogId
 from regend.sync import forks, replica
+from regend.sync.payloads import Cut
 from regend.sync.replica import Folder, Opened, Received, Source
 
 
@@ -42,7 +43,7 @@ def take_in(
     connection: sqlite3.Connection,
     incoming: Iterable[Opened],
     folders: Mapping[str, Folder],
-    cut: Callable[[LogId], int | None],
+    cut: Callable[[LogId], Cut | None],
     reopen: forks.Reopen,
     at_ms: int,
 ) -> tuple[Received, Consequences]:
@@ -50,19 +51,27 @@ def take_in(
 
     Args:
         folders: of what is not about jobs.
-        cut: the last change of a log that counts, None where all do.
+        cut: up to where a log counts, None where all of it does.
         reopen: opens a stored frame.
     """
     every = {**JOB_FOLDERS, **folders, forks.PARTED: fold_parting(reopen)}
 
     def fold() -> Received:
         received = replica.receive(connection, incoming, every, cut, at_ms, reopen)
-        # What was parked of logs that parted now takes the place of the history that did.
-        for log in forks.parted_now(connection, received.parted_before):
-            parked = [Opened(blob, *reopen(blob)) for blob in forks.parked(connection, log)]
+
+        def take_instead(blobs: list[bytes]) -> None:
+            parked = [Opened(blob, *reopen(blob)) for blob in blobs]
             again = replica.receive(connection, parked, every, cut, at_ms)
             received.changes += again.changes
             received.cells += again.cells
+
+        # What was parked of logs that parted now takes the place of the history that did.
+        for log in forks.parted_now(connection, received.parted_before):
+            take_instead(forks.parked(connection, log))
+        for log in {fork.log for fork in received.forks}:
+            end = cut(log)
+            if end is not None:
+                take_instead(end_at_cut(connection, log, end, reopen, at_ms)[1])
         copy = forks.has_parted_here(connection, reopen)
         received.forks += [copy] if copy is not None else []
         return received

@@ -14,13 +14,13 @@ from typing import Any
 from regend.clock import Clock
 from regend.jobs.supervisor import Supervisor
 from regend.mesh.jobs import Consequences, take_in, take_up_kept
-from regend.mesh.unfolding import unfold
+from regend.mesh.unfolding import end_at_cut
 from regend.store import Store
-from regend.store.change import LogId, first_head
+from regend.store.change import LogId
 from regend.sync.forks import Reopen
 from regend.sync.house import House
 from regend.sync.payloads import Cut
-from regend.sync.replica import Folder, Opened, Received
+from regend.sync.replica import Folder, Opened, Received, vector
 
 log = logging.getLogger("regend.sync")
 
@@ -55,7 +55,7 @@ class Taking:
         self,
         connection: sqlite3.Connection,
         opened: list[Opened],
-        cut: Callable[[LogId], int | None],
+        cut: Callable[[LogId], Cut | None],
         reopen: Reopen,
     ) -> Received:
         """Take frames in, in the writer's transaction; see `house.House`."""
@@ -78,18 +78,39 @@ class Taking:
             self._follow(done)
 
     async def take_back(self, house: House) -> None:
-        """Take back what revoked devices wrote past their cuts, where it was taken in before."""
-        at_ms = self._clock.wall_ms()
-        for log_id, place in (await house.vector()).items():
-            cut = house.roster.cut(*log_id)
-            if cut is None or place.seq <= cut.seq or log_id.device == house.identity.id:
-                continue
-            end = cut if cut.seq else Cut(0, first_head(log_id))
-            taken = await self._store.write(
-                lambda c, log_id=log_id, end=end: unfold(c, log_id, end, house.read_stored, at_ms)  # type: ignore[misc]
-            )
-            log.info("%d changes of a revoked device do not count", taken)
+        """Take back what revoked devices wrote past their cuts, where it was taken in before.
+
+        Where this device itself was revoked and has come back, it tells that anew.
+        """
+        while await self._take_back_once(house):
+            pass  # where a log ends, another may begin again that had parted there
         self._supervisor.end_lost()
+
+    async def _take_back_once(self, house: House) -> bool:
+        """Return whether anything was taken back, or taken in instead."""
+        done = False
+        # Read by the writer: what was under way while the roster was another is in it by now.
+        for log_id in await self._store.write(vector):
+            if house.cut(log_id) is None:
+                continue
+            taken, instead = await self._store.write(
+                lambda c, log_id=log_id: self._end_at_cut(c, log_id, house)  # type: ignore[misc]
+            )
+            if taken:
+                log.info("%d changes of a revoked device do not count", taken)
+            done |= taken + instead > 0
+        return done
+
+    def _end_at_cut(
+        self, connection: sqlite3.Connection, log_id: LogId, house: House
+    ) -> tuple[int, int]:
+        """Return how many changes of a log were taken back, and taken in in their stead."""
+        cut, reopen = house.cut(log_id), house.read_stored
+        if cut is None:
+            return 0, 0
+        taken, blobs = end_at_cut(connection, log_id, cut, reopen, self._clock.wall_ms())
+        instead = [Opened(blob, *reopen(blob)) for blob in blobs]
+        return taken, self.take_in(connection, instead, house.cut, reopen).changes
 
     def _follow(self, done: Consequences) -> None:
         for job, desired in done.wished:

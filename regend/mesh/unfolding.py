@@ -9,6 +9,7 @@ program could not fold, and keeps for a newer one, made nothing here that would 
 back.
 
 An effect that was told of stays told of: that something was done outside is never forgotten.
+Whoever had heard of it tells it again, in its own log, to those who had not.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from regend.jobs import mirror
 from regend.jobs.folding import take_out
 from regend.jobs.history import newest_seq
 from regend.jobs.terms import branch
+from regend.mesh import lives
 from regend.mesh.library import forget_documents
 from regend.mesh.lives import life_of, shared_of_jobs
 from regend.store import cells, changelog
-from regend.store.change import Change, LogId, unpack
+from regend.store.change import Change, LogId, first_head, unpack
 from regend.sync import forks
 from regend.sync.forks import Reopen
 from regend.sync.frame import heads_of
@@ -31,8 +33,47 @@ from regend.sync.payloads import Cut
 from regend.sync.replica import Folder, Source, readable
 
 
+def end_at_cut(
+    connection: sqlite3.Connection, log: LogId, cut: Cut, reopen: Reopen, at_ms: int
+) -> tuple[int, list[bytes]]:
+    """Let a log end at its cut; or, where it went two ways, leave the way that was not cut.
+
+    A home that was copied, and is put out before it could tell which of its histories goes on, has
+    that one which the device had that put it out. Whoever has the other keeps it up to the cut, as
+    long as the right one has not come.
+
+    What an earlier life of this home did past a cut is told again by this one: here nothing is lost
+    of it.
+
+    Args:
+        reopen: opens a stored frame.
+
+    Returns:
+        How many changes were taken back, and the frames that count in their stead.
+    """
+    if log == changelog.current(connection):
+        return 0, []
+    cut = cut if cut.seq else Cut(0, first_head(log))
+    number = changelog.number_of(connection, log)
+    (seq,) = connection.execute("SELECT seq FROM logs WHERE number = ?", (number,)).fetchone()
+    shared, instead = forks.parked_up_to(connection, log, cut, reopen) or (None, [])
+    end = shared.seq if shared is not None else min(seq, cut.seq)
+    if shared is not None:
+        for sealed, _ in _stored(connection, number, end):
+            forks.park(connection, number, reopen(sealed)[0], sealed)
+    if end == seq:
+        return 0, instead
+    life = changelog.current(connection)
+    if life is not None and life.device == log.device:
+        lives.begin_anew(connection, log, end, life, reopen, at_ms)
+    else:
+        heads = forks.heads_here(connection, number, end, end, reopen) | {0: first_head(log)}
+        unfold(connection, log, Cut(end, heads[end]), reopen, at_ms)
+    return seq - end, instead
+
+
 def unfold(connection: sqlite3.Connection, log: LogId, cut: Cut, reopen: Reopen, at_ms: int) -> int:
-    """Let a log end at its cut, and nothing of what came after count.
+    """Let a log end at a change, and nothing of what came after count.
 
     Args:
         reopen: opens a stored frame.
@@ -43,18 +84,28 @@ def unfold(connection: sqlite3.Connection, log: LogId, cut: Cut, reopen: Reopen,
     while mirror.collect(connection, at_ms):
         pass
     number = changelog.number_of(connection, log)
+    (last,) = connection.execute("SELECT seq FROM logs WHERE number = ?", (number,)).fetchone()
     kept = _kept(connection)
     tail = [
         unpack(body)
         for sealed, first in _stored(connection, number, cut.seq)
         for seq, body in enumerate(reopen(sealed)[1], first)
-        if seq > cut.seq and (number, seq) not in kept
+        if cut.seq < seq <= last and (number, seq) not in kept
     ]
     _end_at(connection, number, cut)
     for job_id, (told, terms) in _of_jobs(log, tail).items():
         take_out(connection, job_id, told, terms)
     _set_again(connection, {one.fields[0] for one in tail if one.kind == cells.KIND}, reopen)
     forget_documents(connection, tail)
+    with changelog.writing(connection, at_ms) as own:
+        assert own is not None
+        for change in tail:
+            if change.kind == mirror.EFFECT:
+                own.add(mirror.EFFECT, *change.fields)
+    for change in tail:
+        if change.kind == forks.PARTED:
+            incarnation, parting = forks.parting_told(change)
+            forks.forget_parting(connection, LogId(log.device, incarnation), parting)
     mirror.move_cursor(connection, newest_seq(connection))
     return len(tail)
 
@@ -127,10 +178,6 @@ def _end_where_it_parted(
         forks.park(connection, number, reopen(sealed)[0], sealed)
     _end_at(connection, number, Cut(parting.seq, parting.head))
     connection.execute("DELETE FROM changes WHERE log = ? AND seq > ?", (number, parting.seq))
-    connection.execute(
-        "UPDATE OR REPLACE frames SET last = ?1 WHERE log = ?2 AND last > ?1",
-        (parting.seq, number),
-    )
     bodies = [body for _, (_, body) in sorted(tail.items())]
     changes = [change for body in bodies if (change := readable(body)) is not None]
     for job_id, (told, terms) in shared_of_jobs(log, changes).items():
@@ -139,6 +186,9 @@ def _end_where_it_parted(
 
 def _end_at(connection: sqlite3.Connection, number: int, cut: Cut) -> None:
     connection.execute("DELETE FROM frames WHERE log = ? AND first > ?", (number, cut.seq))
+    connection.execute(
+        "UPDATE OR REPLACE frames SET last = ?1 WHERE log = ?2 AND last > ?1", (cut.seq, number)
+    )
     connection.execute("DELETE FROM unfolded WHERE log = ? AND seq > ?", (number, cut.seq))
     connection.execute(
         "UPDATE logs SET seq = ?, head = ? WHERE number = ?", (cut.seq, cut.head, number)

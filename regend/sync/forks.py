@@ -21,8 +21,17 @@ from typing import Final, NamedTuple
 
 from regend.limits import PARKED_BYTES
 from regend.store import changelog
-from regend.store.change import HEAD_BYTES, INCARNATION_BYTES, Change, LogId, first_head, unpack
+from regend.store.change import (
+    HEAD_BYTES,
+    INCARNATION_BYTES,
+    Change,
+    LogId,
+    Place,
+    first_head,
+    unpack,
+)
 from regend.sync.frame import Frame, head_after, heads_of, parse
+from regend.sync.payloads import Cut
 
 PARTED: Final = "parted"
 
@@ -54,7 +63,7 @@ def compared(
         reopen: opens a stored frame; without it, what stands in frames is not compared.
     """
     header = frame.header
-    here = _heads(connection, number, header.first - 1, header.last, reopen)
+    here = heads_here(connection, number, header.first - 1, header.last, reopen)
     here |= {0: first_head(header.log)}
     if here.get(header.first - 1) != header.previous:
         return None
@@ -66,10 +75,14 @@ def compared(
     return common
 
 
-def _heads(
+def heads_here(
     connection: sqlite3.Connection, number: int, first: int, last: int, reopen: Reopen | None
 ) -> dict[int, bytes]:
-    """Return the heads of a log after these changes, of those that are here."""
+    """Return the heads of a log after these changes, of those that are here.
+
+    Args:
+        reopen: opens a stored frame; without it, what stands in frames is left out.
+    """
     between = (number, first, last)
     found: dict[int, bytes] = dict(
         connection.execute(
@@ -125,7 +138,7 @@ def stored_head(
     ).fetchone()
     if row is None or row[0] == blob:
         return None
-    return _heads(connection, number, seq, seq, reopen).get(seq)
+    return heads_here(connection, number, seq, seq, reopen).get(seq)
 
 
 def behind(connection: sqlite3.Connection, log: LogId, seq: int) -> list[Change]:
@@ -208,6 +221,14 @@ def record_parting(connection: sqlite3.Connection, log: LogId, parting: Parting)
     )
 
 
+def forget_parting(connection: sqlite3.Connection, log: LogId, parting: Parting) -> None:
+    """Take it off the record that a history of a log goes on in another log."""
+    connection.execute(
+        "DELETE FROM parted WHERE log = ? AND seq = ? AND next = ?",
+        (changelog.number_of(connection, log), parting.seq, parting.next),
+    )
+
+
 def partings(connection: sqlite3.Connection) -> int:
     """Return how many partings of logs are on record."""
     return int(connection.execute("SELECT coalesce(max(number), 0) FROM parted").fetchone()[0])
@@ -257,27 +278,70 @@ def has_parted_here(connection: sqlite3.Connection, reopen: Reopen) -> Fork | No
         "JOIN logs l ON l.number = p.log AND l.current = 1 ORDER BY p.seq"
     )
     for number, device, incarnation, seq, following in rows.fetchall():
-        if _heads(connection, number, seq + 1, seq + 1, reopen).get(seq + 1) == following:
+        if heads_here(connection, number, seq + 1, seq + 1, reopen).get(seq + 1) == following:
             return Fork(LogId(device, incarnation), seq)
     return None
 
 
-def has_room_to_park(connection: sqlite3.Connection, number: int) -> bool:
-    """Tell whether more of a log's other history may be kept.
+def park(connection: sqlite3.Connection, number: int, frame: Frame, sealed: bytes) -> None:
+    """Keep a frame that is not of the history which is folded, where there is room for it.
 
-    It is not acknowledged: what is not kept comes once it has been said which history goes on.
+    Sealed anew, it is the same. It is not acknowledged: what is not kept comes once it has been
+    said which history goes on.
     """
     held = connection.execute("SELECT sum(length(sealed)) FROM parked WHERE log = ?", (number,))
-    return (held.fetchone()[0] or 0) < PARKED_BYTES
-
-
-def park(connection: sqlite3.Connection, number: int, frame: Frame, sealed: bytes) -> None:
-    """Keep a frame that is not of the history which is folded."""
-    id = hashlib.blake2b(sealed, digest_size=16).digest()
+    if (held.fetchone()[0] or 0) >= PARKED_BYTES:
+        return
+    header = frame.header
+    said = f"{number} {header.first} {header.last}".encode() + header.previous + header.head
+    id = hashlib.blake2b(said, digest_size=16).digest()
     connection.execute(
         "INSERT OR IGNORE INTO parked (id, log, first, last, sealed) VALUES (?, ?, ?, ?, ?)",
-        (id, number, frame.header.first, frame.header.last, sealed),
+        (id, number, header.first, header.last, sealed),
     )
+
+
+def goes_on_parked(connection: sqlite3.Connection, number: int, frame: Frame) -> bool:
+    """Tell whether a frame follows on one that is parked of its log.
+
+    Args:
+        number: of the log in this store.
+    """
+    rows = connection.execute(
+        "SELECT sealed FROM parked WHERE log = ? AND last = ?", (number, frame.header.first - 1)
+    )
+    return any(parse(sealed).header.head == frame.header.previous for (sealed,) in rows)
+
+
+def parked_up_to(
+    connection: sqlite3.Connection, log: LogId, cut: Cut, reopen: Reopen
+) -> tuple[Place, list[bytes]] | None:
+    """Return the parked frames that lead to a cut, and where they leave what is here of the log.
+
+    None where what is here leads there, or what is parked does not.
+
+    Args:
+        reopen: opens a stored frame.
+    """
+    opened = [(blob, *reopen(blob)) for blob in parked(connection, log)]
+    if not opened:
+        return None
+    number = changelog.number_of(connection, log)
+    here = heads_here(connection, number, 0, cut.seq, reopen) | {0: first_head(log)}
+    heads = [dict(enumerate(heads_of(*one[1:]), one[1].header.first)) for one in opened]
+    found: list[int] = []
+    seq, head = cut
+    while here.get(seq) != head:
+        leading = next((at for at, known in enumerate(heads) if known.get(seq) == head), None)
+        if leading is None:
+            return None
+        found.insert(0, leading)
+        header = opened[leading][1].header
+        seq, head = header.first - 1, header.previous
+    if not found:
+        return None
+    both = [Place(*one) for one in heads[found[0]].items() if here.get(one[0]) == one[1]]
+    return max([Place(seq, head), *both]), [opened[at][0] for at in found]
 
 
 def parked(connection: sqlite3.Connection, log: LogId) -> list[bytes]:

@@ -28,6 +28,7 @@ from regend.sync.epochs import Entropy
 from regend.sync.forks import Fork, Reopen
 from regend.sync.frame import Header
 from regend.sync.hashing import StateHash
+from regend.sync.payloads import Cut
 from regend.sync.portions import Portions
 from regend.sync.replica import Opened, Received
 from regend.sync.roster import Roster
@@ -36,7 +37,7 @@ from regend.sync.supply import Written
 log = logging.getLogger("regend.sync")
 
 TakeIn = Callable[
-    [sqlite3.Connection, list[Opened], Callable[[LogId], int | None], Reopen], Received
+    [sqlite3.Connection, list[Opened], Callable[[LogId], Cut | None], Reopen], Received
 ]
 
 
@@ -46,8 +47,8 @@ class House:
     Args:
         roster: as it is stored.
         incarnation: of this device now.
-        take_in: folds frames within a transaction, given the last change of a log that counts and
-            what opens a stored frame.
+        take_in: folds frames within a transaction, given up to where a log counts and what opens
+            a stored frame.
         state_hash: reads the hash of what all changes together make.
         entropy: returns random bytes.
 
@@ -250,7 +251,7 @@ class House:
 
     def _take_portion(self, connection: sqlite3.Connection, portion: list[Opened]) -> Received:
         began_s = self._clock.monotonic_s()
-        received = self._take_in(connection, portion, self._cut, self.read_stored)
+        received = self._take_in(connection, portion, self.cut, self.read_stored)
         if received.changes >= self._portions.length:
             self._portions.took(self._clock.monotonic_s() - began_s)
         return received
@@ -280,9 +281,9 @@ class House:
         """Return a frame that is stored here, with its bodies."""
         return frame.opener(self._keys)(blob)
 
-    def _cut(self, log_id: LogId) -> int | None:
-        cut = self.roster.cut(*log_id)
-        return None if cut is None else cut.seq
+    def cut(self, log_id: LogId) -> Cut | None:
+        """Return up to where a log counts, None where all of it does."""
+        return self.roster.cut(*log_id)
 
 
 def _fitting(roster: Roster, fresh: Iterable[Entry]) -> list[Entry]:

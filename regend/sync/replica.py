@@ -29,13 +29,14 @@ from regend.sync.forks import (
     Reopen,
     compared,
     end_of_what_counts,
-    has_room_to_park,
+    goes_on_parked,
     head_at,
     park,
     partings,
     stored_head,
 )
 from regend.sync.frame import Frame, head_after
+from regend.sync.payloads import Cut
 
 log = logging.getLogger("regend.sync")
 
@@ -103,7 +104,7 @@ def receive(
     connection: sqlite3.Connection,
     incoming: Iterable[Opened],
     folders: Mapping[str, Folder],
-    cut: Callable[[LogId], int | None],
+    cut: Callable[[LogId], Cut | None],
     at_ms: int,
     reopen: Reopen | None = None,
 ) -> Received:
@@ -111,7 +112,7 @@ def receive(
 
     Args:
         incoming: of any logs, those of one log in order.
-        cut: the last change of a log that counts, None where all do.
+        cut: up to where a log counts, None where all of it does.
         at_ms: wall time.
         reopen: opens a stored frame; without it, another history that is shorter than what is here
             may go unseen.
@@ -141,7 +142,7 @@ def _fresh(
     connection: sqlite3.Connection,
     number: int,
     opened: Opened,
-    cut: int | None,
+    cut: Cut | None,
     reopen: Reopen | None,
     done: Received,
 ) -> tuple[int, list[bytes], bytes] | None:
@@ -154,10 +155,13 @@ def _fresh(
         done.missing[header.log] = header.last  # who sends it need not wait until it is here
         return None
     if header.first > seq + 1:
+        if goes_on_parked(connection, number, opened.frame):
+            park(connection, number, opened.frame, opened.blob)
+            done.forks.append(Fork(header.log, None))
         done.missing[header.log] = seq
         return None
     end = end_of_what_counts(connection, number, opened.frame, opened.bodies)
-    end = end if cut is None else min(end, cut)
+    end = end if cut is None else min(end, cut.seq)
     known, length = seq - header.first + 1, end - header.first + 1  # of its changes
     if length <= 0:
         return None
@@ -167,10 +171,9 @@ def _fresh(
         here = head_at(connection, number, header.log, end)
         if here is None and reopen is not None:
             here = stored_head(connection, number, end, opened.blob, reopen)
-    if here is not None and here != at_seq:
+    if (here is not None and here != at_seq) or _is_beside_cut(opened, end, cut):
         common = compared(connection, number, opened.frame, opened.bodies, reopen)
-        if has_room_to_park(connection, number):
-            park(connection, number, opened.frame, opened.blob)
+        park(connection, number, opened.frame, opened.blob)
         done.forks.append(Fork(header.log, common))
         return None
     if end <= seq:
@@ -179,6 +182,13 @@ def _fresh(
         done.forks.append(Fork(header.log, seq))
         return None
     return seq + 1, opened.bodies[known:length], head_after(opened.frame, opened.bodies, end)
+
+
+def _is_beside_cut(opened: Opened, end: int, cut: Cut | None) -> bool:
+    """Tell whether a frame goes up to the cut of its log, and is of another history than that."""
+    if cut is None or end != cut.seq:
+        return False
+    return head_after(opened.frame, opened.bodies, end) != cut.head
 
 
 def _has_room(connection: sqlite3.Connection, log_id: LogId) -> bool:

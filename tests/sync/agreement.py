@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, get_args
 
 from regend.events import JOB_STEP
@@ -50,6 +51,44 @@ def assert_convergence(devices: list[Device]) -> None:
     assert_same(devices, told_by_copies(devices), terms_on(devices[0]))
 
 
+def assert_of_one_mesh(devices: Sequence[Device], newcomer: Device) -> None:
+    """Hold members of one mesh, from which others may be out, to the first three points.
+
+    What any of them recorded is in the logs that all have; of those who are out, what counts is.
+
+    Args:
+        newcomer: took in the same logs, in another order, and wrote none of them.
+    """
+    for device in devices:
+        assert device.vector() == devices[0].vector()
+    told, terms = told_in_logs(devices[0]), terms_on(devices[0])
+    assert_same([*devices, newcomer], told, terms)
+    for device in devices:
+        for row in device.jobs().values():
+            last = chain(terms[row["id"]])[-1]
+            own = device.log == LogId(last.device, last.incarnation)
+            assert row["remote"] == AWAY or own
+            if row["remote"] == HERE and row["state"] == "running":
+                assert device.holds.get(row["number"]) == row["fence"]
+
+
+def told_in_logs(device: Device) -> _Told:
+    """Return the events of each job that stand in any log, by branch and place."""
+    found: _Told = defaultdict(dict)
+    for log, place in device.vector().items():
+        bodies: dict[int, bytes] = {}
+        for frame, said in map(device.reopen, device.frames(log, 0)):
+            bodies |= dict(enumerate(said, frame.header.first))
+        for body in (bodies[seq] for seq in range(1, place.seq + 1)):
+            change = unpack(body)
+            if change.kind != mirror.HISTORY:
+                continue
+            by = branch(change.fields[1], *life_of(log, change))
+            for place_, _previous, type_name, at, data, _extra in change.fields[2]:
+                found[change.fields[0]][by, place_] = (place_, type_name, at, data)
+    return found
+
+
 _Told = dict[str, dict[tuple[bytes, int], tuple[Any, ...]]]
 
 
@@ -73,7 +112,23 @@ def assert_same(devices: list[Device], told: _Told, terms: dict[str, list[Term]]
             assert_each_event_once(device, row, shown, told[job_id], terms[job_id])
             account = orphans.told(device.connection, job_id, bytes.hex)
             assert account == orphans.told(first.connection, job_id, bytes.hex)
-            assert_account_is_whole(shown, told[job_id], terms[job_id], account)
+            done = told_in_settled(first, told[job_id], terms[job_id])
+            assert_account_is_whole(shown, done, terms[job_id], account)
+
+
+def told_in_settled(
+    device: Device, told: dict[tuple[bytes, int], tuple[Any, ...]], terms: list[Term]
+) -> dict[tuple[bytes, int], tuple[Any, ...]]:
+    """Return what was recorded in terms of which all before them are known.
+
+    What follows on a term that a revoked device began past its cut is on record, and not told of.
+    """
+    known = {b""}
+    for term in sorted(terms, key=lambda one: one.number):
+        known |= {term.id} if term.previous in known else set()
+    logs = device.connection.execute("SELECT device, incarnation FROM logs").fetchall()
+    settled = {branch(term, *log) for term in known for log in logs}
+    return {key: event for key, event in told.items() if key[0] in settled}
 
 
 def told_by_copies(devices: list[Device]) -> _Told:
@@ -115,7 +170,7 @@ def terms_on(device: Device) -> dict[str, list[Term]]:
 
 
 def assert_row_is_of_history(row: sqlite3.Row, shown: list[tuple[Any, ...]]) -> None:
-    shape = Shape(device=row["owner_device"])
+    shape = Shape(device=row["owner_device"], updated_at=row["created_at"])
     for _, type_name, at, data in shown:
         shape = after(shape, type_name, at, data, row["result"])
     for name in ("state", "desired", "progress", "step", "attempt", "error", "waiting"):
@@ -135,7 +190,10 @@ def assert_each_event_once(
         "SELECT branch, place, type, at, data FROM strays WHERE job_id = ?", (row["id"],)
     ).fetchall()
     beside = {(one[0], one[1]): tuple(one[1:]) for one in strays}
-    part = {key for key in told if belongs(chain(terms), *key)}
+    # What follows on what a revoked device did past its cut is the history's, and stays beside it.
+    of_history = {key for key in told if belongs(chain(terms), *key)}
+    part = {key for key in of_history if key[1] <= len(shown)}
+    assert part == of_history or len(shown) + 1 not in {place for _, place in of_history}
     assert {told[key] for key in part} == {tuple(event) for event in shown}
     assert len(part) == len(shown)
     assert beside == {key: told[key] for key in told.keys() - part}

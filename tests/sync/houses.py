@@ -25,6 +25,7 @@ from regend.sync.fetching import Fetcher, Wanted
 from regend.sync.forks import Reopen
 from regend.sync.house import House
 from regend.sync.link import Link, memory_pair
+from regend.sync.payloads import Cut
 from regend.sync.replica import Opened, Received
 from regend.sync.roster import Roster
 from tests.sync.persons import identity
@@ -74,7 +75,7 @@ class Household:
         self,
         connection: sqlite3.Connection,
         opened: list[Opened],
-        cut: Callable[[LogId], int | None],
+        cut: Callable[[LogId], Cut | None],
         reopen: Reopen,
     ) -> Received:
         return take_in(connection, opened, {}, cut, reopen, CLOCK.wall_ms())[0]

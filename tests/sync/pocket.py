@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import weakref
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from unittest import mock
 
 import msgpack
@@ -24,7 +24,7 @@ from regend.store.migrations import migrate
 from regend.sync import frame, packing, replica, supply
 from regend.sync.forks import Fork
 from regend.sync.frame import Frame, Header
-from regend.sync.replica import Opened
+from regend.sync.replica import Opened, Received
 
 
 def sealed(written: supply.Written) -> bytes:
@@ -54,7 +54,7 @@ def memory() -> sqlite3.Connection:
     return connection
 
 
-_LIVES = count(1)
+LIVES = count(1)
 
 
 @dataclass
@@ -82,12 +82,22 @@ class Device:
         one = bytes([self.number + 1])
         return LogId(one * 16, self.life or one * 8)
 
-    def copied(self) -> Device:
+    def copied(self) -> Self:
         """Return a copy of this device's home; its attempts are none of the copy's."""
         fresh = memory()
         self.connection.backup(fresh)
-        more = (self.boot + 1000, self.shift_ms, self.at_ms)
-        return Device(self.number, fresh, *more, {}, self.cursor, dict(self.read), self.life)
+        boot = self.boot + 1000
+        return replace(self, connection=fresh, boot=boot, holds={}, read=dict(self.read))
+
+    def restart(self, max_deaths: int) -> None:
+        """Go on with what is stored, as after a crash."""
+        fresh = memory()
+        self.connection.backup(fresh)
+        self.connection.close()
+        self.connection = fresh
+        self.boot += 1
+        self.holds.clear()
+        self.recover(max_deaths)
 
     def recover(self, max_deaths: int) -> None:
         """Settle what an earlier run left, as a daemon does that starts."""
@@ -99,15 +109,15 @@ class Device:
     def begin_anew(self, fork: Fork) -> None:
         """Go on in a new life, as `mesh.founding.begin_anew` does."""
         assert fork.common is not None
-        new = self.log._replace(incarnation=next(_LIVES).to_bytes(8))
+        new = self.log._replace(incarnation=next(LIVES).to_bytes(8))
         with self.transaction() as c:
-            lives.begin_anew(c, fork.log, fork.common, new, reopened, self.at_ms)
+            lives.begin_anew(c, fork.log, fork.common, new, self.reopen, self.at_ms)
             founding._take_up(c, new, "forked", self.at_ms)
         self.life = new.incarnation
 
     def restore(self) -> None:
         """Go on in a new life, as a home does that was put back to a backup."""
-        self.life = next(_LIVES).to_bytes(8)
+        self.life = next(LIVES).to_bytes(8)
         with self.transaction() as c:
             founding._take_up(c, self.log, "database", self.at_ms)
 
@@ -160,7 +170,7 @@ class Device:
         ):
             while page := packing.next_page(self.connection, acknowledged):
                 with self.transaction() as c:
-                    assert packing.pack(c, page, [sealed(one) for one in page])
+                    assert packing.pack(c, page, self.seal(page))
 
     def written(self) -> list[tuple[LogId, bool, bytes]]:
         """Return what this device wrote in any life: in which log, whether it is current, what."""
@@ -175,7 +185,7 @@ class Device:
             (self.log.device,),
         )
         for device, incarnation, current, first, last, blob in frames:
-            for body in reopened(blob)[1][: last - first + 1]:
+            for body in self.reopen(blob)[1][: last - first + 1]:
                 found.append((LogId(device, incarnation), bool(current), body))
         return found
 
@@ -197,7 +207,7 @@ class Device:
             stored = supply.frames_after(self.connection, log, known, 1 << 30)
             if own:
                 known = own[-1].last
-                found += map(sealed, own)
+                found += self.seal(own)
             elif stored:
                 known = stored[-1][0]
                 found += (blob for _, blob in stored)
@@ -208,15 +218,23 @@ class Device:
         """Send frames, and do as `sync.exchange` does where they are of another history."""
         for fork in taker.take(blobs):
             if fork.log.device != taker.log.device:
-                self.take(taker.frames(fork.log, 0))
+                if self.take(taker.frames(fork.log, 0)):
+                    taker.take(self.frames(fork.log, 0))
             elif fork.common is None:
                 taker.take(self.frames(fork.log, 0))
 
-    def take(self, blobs: list[bytes]) -> list[Fork]:
+    def seal(self, written: Iterable[supply.Written]) -> list[bytes]:
+        return list(map(sealed, written))
+
+    def reopen(self, blob: bytes) -> tuple[Frame, list[bytes]]:
+        return reopened(blob)
+
+    def receive(self, blobs: list[bytes]) -> Received:
         with self.transaction() as c:
-            received, _ = take_in(
-                c, map(opened, blobs), {}, lambda _log: None, reopened, self.at_ms
-            )
+            return take_in(c, map(opened, blobs), {}, lambda _log: None, reopened, self.at_ms)[0]
+
+    def take(self, blobs: list[bytes]) -> list[Fork]:
+        received = self.receive(blobs)
         for fork in received.forks:
             if fork.log == self.log and fork.common is not None:
                 self.begin_anew(fork)
