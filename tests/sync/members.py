@@ -39,7 +39,9 @@ class PocketStore:
     def __init__(self, device: Member) -> None:
         self._device = device
 
-    async def write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(
+        self, operation: Callable[[sqlite3.Connection], T], *, may_wait: bool = False
+    ) -> T:
         if self._device.writes_left == 0:
             raise Killed
         self._device.writes_left -= 1
