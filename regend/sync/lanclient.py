@@ -102,6 +102,7 @@ async def _dial(
                 ssl=context,
                 server_hostname=plain(address),  # an address names no server in TLS: nothing shows
                 max_msg_size=max_message_bytes,
+                autoping=False,
                 timeout=aiohttp.ClientWSTimeout(ws_close=LINK_CLOSE_S),
             )
         shown = socket.get_extra_info("ssl_object").getpeercert(binary_form=True)
