@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from regend.limits import STRANGERS
-from regend.sync import doorstep
+from regend.sync.near import is_near
 from regend.sync.pairingchannel import PairingChannel
 from regend.sync.tls import newcomer_context
 from tests.sync.lan import UPGRADE, Lan, Wire, member_wire, open_lan, raw, request, until, wire
@@ -102,8 +102,9 @@ async def test_who_speaks_byte_by_byte_gets_no_longer_than_who_is_silent(
 async def test_who_calls_at_a_public_address_is_hung_up_on(
     lan: Lan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    near = doorstep.is_near
-    monkeypatch.setattr(doorstep, "is_near", lambda host: host != "127.0.0.9" and near(host))
+    monkeypatch.setattr(
+        "regend.sync.doorstep.is_near", lambda host: host != "127.0.0.9" and is_near(host)
+    )
     for host in ("127.0.0.9", "127.0.0.1"):
         with socket.create_connection((host, lan.port)) as one:
             one.setblocking(False)
