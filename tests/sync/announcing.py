@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 
 from regend.clock import SystemClock
 from regend.sync.beacon import DAY_MS, discovery_key
-from regend.sync.discovery import Discovery
+from regend.sync.discovery import Discovery, Sighting
 from regend.sync.interfaces import MDNS_IPV4, MDNS_PORT
 from regend.sync.mdns import SERVICE_TYPE
 
 KEY = discovery_key(b"k" * 32)
 DEVICE_A, DEVICE_B = b"a" * 16, b"b" * 16
+PORT = 20_000 + os.getpid() % 10_000  # of these devices, and of no other test's
 
 
 class TravellingClock(SystemClock):
@@ -52,8 +54,13 @@ class Device:
         return addresses
 
 
+def ours(discovery: Discovery) -> list[Sighting]:
+    """Return which of the devices of this test are found; others may be on this machine too."""
+    return [one for one in discovery.found if one.port == PORT]
+
+
 def addresses_of(discovery: Discovery, instance: str) -> tuple[str, ...] | None:
-    """Return where a device is said to be; other programs of this machine may be heard too."""
+    """Return where a device is said to be."""
     return next((one.addresses for one in discovery.found if one.instance == instance), None)
 
 
@@ -78,7 +85,7 @@ def announced(instance: str, *addresses: str, texts: bytes = b"") -> bytes:
     name, server = f"{instance}.{SERVICE_TYPE}", f"{instance}.local."
     return response(
         pointer(instance),
-        record(name, 33, struct.pack("!3H", 0, 0, 7000) + labels(server)),
+        record(name, 33, struct.pack("!3H", 0, 0, PORT) + labels(server)),
         record(name, 16, b"\x03v=1\x12t=" + instance.encode() + texts),
         *(record(server, 1, socket.inet_aton(address)) for address in addresses),
     )

@@ -6,7 +6,7 @@ import asyncio
 
 from regend.sync.interfaces import Interface, interfaces
 from regend.sync.reachreport import Reach, ReachReport
-from tests.sync.announcing import DEVICE_A, DEVICE_B, KEY, Device, running
+from tests.sync.announcing import DEVICE_A, DEVICE_B, KEY, PORT, Device, ours, running
 
 ETH = Interface("eth0", "IPv4", "10.0.0.1", 2)
 WLAN = Interface("wlan0", "IPv6", "fe80::1", 3)
@@ -16,26 +16,26 @@ async def test_a_device_takes_another_name_every_day_and_is_recognised_all_the_s
     async with running(2) as [a, b]:
         b.discovery.know([DEVICE_A], [KEY])
         a.discovery.know([DEVICE_B], [KEY])
-        a.discovery.advertise(7000, DEVICE_A)
-        await b.until(lambda found: [one.device for one in found.found] == [DEVICE_A])
-        [first] = b.discovery.found
-        assert first.port == 7000 and first.invite is None and first.last_seen_ms > 0
+        a.discovery.advertise(PORT, DEVICE_A)
+        await b.until(lambda found: [one.device for one in ours(found)] == [DEVICE_A])
+        [first] = ours(b.discovery)
+        assert first.port == PORT and first.invite is None and first.last_seen_ms > 0
         a.clock.days = 1
-        await b.until(lambda found: first.instance not in {one.instance for one in found.found})
-        await b.until(lambda found: [one.device for one in found.found] == [DEVICE_A])
-        await a.until(lambda found: not found.found)  # its own old name may be heard for a moment
+        await b.until(lambda found: first.instance not in {one.instance for one in ours(found)})
+        await b.until(lambda found: [one.device for one in ours(found)] == [DEVICE_A])
+        await a.until(lambda found: not ours(found))  # its own old name may be heard for a moment
 
 
 async def test_who_is_learnt_to_know_later_is_recognised_then() -> None:
     async with running(2) as [a, b]:
         a.discovery.know([], [KEY])
-        a.discovery.advertise(7000, DEVICE_A, invite=12)
-        await b.until(lambda found: bool(found.found))
-        assert [(one.device, one.invite) for one in b.discovery.found] == [(None, 12)]
+        a.discovery.advertise(PORT, DEVICE_A, invite=12)
+        await b.until(lambda found: bool(ours(found)))
+        assert [(one.device, one.invite) for one in ours(b.discovery)] == [(None, 12)]
         b.discovery.know([DEVICE_A], [KEY])
-        assert [one.device for one in b.discovery.found] == [DEVICE_A]
-        a.discovery.advertise(7000, DEVICE_A)
-        await b.until(lambda found: [one.invite for one in found.found] == [None])
+        assert [one.device for one in ours(b.discovery)] == [DEVICE_A]
+        a.discovery.advertise(PORT, DEVICE_A)
+        await b.until(lambda found: [one.invite for one in ours(found)] == [None])
 
 
 async def test_a_device_whose_clock_is_wrong_is_recognised_and_by_how_much_is_known() -> None:
@@ -43,22 +43,22 @@ async def test_a_device_whose_clock_is_wrong_is_recognised_and_by_how_much_is_kn
         a.clock.days = -40
         a.discovery.know([DEVICE_B], [KEY])
         b.discovery.know([DEVICE_A], [KEY])
-        a.discovery.advertise(7000, DEVICE_A)
-        await b.until(lambda found: [one.device for one in found.found] == [DEVICE_A])
-        assert [one.days_ahead for one in b.discovery.found] == [-40]
+        a.discovery.advertise(PORT, DEVICE_A)
+        await b.until(lambda found: [one.device for one in ours(found)] == [DEVICE_A])
+        assert [one.days_ahead for one in ours(b.discovery)] == [-40]
         a.clock.days = 0
         await b.until(
-            lambda found: [(one.device, one.days_ahead) for one in found.found] == [(DEVICE_A, 0)]
+            lambda found: [(one.device, one.days_ahead) for one in ours(found)] == [(DEVICE_A, 0)]
         )
 
 
 async def test_who_has_neither_mesh_nor_invite_announces_nothing() -> None:
     async with running(2) as [a, b]:
-        a.discovery.advertise(7001)
+        a.discovery.advertise(PORT)
         await asyncio.sleep(0.5)
-        assert all(one.port != 7001 for one in b.discovery.found)
-        a.discovery.advertise(7001, invite=3)
-        await b.until(lambda found: any(one.port == 7001 for one in found.found))
+        assert not ours(b.discovery)
+        a.discovery.advertise(PORT, invite=3)
+        await b.until(lambda found: bool(ours(found)))
 
 
 async def test_start_and_stop_may_follow_one_another_and_come_twice() -> None:

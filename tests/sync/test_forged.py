@@ -14,6 +14,7 @@ from regend.sync.discovery import Discovery
 from tests.sync.announcing import (
     DEVICE_A,
     KEY,
+    PORT,
     addresses_of,
     announced,
     forged,
@@ -36,7 +37,7 @@ async def test_a_flood_of_forged_devices_is_bounded_and_the_mesh_stays() -> None
             send(packet)
             await asyncio.sleep(0)
         await b.until(lambda found: len(found.found) == SIGHTINGS)
-        a.discovery.advertise(7000, DEVICE_A)
+        a.discovery.advertise(PORT, DEVICE_A)
         await b.until(sees_a)
         for packet in forged(200, first=10_000):
             send(packet)
@@ -52,7 +53,7 @@ async def test_names_that_nobody_explains_hide_nobody() -> None:
         await b.hears("d" * 16, announced("d" * 16, "127.0.0.1"))
         for number in range(200):
             send(response(pointer(f"{number:016x}")))
-        a.discovery.advertise(7000, DEVICE_A)
+        a.discovery.advertise(PORT, DEVICE_A)
         await b.until(sees_a)
 
 
@@ -60,7 +61,7 @@ async def test_a_goodbye_that_a_stranger_says_for_a_device_is_soon_made_good() -
     async with running(2) as [a, b]:
         b.discovery.know([DEVICE_A], [KEY])
         a.discovery.know([], [KEY])
-        a.discovery.advertise(7000, DEVICE_A)
+        a.discovery.advertise(PORT, DEVICE_A)
         await b.until(sees_a)
         [seen] = [one for one in b.discovery.found if one.device == DEVICE_A]
         for number in range(2):  # the same packet twice in a second would count once
@@ -95,7 +96,7 @@ async def test_who_says_too_much_is_forgotten_and_the_mesh_is_not(
     async with running(2) as [a, b]:
         b.discovery.know([DEVICE_A], [KEY])
         a.discovery.know([], [KEY])
-        a.discovery.advertise(7000, DEVICE_A)
+        a.discovery.advertise(PORT, DEVICE_A)
         await b.until(sees_a)
         heard = b.discovery._mdns
         assert heard is not None and heard._browser is not None
@@ -125,6 +126,6 @@ async def test_packets_that_are_none_break_nothing() -> None:
                 bytes_[chance.randrange(len(bytes_))] = chance.randrange(256)
             send(bytes(bytes_[: chance.randrange(1, 2 * len(bytes_))]))
             await asyncio.sleep(0)
-        a.discovery.advertise(7000, DEVICE_A)
+        a.discovery.advertise(PORT, DEVICE_A)
         await b.until(sees_a)
     assert not broke
