@@ -6,7 +6,8 @@ one that the device with the lower id dialled.
 Invariants
 1. There is one exchange with a device at a time, but for a moment.
 2. A device that is not reached, or that this one cannot talk with, is tried again, at longer and
-   longer intervals, at once when the network changes.
+   longer intervals, soon when the network changes. Anybody on it can say that it did, and where a
+   device is: nobody is called more than once a second at what they say.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Final, NamedTuple
 
 from regend.clock import Clock
 from regend.errors import RegendError
+from regend.limits import DIAL_PLACES
+from regend.sync.discovery import Sighting
 from regend.sync.exchange import Exchange
 from regend.sync.lanclient import connect
 from regend.sync.link import Link
@@ -90,6 +93,7 @@ class Links:
         self._live: dict[bytes, tuple[Exchange, bool]] = {}  # with whether this device dialled
         self._tasks: set[asyncio.Task[None]] = set()
         self._dialling: set[bytes] = set()
+        self._failed_s: dict[bytes, float] = {}
         self._next_s: dict[bytes, float] = {}
         self._wait_s: dict[bytes, float] = {}
         self._poke = asyncio.Event()
@@ -140,14 +144,14 @@ class Links:
             await exchange.link.cut()
 
     def look(self) -> None:
-        """Dial now whoever is not linked: the network changed, or who is of the mesh.
+        """Dial soon whoever is not linked: the network changed, or who is of the mesh.
 
         Who was reached and would not talk is tried again in its time: neither mends that.
         """
         for device in self._next_s.keys() - self.refusals.keys():
-            del self._next_s[device]
-        for device in self._wait_s.keys() - self.refusals.keys():
-            del self._wait_s[device]
+            soon_s = self._failed_s[device] + _FIRST_S
+            self._next_s[device] = min(self._next_s[device], soon_s)
+            self._wait_s.pop(device, None)
         self._poke.set()
 
     def take(self, link: Link) -> None:
@@ -170,10 +174,16 @@ class Links:
                     self._dialling.add(target.device)
                     self._spawn(self._dial(target), _DIAL)
             try:
-                async with asyncio.timeout(_LOOK_S if not self._dialling else _FIRST_S):
+                async with asyncio.timeout(self._pause_s(now_s)):
                     await self._poke.wait()
             except TimeoutError:
                 continue
+
+    def _pause_s(self, now_s: float) -> float:
+        """Return how long nothing is to be done that nobody asks for."""
+        if self._dialling:
+            return _FIRST_S
+        return min([_LOOK_S, *(at_s - now_s for at_s in self._next_s.values() if at_s > now_s)])
 
     async def _dial(self, target: Target) -> None:
         tried, reason = [], ""
@@ -196,7 +206,8 @@ class Links:
     def _put_off(self, device: bytes) -> None:
         wait_s = min(2 * self._wait_s.get(device, _FIRST_S / 2), _LONGEST_S)
         self._wait_s[device] = wait_s
-        self._next_s[device] = self._clock.monotonic_s() + wait_s * random.uniform(0.5, 1)
+        self._failed_s[device] = now_s = self._clock.monotonic_s()
+        self._next_s[device] = now_s + wait_s * random.uniform(0.5, 1)
 
     def _begin(self, link: Link, *, dialled: bool) -> None:
         known = self._live.get(link.device)
@@ -240,3 +251,26 @@ class Links:
         task.set_name(name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def places_of(
+    device: bytes, found: Iterable[Sighting], known: Iterable[str]
+) -> tuple[tuple[str, int], ...]:
+    """Return where a device may be reached, likely places first.
+
+    What is announced is the newest, but anybody can announce what they like: where it was reached
+    before, or was said to be, comes next. An announcement of another day may be an old one that
+    somebody repeats.
+
+    Args:
+        known: places as they are stored.
+    """
+    seen = sorted((one for one in found if one.device == device), key=lambda o: abs(o.days_ahead))
+    at = [(address, one.port) for one in seen for address in one.addresses]
+    in_turn = [*at[:1], *(_place(one) for one in known), *at[1:]]
+    return tuple(dict.fromkeys(in_turn))[:DIAL_PLACES]
+
+
+def _place(known: str) -> tuple[str, int]:
+    host, _, port = known.rpartition(" ")
+    return host, int(port)
