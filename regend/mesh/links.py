@@ -6,8 +6,9 @@ one that the device with the lower id dialled.
 Invariants
 1. There is one exchange with a device at a time, but for a moment.
 2. A device that is not reached, or that this one cannot talk with, is tried again, at longer and
-   longer intervals, soon when the network changes. Anybody on it can say that it did, and where a
-   device is: nobody is called more than once a second at what they say.
+   longer intervals, soon when the network changes.
+3. No device is dialled more than once a second: anybody can say that the network changed, and where
+   a device is, and whoever carries what they exchange can cut each link as soon as it is made.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class Links:
         self._live: dict[bytes, tuple[Exchange, bool]] = {}  # with whether this device dialled
         self._tasks: set[asyncio.Task[None]] = set()
         self._dialling: set[bytes] = set()
-        self._failed_s: dict[bytes, float] = {}
+        self._dialled_s: dict[bytes, float] = {}
         self._next_s: dict[bytes, float] = {}
         self._wait_s: dict[bytes, float] = {}
         self._poke = asyncio.Event()
@@ -149,9 +150,9 @@ class Links:
         Who was reached and would not talk is tried again in its time: neither mends that.
         """
         for device in self._next_s.keys() - self.refusals.keys():
-            soon_s = self._failed_s[device] + _FIRST_S
-            self._next_s[device] = min(self._next_s[device], soon_s)
-            self._wait_s.pop(device, None)
+            del self._next_s[device]
+        for device in self._wait_s.keys() - self.refusals.keys():
+            del self._wait_s[device]
         self._poke.set()
 
     def take(self, link: Link) -> None:
@@ -167,23 +168,29 @@ class Links:
     async def _run(self) -> None:
         while True:
             self._poke.clear()
-            now_s = self._clock.monotonic_s()
-            for target in self._targets():
-                busy = target.device in self._live or target.device in self._dialling
-                if not busy and target.places and self._next_s.get(target.device, 0.0) <= now_s:
-                    self._dialling.add(target.device)
-                    self._spawn(self._dial(target), _DIAL)
+            pause_s = self._dial_due()
             try:
-                async with asyncio.timeout(self._pause_s(now_s)):
+                async with asyncio.timeout(pause_s):
                     await self._poke.wait()
             except TimeoutError:
                 continue
 
-    def _pause_s(self, now_s: float) -> float:
-        """Return how long nothing is to be done that nobody asks for."""
-        if self._dialling:
-            return _FIRST_S
-        return min([_LOOK_S, *(at_s - now_s for at_s in self._next_s.values() if at_s > now_s)])
+    def _dial_due(self) -> float:
+        """Dial whoever is due, and return for how long nobody else is."""
+        now_s, pause_s = self._clock.monotonic_s(), _LOOK_S
+        for target in self._targets():
+            device = target.device
+            if device in self._live or device in self._dialling or not target.places:
+                continue
+            due_s = self._dialled_s.get(device, -_FIRST_S) + _FIRST_S
+            due_s = max(due_s, self._next_s.get(device, 0.0))
+            if due_s <= now_s:
+                self._dialled_s[device] = now_s
+                self._dialling.add(device)
+                self._spawn(self._dial(target), _DIAL)
+            else:
+                pause_s = min(pause_s, due_s - now_s)
+        return min(pause_s, _FIRST_S) if self._dialling else pause_s
 
     async def _dial(self, target: Target) -> None:
         tried, reason = [], ""
@@ -206,8 +213,7 @@ class Links:
     def _put_off(self, device: bytes) -> None:
         wait_s = min(2 * self._wait_s.get(device, _FIRST_S / 2), _LONGEST_S)
         self._wait_s[device] = wait_s
-        self._failed_s[device] = now_s = self._clock.monotonic_s()
-        self._next_s[device] = now_s + wait_s * random.uniform(0.5, 1)
+        self._next_s[device] = self._clock.monotonic_s() + wait_s * random.uniform(0.5, 1)
 
     def _begin(self, link: Link, *, dialled: bool) -> None:
         known = self._live.get(link.device)

@@ -42,7 +42,7 @@ _TAKEN = f"another program has port {MDNS_PORT} and shares it with nobody"
 _HOST_TTL_S = 120
 _OTHER_TTL_S = 1125  # the least for which zeroconf asks again; so long a device that left is shown
 _RESOLVE_MS = 3000
-_RESOLVING = 64
+_RESOLVING = 8  # what is announced as devices do needs no asking, and forged names make few ask
 
 
 @dataclass(frozen=True, slots=True)

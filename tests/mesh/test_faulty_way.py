@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 import pytest
 
-from regend.clock import SystemClock
+from regend.clock import Clock, SystemClock
 from regend.limits import BLOB_CHUNK_BYTES
 from regend.mesh.links import Links, Target
 from regend.mesh.statehash import state_hash
@@ -25,6 +25,7 @@ from regend.sync.exchange import Exchange
 from regend.sync.lanclient import connect
 from regend.sync.lanserver import LanServer
 from regend.sync.link import Link
+from tests.mesh.test_dialling import StandingClock
 from tests.sync.devices import Device, read_device
 from tests.sync.faulty import Direction, Fault, FaultyWay, Kind
 from tests.sync.houses import Household
@@ -91,14 +92,14 @@ def device_of(folder: Path, name: str) -> Device:
     return read_device(folder)
 
 
-def links_of(house: Household, own: Device, *targets: Target) -> Links:
+def links_of(house: Household, own: Device, clock: Clock, *targets: Target) -> Links:
     def exchange(link: Link) -> Exchange:
         return Exchange(link, house.house, house.fetcher, house.store.bell, house.serve)
 
     return Links(
         own.id,
         own.credentials,
-        HastyClock(),
+        clock,
         targets=lambda: targets,
         exchange=exchange,
         changed=lambda: None,
@@ -106,16 +107,16 @@ def links_of(house: Household, own: Device, *targets: Target) -> Links:
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[Pair]:
+async def running(folder: Path, clock: Clock) -> AsyncIterator[Pair]:
     roster = mesh("one", "two")
     one, two = [await Household(folder, roster, name).join() for name in ("one", "two")]
     own, other = (device_of(folder / f"keys-{name}", name) for name in ("one", "two"))
-    called = links_of(one, own)
+    called = links_of(one, own, clock)
     server = LanServer(own.credentials, called.take, silence_s=SILENCE_S, stranger_s=SILENCE_S)
     server.set_members([other.certificate])
     way = FaultyWay(await server.start(0))
     place = ("127.0.0.1", await way.open())
-    calling = links_of(two, other, Target(own.id, own.certificate, (place,)))
+    calling = links_of(two, other, clock, Target(own.id, own.certificate, (place,)))
     pair = Pair(one, two, way, calling)
     asyncio.get_running_loop().set_exception_handler(lambda _, about: pair.broke.append(about))
     calling.start()
@@ -155,7 +156,7 @@ def sockets() -> int:
 async def fail_everywhere(
     folder: Path, caplog: pytest.LogCaptureFixture, faults: list[Fault], chance: random.Random
 ) -> None:
-    async with running(folder) as pair:
+    async with running(folder, HastyClock()) as pair:
         await pair.level(await pair.write(chance))
         before = await used()
         happened = 0
@@ -191,6 +192,18 @@ async def test_wherever_the_way_fails_nothing_is_lost_and_nothing_left(
 ) -> None:
     chance = random.Random(f"a few {kind}")
     await fail_everywhere(tmp_path, caplog, places(kind, chance, 2), chance)
+
+
+async def test_who_cuts_every_link_makes_nobody_dial_without_end(tmp_path: Path) -> None:
+    clock, chance = StandingClock(), random.Random(1)
+    async with running(tmp_path, clock) as pair:
+        for connections in (1, 2):
+            await pair.level(await pair.write(chance))
+            for _ in range(20):
+                await pair.way.cut()
+                await asyncio.sleep(0.02)
+            assert pair.way.connections == connections
+            clock.now_s += 1.0
 
 
 @pytest.mark.long

@@ -24,6 +24,7 @@ class FaultyWay:
 
     Attributes:
         fault: of the next connection; None once it happened.
+        connections: how many were made.
         carried: bytes of the newest connection, by direction.
     """
 
@@ -32,6 +33,7 @@ class FaultyWay:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.fault: Fault | None = None
+        self.connections = 0
         self.carried: dict[Direction, int] = {}
 
     async def open(self) -> int:
@@ -55,6 +57,7 @@ class FaultyWay:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self.connections += 1
         writers = [writer]
         try:
             there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._to)
