@@ -12,7 +12,8 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 # Devices that look for each other on this machine's network hear those of other tests too.
 ON_THE_NETWORK = (
     *("tests/mesh/", "tests/demo/", "tests/cli/test_devices", "tests/api/test_device"),
-    *("tests/sync/test_discovery", "tests/sync/test_hosts", "tests/sync/test_lan"),
+    *("tests/sync/test_discovery", "tests/sync/test_forged"),
+    *("tests/sync/test_hosts", "tests/sync/test_lan", "tests/sync/test_strangers"),
     *("tests/crash/test_grant_kills", "tests/crash/test_pairing_kills"),
     *(
         "tests/crash/test_strangers",

@@ -8,7 +8,9 @@ place of the older. So copies that run at once take turns, and each of them is m
 Invariants
 1. There is one exchange with a device at a time, but for a moment.
 2. A device that is not reached, or that this one cannot talk with, is tried again, at longer and
-   longer intervals, at once when the network changes.
+   longer intervals, soon when the network changes.
+3. No device is dialled more than once a second: anybody can say that the network changed, and where
+   a device is, and whoever carries what they exchange can cut each link as soon as it is made.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from typing import Final, NamedTuple
 
 from regend.clock import Clock
 from regend.errors import RegendError
+from regend.limits import DIAL_PLACES
+from regend.sync.discovery import Sighting
 from regend.sync.exchange import Exchange
 from regend.sync.lanclient import connect
 from regend.sync.link import Link
@@ -101,6 +105,7 @@ class Links:
         self._live: dict[bytes, _Live] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._dialling: set[bytes] = set()
+        self._dialled_s: dict[bytes, float] = {}
         self._next_s: dict[bytes, float] = {}
         self._wait_s: dict[bytes, float] = {}
         self._poke = asyncio.Event()
@@ -151,7 +156,7 @@ class Links:
             await exchange.link.cut()
 
     def look(self) -> None:
-        """Dial now whoever is not linked: the network changed, or who is of the mesh.
+        """Dial soon whoever is not linked: the network changed, or who is of the mesh.
 
         Who was reached and would not talk is tried again in its time: neither mends that.
         """
@@ -174,17 +179,29 @@ class Links:
     async def _run(self) -> None:
         while True:
             self._poke.clear()
-            now_s = self._clock.monotonic_s()
-            for target in self._targets():
-                busy = target.device in self._live or target.device in self._dialling
-                if not busy and target.places and self._next_s.get(target.device, 0.0) <= now_s:
-                    self._dialling.add(target.device)
-                    self._spawn(self._dial(target), _DIAL)
+            pause_s = self._dial_due()
             try:
-                async with asyncio.timeout(_LOOK_S if not self._dialling else _FIRST_S):
+                async with asyncio.timeout(pause_s):
                     await self._poke.wait()
             except TimeoutError:
                 continue
+
+    def _dial_due(self) -> float:
+        """Dial whoever is due, and return for how long nobody else is."""
+        now_s, pause_s = self._clock.monotonic_s(), _LOOK_S
+        for target in self._targets():
+            device = target.device
+            if device in self._live or device in self._dialling or not target.places:
+                continue
+            due_s = self._dialled_s.get(device, -_FIRST_S) + _FIRST_S
+            due_s = max(due_s, self._next_s.get(device, 0.0))
+            if due_s <= now_s:
+                self._dialled_s[device] = now_s
+                self._dialling.add(device)
+                self._spawn(self._dial(target), _DIAL)
+            else:
+                pause_s = min(pause_s, due_s - now_s)
+        return min(pause_s, _FIRST_S) if self._dialling else pause_s
 
     async def _dial(self, target: Target) -> None:
         tried, reason = [], ""
@@ -253,3 +270,26 @@ class Links:
         task.set_name(name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def places_of(
+    device: bytes, found: Iterable[Sighting], known: Iterable[str]
+) -> tuple[tuple[str, int], ...]:
+    """Return where a device may be reached, likely places first.
+
+    What is announced is the newest, but anybody can announce what they like: where it was reached
+    before, or was said to be, comes next. An announcement of another day may be an old one that
+    somebody repeats.
+
+    Args:
+        known: places as they are stored.
+    """
+    seen = sorted((one for one in found if one.device == device), key=lambda o: abs(o.days_ahead))
+    at = [(address, one.port) for one in seen for address in one.addresses]
+    in_turn = [*at[:1], *(_place(one) for one in known), *at[1:]]
+    return tuple(dict.fromkeys(in_turn))[:DIAL_PLACES]
+
+
+def _place(known: str) -> tuple[str, int]:
+    host, _, port = known.rpartition(" ")
+    return host, int(port)

@@ -22,7 +22,7 @@ from regend.jobs.supervisor import Supervisor
 from regend.mesh.events import DeviceEvents
 from regend.mesh.founding import Standing
 from regend.mesh.library import SharedLibrary
-from regend.mesh.links import Links, Target
+from regend.mesh.links import Links, Target, places_of
 from regend.mesh.moving import Moves
 from regend.mesh.packing import Packing
 from regend.mesh.peers import Peers
@@ -241,19 +241,13 @@ class Network:
             exchange.wake()
 
     def _targets(self) -> Iterator[Target]:
-        """Yield who is to be reached, and where: as it is announced, was reached, or was said."""
+        """Yield who is to be reached, and where."""
         for device, member in self.house.roster.living.items():
-            if device == self._own:
-                continue
-            at = [
-                (address, one.port)
-                for one in self._discovery.found
-                if one.device == device
-                for address in one.addresses
-            ]
-            peer = self._peers.peer(device)
-            at += [_place(known) for known in (peer.address, peer.manual) if known]
-            yield Target(device, member.device.certificate, tuple(dict.fromkeys(at)))
+            if device != self._own:
+                peer = self._peers.peer(device)
+                known = [one for one in (peer.address, peer.manual) if one]
+                at = places_of(device, self._discovery.found, known)
+                yield Target(device, member.device.certificate, at)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -277,8 +271,3 @@ def wanted_payloads(connection: sqlite3.Connection) -> Iterator[Wanted]:
         "ORDER BY coalesce(j.held AND j.remote = 0, 0) DESC, w.at DESC"
     )
     return (Wanted(*row) for row in rows)
-
-
-def _place(known: str) -> tuple[str, int]:
-    host, _, port = known.rpartition(" ")
-    return host, int(port)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from regend.clock import Clock
 from regend.errors import BadInput, NotFound, RegendError
-from regend.limits import INVITER_LOOK_S
+from regend.limits import DIAL_PLACES, INVITER_LOOK_S
 from regend.sync import authoring, words
 from regend.sync.device import Identity
 from regend.sync.discovery import Discovery
@@ -149,7 +149,7 @@ class Pairings:
                 for address in one.addresses
             ]
             if found:
-                return found
+                return found[:DIAL_PLACES]  # anybody can show a number
             await asyncio.sleep(_LOOK_AGAIN_S)
         report = discovery.report()
         hindered = () if report.works else report.lines

@@ -19,11 +19,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from regend.clock import Clock
-from regend.limits import INTERFACES_LOOK_S, INTERFACES_TRY_S, SIGHTINGS
+from regend.limits import INTERFACES_LOOK_S, MDNS_ASK_S, SIGHTINGS
 from regend.sync.beacon import day_of, recognise, recognise_wrong_clock, tag
-from regend.sync.interfaces import Interface, fault_of, interfaces
+from regend.sync.interfaces import Interface
 from regend.sync.mdns import Announcement, Mdns
-from regend.sync.reachreport import Reach, ReachReport
+from regend.sync.reachreport import Reaches, ReachReport
 
 log = logging.getLogger("regend.sync")
 
@@ -87,15 +87,14 @@ class Discovery:
         self._look_s = look_s
         self._clock = clock
         self._changed = changed
-        self._loopback = loopback
         self._devices: tuple[bytes, ...] = ()
         self._keys: tuple[bytes, ...] = ()
         self._wanted: _Wanted | None = None
         self._heard: dict[str, Announcement] = {}
         self._sightings: dict[str, Sighting] = {}
         self._searched: dict[str, tuple[bytes, int] | None] = {}  # device and day, by instance
-        self._reaches: tuple[Reach, ...] = ()
-        self._tried_s = 0.0
+        self._reaches = Reaches(loopback=loopback)
+        self._ask_s = 0.0
         self._fault: str | None = None
         self._mdns: Mdns | None = None
         self._mdns_interfaces: tuple[Interface, ...] = ()
@@ -128,7 +127,8 @@ class Discovery:
                 await self._mdns.withdraw()
         finally:
             await self._end_mdns()
-        self._reaches, self._fault, self._tried_s = (), None, 0.0
+        self._fault = None
+        self._reaches.forget()
 
     def know(self, devices: Collection[bytes], keys: Sequence[bytes]) -> None:
         """Say which devices are to be recognised.
@@ -162,7 +162,7 @@ class Discovery:
 
     def report(self) -> ReachReport:
         """Return where queries could leave, and in plain words where and why not."""
-        return ReachReport(self._reaches, self._fault, self._task is not None)
+        return ReachReport(self._reaches.tried, self._fault, self._task is not None)
 
     async def _run(self) -> None:
         while not self._stopping:
@@ -183,13 +183,13 @@ class Discovery:
 
     async def _look(self) -> None:
         """Bring what is announced and where together with what should be."""
-        self._try_interfaces()
-        usable = tuple(one.interface for one in self._reaches if one.fault is None)
+        usable = self._reaches.look(self._clock.monotonic_s())
         if self._mdns is None or usable != self._mdns_interfaces:
             await self._end_mdns()
             self._fault = None
             if usable:
                 await self._begin_mdns(usable)
+        await self._ask()
         day = day_of(self._clock.wall_ms())
         if day != self._day:
             self._day, self._instance = day, os.urandom(8).hex()
@@ -201,6 +201,13 @@ class Discovery:
                 await self._mdns.announce(wanted)
             self._announced = wanted
         await self._search_wrong_clock()
+
+    async def _ask(self) -> None:
+        """Ask who is there, from time to time and where somebody is said to have gone."""
+        now_s = self._clock.monotonic_s()
+        if self._mdns is not None and (self._mdns.is_due or now_s >= self._ask_s):
+            self._ask_s = now_s + MDNS_ASK_S
+            await self._mdns.ask()
 
     async def _search_wrong_clock(self) -> None:
         """Look whether somebody unknown is a device whose clock is wrong: one to each look."""
@@ -220,24 +227,11 @@ class Discovery:
                 self._see(self._heard[one.instance])
             return
 
-    def _try_interfaces(self) -> None:
-        """Try what is new, what failed, and from time to time everything."""
-        now_s = self._clock.monotonic_s()
-        found = interfaces(loopback=self._loopback)
-        known = {one.interface: one for one in self._reaches}
-        same = set(found) == set(known)
-        if not same or not known or now_s - self._tried_s >= INTERFACES_TRY_S:
-            self._tried_s = now_s
-            known = {}
-        works = {one for one, reach in known.items() if reach.fault is None}
-        self._reaches = tuple(
-            known[one] if one in works else Reach(one, fault_of(one)) for one in found
-        )
-
     async def _begin_mdns(self, usable: tuple[Interface, ...]) -> None:
         self._mdns = Mdns(usable, self._on_heard, self._on_alive)
         self._mdns_interfaces = usable
         await self._mdns.start()
+        self._ask_s = 0.0
 
     async def _end_mdns(self) -> None:
         mdns, self._mdns, self._announced = self._mdns, None, None
@@ -274,6 +268,7 @@ class Discovery:
             if self._heard.pop(instance, None) is not None:
                 del self._sightings[instance]
                 self._searched.pop(instance, None)
+                self._ask_s = 0.0  # anybody may say goodbye for it
                 self._changed()
         elif instance != self._instance and self._has_room_for(instance):
             self._heard[instance] = heard

@@ -1,8 +1,13 @@
 """Where connections wait until they have shown who they are: few, and not for long.
 
 Anybody on the network can connect. Until a connection has finished TLS and asked for something that
-it may have, it is a stranger: strangers are bounded in number, in number per address and in time,
-and one who is not near is not served at all.
+it may have, it is a stranger: strangers are bounded in number, in number per address and in time.
+Where they are too many the oldest makes room: a member needs a moment to show who it is, and gets
+in while others open connections without end and say nothing.
+
+One who is not near, or calls at an address that is not, is not served at all. The port is open on
+all interfaces nevertheless: addresses come and go, and one that listens at each of them, and at no
+other, is away whenever it is late.
 
 The sockets are accepted here, and not by `asyncio.start_server`, because that begins TLS before it
 tells anybody, without a bound on how many do so at once, and with one context for ever: the roster
@@ -18,7 +23,6 @@ import logging
 import socket
 import ssl
 import sys
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -43,10 +47,13 @@ class Stranger:
         written: with its port, for people.
     """
 
-    def __init__(self, doorstep: Doorstep, host: str, port: int, scope: int) -> None:
+    def __init__(
+        self, doorstep: Doorstep, connection: socket.socket, host: str, port: int, scope: int = 0
+    ) -> None:
         self.host = plain(host)
         self.address = f"{self.host}%{scope}" if scope and is_link_local(host) else self.host
         self.written = written(self.address, port)
+        self._connection = connection
         self._doorstep: Doorstep | None = doorstep
         self._timer: asyncio.TimerHandle | None = None
 
@@ -54,6 +61,12 @@ class Stranger:
         """Cut the connection at `deadline_s` of the loop's clock, if it is still a stranger's."""
         if self._doorstep is not None and isinstance(transport, asyncio.WriteTransport):
             self._timer = asyncio.get_running_loop().call_at(deadline_s, transport.abort)
+
+    def turn_away(self) -> None:
+        """End the connection, wherever it is: whoever reads from it finds its end."""
+        self.settle()
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
 
     def settle(self) -> None:
         """Count it no longer: it is known now, or gone. Twice is once."""
@@ -86,12 +99,12 @@ class Doorstep:
         self._listening: list[socket.socket] = []
         self._accepting: set[asyncio.Task[None]] = set()
         self._greeting: set[asyncio.Task[None]] = set()
-        self._strangers: Counter[str] = Counter()
+        self._strangers: dict[Stranger, None] = {}  # the oldest first
 
     @property
     def strangers(self) -> int:
         """How many connections have not shown yet who they are."""
-        return self._strangers.total()
+        return len(self._strangers)
 
     def open(self, port: int) -> int:
         """Listen, and return the port.
@@ -120,27 +133,32 @@ class Doorstep:
 
     def forget(self, stranger: Stranger) -> None:
         """Count a stranger no longer."""
-        self._strangers -= Counter((stranger.host,))
+        self._strangers.pop(stranger, None)
 
     async def _accept(self, listening: socket.socket) -> None:
         while True:
             try:
-                connection, (host, port, *rest) = await _accepted(listening)
+                connection, address = await _accepted(listening)
             except OSError as error:
                 log.warning("a connection cannot be accepted: %s", error.strerror or error)
                 await asyncio.sleep(_ACCEPT_PAUSE_S)
                 continue
-            if self._has_room_for(host):
-                stranger = Stranger(self, host, port, rest[1] if rest else 0)
-                self._strangers[stranger.host] += 1
+            if _is_between_near(connection, address[0]):
+                host, port, *rest = address
+                self._make_room_for(plain(host))
+                stranger = Stranger(self, connection, host, port, *rest[1:])
+                self._strangers[stranger] = None
                 _start(self._greet(connection, stranger), self._greeting)
             else:
                 connection.close()
+            await asyncio.sleep(0)  # accepting does not wait while more come
 
-    def _has_room_for(self, host: str) -> bool:
-        if not is_near(host) or self.strangers >= STRANGERS:
-            return False
-        return self._strangers[plain(host)] < STRANGERS_PER_ADDRESS
+    def _make_room_for(self, host: str) -> None:
+        of_host = [one for one in self._strangers if one.host == host]
+        if len(of_host) >= STRANGERS_PER_ADDRESS:
+            of_host[0].turn_away()
+        elif len(self._strangers) >= STRANGERS:
+            next(iter(self._strangers)).turn_away()
 
     async def _greet(self, connection: socket.socket, stranger: Stranger) -> None:
         loop = asyncio.get_running_loop()
@@ -161,6 +179,13 @@ class Doorstep:
         except BaseException:
             stranger.settle()
             raise
+
+
+def _is_between_near(connection: socket.socket, host: str) -> bool:
+    try:
+        return is_near(host) and is_near(connection.getsockname()[0])
+    except OSError:
+        return False  # gone already
 
 
 def _start(work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:

@@ -113,6 +113,7 @@ class Exchange:
         self._due_wants: dict[LogId, int] = {}
         self._wanted: set[tuple[LogId, int]] = set()
         self._wake = asyncio.Event()
+        self._settled = 0  # messages of frames
         self._said: tuple[Any, ...] = ()
 
     @property
@@ -166,6 +167,7 @@ class Exchange:
                     self._on_met(event)
                 case said.FramesCame(frames):
                     await self._on_frames(frames)
+                    self._settled += 1
                 case said.RosterCame(entries):
                     await self._house.take_roster(entries)
                 case said.Acknowledged(state_hash):
@@ -293,6 +295,7 @@ class Exchange:
         """
         unsupplied: set[LogId] = set()
         while True:
+            settled = self._settled  # before the vector: what was taken of them is in it
             vector = await self._house.vector()
             wanted = self._session.next_log(vector, unsupplied)
             if wanted is None:
@@ -306,9 +309,8 @@ class Exchange:
             self.counts.sent_bytes += sum(map(len, frames))
             await self._send_due()
         state_hash = self._house.state_hash.of(vector)
-        now = (sorted(vector.items()), state_hash)
-        if now != self._said:
-            await self.link.send(self._session.have(vector, state_hash))
+        if (now := (vector, state_hash, settled)) != self._said:
+            await self.link.send(self._session.have(*now))
             self._said = now
             self._changed(self)
 

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import ifaddr
 
-from regend.sync.near import is_link_local, is_near, plain
+from regend.sync.near import is_link_local, is_loopback, is_near, plain
 
 MDNS_PORT: Final = 5353  # RFC 6762
 MDNS_IPV4: Final = "224.0.0.251"
@@ -63,7 +63,7 @@ def _interfaces(loopback: bool) -> Iterator[Interface]:
         texts = [one.ip if isinstance(one.ip, str) else one.ip[0] for one in adapter.ips]
         near = [plain(text) for text in texts if is_near(text)]
         for address in near:
-            if ":" not in address and loopback == address.startswith("127."):
+            if ":" not in address and loopback == is_loopback(address):
                 yield Interface(adapter.nice_name, "IPv4", address, index)
         ipv6 = [address for address in near if ":" in address and address != "::1"]
         ipv6.sort(key=lambda address: not is_link_local(address))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import aiohttp
 from aiohttp import hdrs
@@ -94,6 +95,7 @@ async def _dial(
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         skip_auto_headers=(hdrs.USER_AGENT, hdrs.ACCEPT, hdrs.ACCEPT_ENCODING),
+        middlewares=(_open_or_end,),
     )
     try:
         async with asyncio.timeout(LINK_CONNECT_S):
@@ -102,6 +104,7 @@ async def _dial(
                 ssl=context,
                 server_hostname=plain(address),  # an address names no server in TLS: nothing shows
                 max_msg_size=max_message_bytes,
+                autoping=False,
                 timeout=aiohttp.ClientWSTimeout(ws_close=LINK_CLOSE_S),
             )
         shown = socket.get_extra_info("ssl_object").getpeercert(binary_form=True)
@@ -112,6 +115,18 @@ async def _dial(
     except BaseException:
         await session.close()
         raise
+
+
+async def _open_or_end(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Take no answer but an open WebSocket: aiohttp would follow one that leads elsewhere."""
+    response = await handler(request)
+    if response.status != HTTPStatus.SWITCHING_PROTOCOLS:
+        raise aiohttp.WSServerHandshakeError(
+            response.request_info, response.history, status=response.status
+        )
+    return response
 
 
 def _refused(where: str, path: str, error: Exception) -> RegendError:

@@ -216,7 +216,10 @@ class _Visit:
     async def open_socket(self, max_message_bytes: int) -> web.WebSocketResponse | None:
         """Answer with a WebSocket; None where none was asked for."""
         socket = web.WebSocketResponse(
-            timeout=LINK_CLOSE_S, compress=False, max_msg_size=max_message_bytes
+            timeout=LINK_CLOSE_S,
+            compress=False,
+            autoping=False,  # who pings and reads no answer would hold up who reads
+            max_msg_size=max_message_bytes,
         )
         if not socket.can_prepare(self._request):
             return None

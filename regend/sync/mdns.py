@@ -5,6 +5,11 @@ that is sure to work on every system, asks the new network at once, and forgets 
 said.
 
 The records name nothing: the instance and the host are random, and the addresses are the near ones.
+
+Anybody on the network may say anything, and as much as they like. So a name that nobody explains
+keeps no other from being heard, and nobody is called on this machine because a stranger said so.
+What a browser of zeroconf has heard of grows, and it asks who is there at its start alone: each
+`ask` makes a new one.
 """
 
 from __future__ import annotations
@@ -27,9 +32,9 @@ from zeroconf import (
 )
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
-from regend.limits import SIGHTING_ADDRESSES
+from regend.limits import MDNS_RECORDS, SIGHTING_ADDRESSES
 from regend.sync.interfaces import MDNS_PORT, Interface
-from regend.sync.near import is_link_local, is_near
+from regend.sync.near import is_link_local, is_loopback, is_near
 
 SERVICE_TYPE: Final = "_regend._tcp.local."
 _INSTANCE = re.compile(r"[0-9a-f]{16}")
@@ -37,7 +42,7 @@ _TAKEN = f"another program has port {MDNS_PORT} and shares it with nobody"
 _HOST_TTL_S = 120
 _OTHER_TTL_S = 1125  # the least for which zeroconf asks again; so long a device that left is shown
 _RESOLVE_MS = 3000
-_RESOLVING = 64
+_RESOLVING = 8  # what is announced as devices do needs no asking, and forged names make few ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ class Mdns:
         on_alive: Callable[[str], None],
     ) -> None:
         self._interfaces = tuple(interfaces)
+        self._loopback = any(is_loopback(one.address) for one in interfaces)
         self._on_heard = on_heard
         self._ear = _Ear(on_alive)
         self._zeroconf: AsyncZeroconf | None = None
@@ -82,7 +88,7 @@ class Mdns:
         self._changed_meanwhile: set[str] = set()
 
     async def start(self) -> None:
-        """Listen, and ask who is there.
+        """Listen.
 
         Raises:
             OSError: the system does not let it.
@@ -99,6 +105,18 @@ class Mdns:
                 raise OSError(error.errno, _TAKEN) from error
             raise
         self._zeroconf.zeroconf.async_add_listener(self._ear, None)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether so much was heard since the last `ask` that it is time for the next."""
+        return self._ear.heard >= MDNS_RECORDS
+
+    async def ask(self) -> None:
+        """Ask who is there, a few times within seconds."""
+        assert self._zeroconf is not None
+        if self._browser is not None:
+            await self._browser.async_cancel()
+        self._ear.heard = 0
         self._browser = AsyncServiceBrowser(
             self._zeroconf.zeroconf, SERVICE_TYPE, handlers=[self._on_change]
         )
@@ -155,6 +173,10 @@ class Mdns:
             if instance in self._resolving:
                 self._resolving[instance].cancel()
             self._on_heard(instance, None)
+            return
+        info = _info(instance)
+        if info.load_from_cache(zeroconf):
+            self._on_heard(instance, self._announcement(instance, info))
         elif instance in self._resolving:
             self._changed_meanwhile.add(instance)
         elif len(self._resolving) < _RESOLVING:
@@ -166,7 +188,7 @@ class Mdns:
             again = True
             while again:
                 self._changed_meanwhile.discard(instance)
-                info = AsyncServiceInfo(SERVICE_TYPE, f"{instance}.{SERVICE_TYPE}")
+                info = _info(instance)
                 if info.load_from_cache(zeroconf) or await info.async_request(
                     zeroconf, _RESOLVE_MS
                 ):
@@ -177,7 +199,8 @@ class Mdns:
 
     def _announcement(self, instance: str, info: ServiceInfo) -> Announcement:
         heard = info.parsed_scoped_addresses(IPVersion.All)
-        addresses = [one for address in heard if is_near(address) for one in self._zoned(address)]
+        near = [one for one in heard if is_near(one) and is_loopback(one) == self._loopback]
+        addresses = [one for address in near for one in self._zoned(address)]
         addresses.sort(key=lambda address: (is_link_local(address), ":" in address))
         texts = {
             key.decode("ascii", "replace"): (value or b"").decode("ascii", "replace")
@@ -195,17 +218,27 @@ class Mdns:
 
 
 class _Ear(RecordUpdateListener):
-    """Hears every record, also those that say nothing new."""
+    """Hears every record, also those that say nothing new.
+
+    Attributes:
+        heard: how many were of devices, since the last `ask`.
+    """
 
     def __init__(self, on_alive: Callable[[str], None]) -> None:
+        self.heard = 0
         self._on_alive = on_alive
 
     def async_update_records(self, zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:
         for update in records:
-            if not update.new.is_expired(now):
-                instance = _instance(getattr(update.new, "alias", update.new.name))
-                if instance is not None:
-                    self._on_alive(instance)
+            name = getattr(update.new, "alias", update.new.name)
+            self.heard += name.lower().endswith(SERVICE_TYPE)
+            instance = _instance(name)
+            if instance is not None and not update.new.is_expired(now):
+                self._on_alive(instance)
+
+
+def _info(instance: str) -> AsyncServiceInfo:
+    return AsyncServiceInfo(SERVICE_TYPE, f"{instance}.{SERVICE_TYPE}")
 
 
 def _instance(name: str) -> str | None:

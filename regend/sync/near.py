@@ -54,6 +54,11 @@ def is_link_local(address: str) -> bool:
     return parsed.version == 6 and parsed.is_link_local
 
 
+def is_loopback(address: str) -> bool:
+    """Tell whether a near address is one of this machine's own, which no other can mean."""
+    return ipaddress.ip_address(plain(address)).is_loopback
+
+
 def written(address: str, port: int) -> str:
     """Return address and port as people write them."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from regend.sync.interfaces import Interface
+from regend.limits import INTERFACES_TRY_S
+from regend.sync.interfaces import Interface, fault_of, interfaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,40 @@ class Reach:
 
     interface: Interface
     fault: str | None
+
+
+class Reaches:
+    """The interfaces as they were tried last.
+
+    Args:
+        loopback: whether to try the loopback interface instead of all others.
+
+    Attributes:
+        tried: one to each interface and family.
+    """
+
+    def __init__(self, *, loopback: bool) -> None:
+        self._loopback = loopback
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.tried: tuple[Reach, ...] = ()
+        self._tried_s = 0.0
+
+    def look(self, now_s: float) -> tuple[Interface, ...]:
+        """Try what is new, what failed, and from time to time everything; return what works."""
+        found = interfaces(loopback=self._loopback)
+        known = {one.interface: one for one in self.tried}
+        same = set(found) == set(known)
+        if not same or not known or now_s - self._tried_s >= INTERFACES_TRY_S:
+            self._tried_s = now_s
+            known = {}
+        works = {one for one, reach in known.items() if reach.fault is None}
+        self.tried = tuple(
+            known[one] if one in works else Reach(one, fault_of(one)) for one in found
+        )
+        return tuple(one.interface for one in self.tried if one.fault is None)
 
 
 @dataclass(frozen=True, slots=True)

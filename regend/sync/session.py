@@ -10,7 +10,8 @@ Messages are msgpack arrays, the first element names them:
     hello    protocols, mesh, incarnation, roster ids, {log: [seq, head]}, state hash, {at: …}, …
     roster   [entry, …]                        what the other lacks of it
     frames   [frame, …]                        in the order of their logs
-    have     {log: [seq, head]}, state hash    durable here; also what this device wrote since
+    have     {log: [seq, head]}, state hash, settled, …
+                                               durable here; also what this device wrote since
     want     log, seq                          frames of a log after `seq`, again
     get      digest, offset                    a piece of a payload
     piece    digest, offset, size, bytes       size 0: it is not here (any more)
@@ -22,7 +23,8 @@ Invariants
 1. The first message of either side is a hello; a newer program may say more in it. What a side
    sends depends on the other's alone from then on: one round trip.
 2. What this side holds to be there, the other side said it has, or it was sent in this session.
-3. What is sent and not acknowledged is bounded by `EXCHANGE_WINDOW_BYTES`.
+3. What is sent and not settled is bounded (`window`): what one side does not take, nothing waits
+   for.
 4. What does not fit the table ends the session with `Broken`; nothing of it was acted on.
 """
 
@@ -35,11 +37,12 @@ from typing import Any, Final
 import msgpack
 
 from regend.errors import Refused
-from regend.limits import BLOB_CHUNK_BYTES, EXCHANGE_WINDOW_BYTES
+from regend.limits import BLOB_CHUNK_BYTES
 from regend.store.change import DEVICE_BYTES, HEAD_BYTES, INCARNATION_BYTES, LogId, Place
 from regend.sync.frame import MESH_BYTES
 from regend.sync.payloads import as_bytes, as_number
 from regend.sync.vectors import Vector, packed, unpacked
+from regend.sync.window import Window
 
 PROTOCOLS: Final = (1, 1)  # oldest and newest that this program speaks
 
@@ -162,8 +165,7 @@ class Session:
         self._sent: dict[LogId, int] = {}
         self._again: dict[LogId, int] = {}  # asked for though it is there: from this change on
         self._shown: set[LogId] = set()
-        self._unacknowledged: list[tuple[LogId, int, int]] = []  # log, last seq, bytes
-        self._unacknowledged_bytes = 0
+        self._window = Window()
 
     # What to say
 
@@ -188,9 +190,14 @@ class Session:
         """Return the message that carries entries of the roster."""
         return _pack(("roster", list(entries)))
 
-    def have(self, vector: Vector, state_hash: bytes) -> bytes:
-        """Return the message that says what is durable here."""
-        return _pack(("have", packed(vector), state_hash))
+    def have(self, vector: Vector, state_hash: bytes, settled: int = 0) -> bytes:
+        """Return the message that says what is durable here.
+
+        Args:
+            settled: with how many `frames` messages of the other side this one had come to the end
+                before the vector was read.
+        """
+        return _pack(("have", packed(vector), state_hash, settled))
 
     def want(self, log: LogId, seq: int) -> bytes:
         """Return the message that asks for a log's changes after `seq` again."""
@@ -229,7 +236,7 @@ class Session:
         Args:
             without: logs that are left out.
         """
-        if not self._met or self._unacknowledged_bytes >= EXCHANGE_WINDOW_BYTES:
+        if not self._met or self._window.is_full:
             return None
         for log, place in vector.items():
             other = self.theirs.get(log, _NOTHING)
@@ -239,7 +246,9 @@ class Session:
         lacking = [
             (place.seq - known, log, known)
             for log, place in vector.items()
-            if (known := self._known(log)) < place.seq and log not in without
+            if (known := self._known(log)) < place.seq
+            and log not in without
+            and log not in self._window.untaken
         ]
         if not lacking:
             return None
@@ -254,8 +263,7 @@ class Session:
             self._again[log] = last
             if last >= self._acknowledged(log):
                 del self._again[log]
-        self._unacknowledged.append((log, last, len(message)))
-        self._unacknowledged_bytes += len(message)
+        self._window.sent(log, last, len(message))
         return message
 
     def _known(self, log: LogId) -> int:
@@ -323,16 +331,14 @@ class Session:
     def _take_frames(self, frames: Any) -> Event:
         return FramesCame([as_bytes(one) for one in frames])
 
-    def _take_have(self, vector: Any, state_hash: Any) -> Event:
-        event = Acknowledged(as_bytes(state_hash))
+    def _take_have(self, vector: Any, state_hash: Any, settled: Any = 0, *_newer: Any) -> Event:
+        event, number = Acknowledged(as_bytes(state_hash)), as_number(settled, 0)
         # All of it, not what grew alone: what a revoked device wrote past its cut is taken back.
         before, self.theirs = self.theirs, unpacked(vector)
         for log, place in before.items():
             if self._acknowledged(log) < place.seq:  # it was taken back there, and may come again
                 self._sent.pop(log, None)
-        left = [one for one in self._unacknowledged if one[1] > self._acknowledged(one[0])]
-        self._unacknowledged = left
-        self._unacknowledged_bytes = sum(size for _, _, size in left)
+        self._window.settle(number, before, self.theirs)
         return event
 
     def _acknowledged(self, log: LogId) -> int:
@@ -345,8 +351,7 @@ class Session:
             self._sent[log] = min(known, self._sent[log])
         if known < self._acknowledged(log):
             self._again[log] = known
-        self._unacknowledged = [one for one in self._unacknowledged if one[0] != log]
-        self._unacknowledged_bytes = sum(size for _, _, size in self._unacknowledged)
+        self._window.forget(log)
 
     def _take_get(self, digest: Any, offset: Any) -> Event:
         return PieceWanted(as_bytes(digest, 32), as_number(offset, 0))

@@ -198,6 +198,6 @@ def _why(message: aiohttp.WSMessage) -> str:
         return closed_there(message.extra or "")
     if message.type is WSMsgType.ERROR and isinstance(message.data, aiohttp.WebSocketError):
         return f"the other device sent what no link carries ({message.data.code})"
-    if message.type is WSMsgType.TEXT:
-        return "the other device sent text, which no link carries"
+    if message.type in (WSMsgType.TEXT, WSMsgType.PING, WSMsgType.PONG):
+        return f"the other device sent a {message.type.name.lower()}, which no link carries"
     return "the connection broke"

@@ -151,12 +151,12 @@ def whole_lines(told: bytes) -> list[bytes]:
 
 
 @contextlib.contextmanager
-def machines(net: Net, folder: Path, *names: str) -> Iterator[list[Machine]]:
+def machines(net: Net, folder: Path, *names: str, ipv4: bool = True) -> Iterator[list[Machine]]:
     """Lend hosts with daemons that are one mesh."""
     made: list[Machine] = []
     try:
         for name in names:
-            made.append(Machine(net.add(), name, folder))
+            made.append(Machine(net.add(ipv4=ipv4), name, folder))
         first, *others = made
         for other in others:
             code = first.json("devices", "invite")["code"]
@@ -256,3 +256,12 @@ def test_research_that_began_on_one_goes_on_on_another_and_nobody_else_can_read_
         secrets += [cited["quote"][:20], cited["title"], cited["source"], cited["document_id"]]
     for secret in [*(text.encode() for text in secrets), mesh, *ids]:
         assert secret not in seen_on_bridge, secret
+
+
+def test_hosts_without_ipv4_pair_and_reach_one_another(tmp_path: Path) -> None:
+    with (
+        Net(searches_duplicates=True) as net,
+        machines(net, tmp_path, "Kitchen", "Office", ipv4=False) as (a, b),
+    ):
+        (there,) = [one for one in a.devices() if one["name"] == b.name]
+        assert there["address"].startswith(f"[{b.host.link_local()}%")

@@ -21,6 +21,7 @@ from regend.sync.epochs import Entropy
 from regend.sync.frame import Frame
 from regend.sync.house import House, stored_roster
 from regend.sync.identity import Incarnation
+from regend.sync.portions import Portions
 from regend.sync.replica import Received
 from regend.sync.roster import Roster
 from tests.sync.persons import entropy, identity
@@ -48,6 +49,13 @@ class PocketStore:
         with self._device.transaction() as c:
             return operation(c)
 
+    @property
+    def blobs(self) -> PocketStore:
+        return self
+
+    def discard(self, digests: Collection[str]) -> None:
+        assert not digests
+
     def before_commit(self, _operation: Callable[[sqlite3.Connection], None]) -> None:
         """Do nothing: what happened is written into the log with every transaction."""
 
@@ -61,6 +69,18 @@ class PocketClock:
 
     def wall_ms(self) -> int:
         return self._device.at_ms
+
+    def monotonic_s(self) -> float:
+        return self._device.at_ms / 1000
+
+
+class FewAtATime(Portions):
+    """Portions so small that most messages are taken in by several."""
+
+    def __init__(self) -> None:
+        super().__init__(3)
+
+    def took(self, seconds: float) -> None: ...
 
 
 @dataclass
@@ -105,6 +125,7 @@ class Member(Device):
             state_hash=state_hash,
             entropy=self.draw,
         )
+        self.house._portions = FewAtATime()
         self.house.roster_changed = self._on_roster
         self.writes_left = -1
         self.owes = True

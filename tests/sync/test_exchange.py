@@ -334,7 +334,7 @@ async def test_a_disk_that_is_full_slows_the_other_side_and_loses_nothing(
     exchange, _ = joined(one, two)
     await until(lambda: _is_so(refused == 20))
     assert not exchange.link.closed.is_set()
-    assert exchange._session._unacknowledged_bytes < 12 * MIB
+    assert exchange._session._window.size_bytes < 12 * MIB
     await level(one, two)
 
 

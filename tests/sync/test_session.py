@@ -49,6 +49,7 @@ class Side:
         self.session = Session(MESH)
         self.has = dict(has)
         self.told: Any = None
+        self.settled = 0
         self.frame_length = frame_length
         self.padding = bytes(size_bytes)
         self.outbox: deque[bytes] = deque([self.session.hello(LIFE, [], self.vector, b"")])
@@ -70,10 +71,10 @@ class Side:
             frame = msgpack.packb((LOGS.index(log), known + 1, last, self.padding))
             self.outbox.append(self.session.frames(log, last, [frame]))
             bound = EXCHANGE_WINDOW_BYTES + len(self.outbox[-1])
-            assert self.session._unacknowledged_bytes < bound
-        elif self.session._met and self.told != self.has:
-            self.outbox.append(self.session.have(self.vector, b""))
-            self.told = dict(self.has)
+            assert self.session._window.size_bytes < bound
+        elif self.session._met and self.told != (now := (dict(self.has), self.settled)):
+            self.outbox.append(self.session.have(self.vector, b"", self.settled))
+            self.told = now
 
     def receive(self, message: bytes) -> None:
         event = self.session.receive(message)
@@ -87,6 +88,7 @@ class Side:
             for seq in range(known + 1, last + 1):
                 self.taken.append((log, seq))
             self.has[log] = max(known, last) if first <= known + 1 else known
+        self.settled += 1
 
 
 def are_level(sides: list[Side]) -> bool:
