@@ -1,7 +1,7 @@
 """JSON that survives every place it passes: SQLite, msgpack, browsers.
 
 Python's parser accepts what others cannot carry (NaN, infinities, numbers beyond 64 bits, lone
-surrogates). Here those are refused with the place they stand at, instead of being lost later.
+surrogates). Here those are refused with the path where they stand, instead of being lost later.
 """
 
 from __future__ import annotations
@@ -87,21 +87,21 @@ def check(value: Any) -> None:
     """Walk a parsed value and refuse what cannot be carried without loss.
 
     Raises:
-        BadInput: naming the place, as `input.messages[3].content`.
+        BadInput: naming the path, as `input.messages[3].content`.
     """
     # The value stands in a list of its own, so that it is checked like any other.
-    pending: list[tuple[Any, _Place | None, int]] = [([value], None, -1)]
+    pending: list[tuple[Any, _Path | None, int]] = [([value], None, -1)]
     while pending:
-        container, place, depth = pending.pop()
+        container, path, depth = pending.pop()
         if depth >= MAX_JSON_DEPTH:
-            raise _refusal(f"more than {MAX_JSON_DEPTH} nested levels", place)
+            raise _refusal(f"more than {MAX_JSON_DEPTH} nested levels", path)
         pairs = container.items() if isinstance(container, dict) else enumerate(container)
         for key, child in pairs:
             fault = _fault(key) or _fault(child)
             if fault is not None:
-                raise _refusal(fault, None if depth < 0 else (place, key))
+                raise _refusal(fault, None if depth < 0 else (path, key))
             if isinstance(child, (dict, list)):
-                pending.append((child, None if depth < 0 else (place, key), depth + 1))
+                pending.append((child, None if depth < 0 else (path, key), depth + 1))
 
 
 def _fault(item: Any) -> str | None:
@@ -123,18 +123,18 @@ def _is_text(item: str) -> bool:
     return True
 
 
-# Where a value stands: its container's place, and its key or index there. The text is made only
+# Where a value stands: its container's path, and its key or index there. The text is made only
 # for an error: made for each value, it would multiply long keys by long lists.
-_Place = tuple["_Place | None", str | int]
+_Path = tuple["_Path | None", str | int]
 
 _PLACE_CHARACTERS = 80
 
 
-def _place_text(place: _Place | None) -> str:
-    """Return a place as `input.messages[3].content`, cut to what a person reads."""
+def _path_text(path: _Path | None) -> str:
+    """Return a path as `input.messages[3].content`, cut to what a person reads."""
     parts: list[str] = []
-    while place is not None:
-        place, key = place
+    while path is not None:
+        path, key = path
         parts.append(f"[{key}]" if isinstance(key, int) else f".{key[:_PLACE_CHARACTERS]}")
     text = "".join(reversed(parts)).removeprefix(".")[:_PLACE_CHARACTERS]
     return text.encode(errors="replace").decode()
@@ -147,8 +147,8 @@ def _refuse_constant(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
-def _refusal(what: str, place: _Place | None) -> BadInput:
-    name = _place_text(place)
+def _refusal(what: str, path: _Path | None) -> BadInput:
+    name = _path_text(path)
     where = f" at “{name}”" if name else ""
     return BadInput(
         "json_value",

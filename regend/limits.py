@@ -167,7 +167,7 @@ SIGHTINGS = 256  # devices seen on the network; a network with more is forged
 SIGHTING_ADDRESSES = 16  # of one device
 MDNS_RECORDS = 20_000  # heard of devices until it is asked anew: what is kept of them grows
 MDNS_ASK_S = 60.0  # between two questions who is there: one answer may be lost, or a goodbye forged
-DIAL_PLACES = 16  # tried in turn for a device: anybody may announce places for it
+DIAL_ADDRESSES = 16  # tried in turn for a device: anybody may announce places for it
 INTERFACES_LOOK_S = 3.0  # between two looks at the network interfaces; a look takes microseconds
 INTERFACES_TRY_S = 60.0  # between two tries whether what works still does
 

@@ -23,7 +23,7 @@ from regend import __version__
 from regend.cli.daemon import Daemon
 from regend.cli.text import size
 from regend.cli.view import is_recent, moment_of
-from regend.cli.wire import Dropped, Exchange, Unreachable, parse_place
+from regend.cli.wire import Dropped, Exchange, Unreachable, parse_origin
 from regend.config import Config, load_config
 from regend.errors import NOT_RUNNING_CODE, RegendError
 from regend.home import Home
@@ -166,7 +166,7 @@ def check_port(home: Home) -> Finding:
     with contextlib.suppress(RegendError, ValueError):
         daemon = Daemon(home)
         daemon.health()
-        ours = parse_place(daemon.announced()["url"]).port
+        ours = parse_origin(daemon.announced()["url"]).port
         return Finding("port", "ok", f"{ours} is the daemon's")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
@@ -290,10 +290,10 @@ def _newest_change(database: Path) -> float | None:
 def _daemon_time(home: Home) -> float | None:
     """Return the time of the daemon's machine as its answers state it."""
     try:
-        place: Any = parse_place(Daemon(home).announced()["url"])
-        if place.secure:
+        origin: Any = parse_origin(Daemon(home).announced()["url"])
+        if origin.secure:
             return None
-        with Exchange(place, "GET", "/health", {}, timeout_s=5.0) as exchange:
+        with Exchange(origin, "GET", "/health", {}, timeout_s=5.0) as exchange:
             return parsedate_to_datetime(exchange.headers["date"]).timestamp()
     except (RegendError, Unreachable, Dropped, KeyError, ValueError, TypeError):
         return None

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
-from regend.cli.wire import Dropped, Exchange, Place, Unreachable, parse_place
+from regend.cli.wire import Dropped, Exchange, Origin, Unreachable, parse_origin
 from regend.errors import (
     NOT_RUNNING_CODE,
     Failed,
@@ -145,7 +145,7 @@ class Daemon:
             RegendError: none is running.
         """
         try:
-            with Exchange(self._place(), "GET", "/health", {}, timeout_s=5.0) as exchange:
+            with Exchange(self._origin(), "GET", "/health", {}, timeout_s=5.0) as exchange:
                 return answer(exchange)
         except (Unreachable, Dropped) as error:
             raise _lost(error) from error
@@ -166,16 +166,18 @@ class Daemon:
             raise not_running()
         return value
 
-    def _place(self) -> Place:
+    def _origin(self) -> Origin:
         try:
-            place = parse_place(self.announced()["url"])
+            origin = parse_origin(self.announced()["url"])
         except ValueError as error:
             raise not_running() from error
-        if not place.secure:
-            return place
+        if not origin.secure:
+            return origin
         from regend.config import load_config  # only a daemon with TLS needs its settings here
 
-        return place._replace(certificate=load_config(self.home.config_file).server.tls_certificate)
+        return origin._replace(
+            certificate=load_config(self.home.config_file).server.tls_certificate
+        )
 
     def _token(self) -> str:
         file = self.home.token_file
@@ -212,9 +214,9 @@ class Daemon:
         body: Iterator[bytes] | tuple[bytes, ...] = (),
         timeout_s: float = 180.0,
     ) -> Exchange:
-        place = self._place()
+        origin = self._origin()
         proof = {"Authorization": f"Bearer {self._token()}", "Accept": "application/json"}
-        return Exchange(place, method, API + path, {**proof, **headers}, body, timeout_s)
+        return Exchange(origin, method, API + path, {**proof, **headers}, body, timeout_s)
 
     def _call(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Any:
         declared = dict(headers)

@@ -28,7 +28,7 @@ class Dropped(ConnectionError):
     """The connection ended before the answer did; whether the request was acted on is unknown."""
 
 
-class Place(NamedTuple):
+class Origin(NamedTuple):
     """Where a daemon listens.
 
     Attributes:
@@ -46,8 +46,8 @@ class Place(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse_place(url: str) -> Place:
-    """Return the place that a URL without path names.
+def parse_origin(url: str) -> Origin:
+    """Return the origin that a URL without path names.
 
     Raises:
         ValueError: it is no http(s) URL with a port.
@@ -56,7 +56,7 @@ def parse_place(url: str) -> Place:
     if scheme not in ("http", "https") or not separator:
         raise ValueError(url)
     host, _, port = rest.rstrip("/").rpartition(":")
-    return Place(scheme == "https", host.strip("[]"), int(port))
+    return Origin(scheme == "https", host.strip("[]"), int(port))
 
 
 class Exchange:
@@ -69,7 +69,7 @@ class Exchange:
 
     def __init__(
         self,
-        place: Place,
+        origin: Origin,
         method: str,
         target: str,
         headers: Mapping[str, str],
@@ -88,11 +88,11 @@ class Exchange:
             Unreachable: nobody listens.
             Dropped: the connection broke.
         """
-        self._socket = _connect(place)
+        self._socket = _connect(origin)
         self._file = self._socket.makefile("rb")
         try:
             self._socket.settimeout(timeout_s)
-            self._send(place, method, target, headers, body)
+            self._send(origin, method, target, headers, body)
             self.status, self.headers = self._head()
         except OSError as error:
             self.close()
@@ -155,13 +155,13 @@ class Exchange:
 
     def _send(
         self,
-        place: Place,
+        origin: Origin,
         method: str,
         target: str,
         headers: Mapping[str, str],
         body: Iterable[bytes],
     ) -> None:
-        head = [f"{method} {target} HTTP/1.1", f"Host: {place.authority}", "Connection: close"]
+        head = [f"{method} {target} HTTP/1.1", f"Host: {origin.authority}", "Connection: close"]
         head += [f"{name}: {value}" for name, value in headers.items()]
         try:
             self._socket.sendall("\r\n".join([*head, "", ""]).encode("latin-1"))
@@ -211,23 +211,23 @@ class Exchange:
             yield piece
 
 
-def _connect(place: Place) -> socket.socket:
+def _connect(origin: Origin) -> socket.socket:
     try:
         # As bytes: a text would be put through IDNA, whose tables take longer than the exchange.
-        host: Any = place.host.encode("ascii") if place.host.isascii() else place.host
-        connection = socket.create_connection((host, place.port), _CONNECT_TIMEOUT_S)
+        host: Any = origin.host.encode("ascii") if origin.host.isascii() else origin.host
+        connection = socket.create_connection((host, origin.port), _CONNECT_TIMEOUT_S)
     except OSError as error:
         raise Unreachable(str(error)) from error
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if not place.secure:
+    if not origin.secure:
         return connection
     import ssl  # only for a daemon that listens beyond this machine
 
-    context = ssl.create_default_context(cafile=place.certificate or None)
+    context = ssl.create_default_context(cafile=origin.certificate or None)
     # The certificate itself is what is trusted; it need not name the loopback address.
-    context.check_hostname = not place.certificate
+    context.check_hostname = not origin.certificate
     try:
-        secured: Any = context.wrap_socket(connection, server_hostname=place.host)
+        secured: Any = context.wrap_socket(connection, server_hostname=origin.host)
     except OSError as error:
         connection.close()
         raise Unreachable(str(error)) from error

@@ -31,10 +31,10 @@ async def begin(claim: Claim, program: str, store: Store) -> Frame:
         connection: sqlite3.Connection,
     ) -> tuple[list[Replay], Checkpoint | None, ShownText]:
         done = journal.replays(connection, claim.job, TOLD_RESULTS_CHARACTERS)
-        place = journal.checkpoint(connection, claim.job)
-        return done, place, journal.shown_text(connection, claim.job, len(done) + 1)
+        checkpoint = journal.checkpoint(connection, claim.job)
+        return done, checkpoint, journal.shown_text(connection, claim.job, len(done) + 1)
 
-    done, place, shown = await store.query(read)
+    done, checkpoint, shown = await store.query(read)
     for digest in await store.query(lambda c: journal.large_results(c, claim.job)):
         store.blobs.require(digest)
     frame: Frame = {
@@ -48,24 +48,24 @@ async def begin(claim: Claim, program: str, store: Store) -> Frame:
         "steps": [list(replay) for replay in done],
         "shown": {"ordinal": len(done) + 1, "text": shown.text, "tokens": shown.tokens},
     }
-    if place is not None:
-        frame["checkpoint"] = await _told(store, place)
+    if checkpoint is not None:
+        frame["checkpoint"] = await _told(store, checkpoint)
     return frame
 
 
-async def last_place(store: Store, job: int) -> dict[str, Any] | None:
-    """Return the last saved place of the step under way, as the worker takes it."""
-    place = await store.query(lambda connection: journal.checkpoint(connection, job))
-    return None if place is None else await _told(store, place)
+async def last_checkpoint(store: Store, job: int) -> dict[str, Any] | None:
+    """Return the last checkpoint of the step under way, as the worker takes it."""
+    checkpoint = await store.query(lambda connection: journal.checkpoint(connection, job))
+    return None if checkpoint is None else await _told(store, checkpoint)
 
 
-async def _told(store: Store, place: Checkpoint) -> dict[str, Any]:
-    """Return a place as the worker takes it: with the model's state only where that is whole."""
-    slot = place.slot
+async def _told(store: Store, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return a checkpoint as the worker takes it: with the model's state where that is whole."""
+    slot = checkpoint.slot
     if slot is not None and not await asyncio.to_thread(store.blobs.is_whole, slot):
         slot = None
     return {
-        "ordinal": place.ordinal,
-        "data": await asyncio.to_thread(store.blobs.unpack, place.data),
+        "ordinal": checkpoint.ordinal,
+        "data": await asyncio.to_thread(store.blobs.unpack, checkpoint.data),
         "slot_file": None if slot is None else str(store.blobs.path(slot)),
     }

@@ -14,7 +14,7 @@ from regend import events
 from regend.errors import BadInput, Conflict
 from regend.jobs.approvals import is_decided
 from regend.jobs.history import Draft
-from regend.jobs.journal import copy_steps, drop_place, drop_steps_from, finished_steps
+from regend.jobs.journal import copy_steps, drop_checkpoint, drop_steps_from, finished_steps
 from regend.jobs.lifecycle import COMMANDS, State
 from regend.jobs.mirror import tell_effect
 from regend.jobs.repository import NewJob, create, move, wish
@@ -36,7 +36,7 @@ def cancel(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> str 
         return None
     draft = Draft(events.JOB_CANCELLED, "{}")
     move(connection, row["number"], row["state"], "cancelled", draft, at_ms, "cancel")
-    return drop_place(connection, row["number"])
+    return drop_checkpoint(connection, row["number"])
 
 
 def pause(connection: sqlite3.Connection, row: sqlite3.Row, at_ms: int) -> None:

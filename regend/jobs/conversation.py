@@ -104,11 +104,11 @@ class Conversation:
             await asyncio.wait(self._beside, return_when=asyncio.FIRST_COMPLETED)
 
     def save(self, work: Coroutine[Any, Any, None]) -> None:
-        """Begin to save a place; the one before must be `saved`."""
+        """Begin to save a checkpoint; the one before must be `saved`."""
         self._saving = asyncio.create_task(work)
 
     async def saved(self) -> None:
-        """Wait until the place that is being saved is durable, and raise what went wrong."""
+        """Wait until the checkpoint that is being saved is durable, and raise what went wrong."""
         if self._saving is not None:
             await self._saving
             self._saving = None

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from regend.jobs import mirror, told
-from regend.jobs.places import want
+from regend.jobs.arrivals import want
 
 _RECEIPT: Final = mirror.EFFECT_COLUMNS.index("receipt")
 

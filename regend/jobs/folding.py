@@ -18,9 +18,9 @@ from typing import Any, Final
 
 from regend import events
 from regend.jobs import dropped, introductions, mirror, told
+from regend.jobs.arrivals import drop_checkpoints, take_checkpoint, want
 from regend.jobs.effects import keep_effects, take_early_effects
 from regend.jobs.history import Draft, insert, leave_out, newest_seq
-from regend.jobs.places import drop_places, take_place, want
 from regend.jobs.projection import NO_HISTORY, Shape, after, next_history
 from regend.jobs.terms import Term, belongs, branch, chain, common
 from regend.jobs.told import Told
@@ -276,10 +276,10 @@ def _append(connection: sqlite3.Connection, job: _Job, event: Told, device: byte
     if taker is not None and event.extra is not None:
         result = taker(connection, job.number, event.extra, device)
     if event.type in events.JOB_ENDINGS:
-        drop_places(connection, job.number)
+        drop_checkpoints(connection, job.number)
     if event.type == events.JOB_STATE and '"dropped_from"' in event.data:
         dropped.drop(connection, job.number, _dropped_from(event.data), event.place)
-        drop_places(connection, job.number)
+        drop_checkpoints(connection, job.number)
     job.shape = after(job.shape, event.type, event.at, event.data, result)
     job.last = event.place
     job.history = next_history(job.history, event.place, event.type, event.at, event.data)
@@ -297,7 +297,7 @@ def _take_step(
         "VALUES (?, 0, ?, ?, ?, ?, ?, ?)",
         (job, *extra),
     )
-    drop_places(connection, job)
+    drop_checkpoints(connection, job)
     want(connection, device, [extra[3]], job)
 
 
@@ -325,7 +325,7 @@ def _take_approval(
 
 _TAKERS: Final[dict[str, Any]] = {
     events.JOB_STEP: _take_step,
-    events.JOB_CHECKPOINT: take_place,
+    events.JOB_CHECKPOINT: take_checkpoint,
     events.JOB_COMPLETED: _take_result,
     events.APPROVAL_REQUESTED: _take_approval,
     events.APPROVAL_DECIDED: _take_approval,
@@ -367,7 +367,7 @@ def _rewind(
         connection.execute("DELETE FROM events WHERE seq = ?", (seq,))
     if newest_seq(connection) < newest:
         leave_out(connection, newest)  # or what follows would be taken for read already
-    drop_places(connection, job.number)
+    drop_checkpoints(connection, job.number)
 
 
 def _unborn(connection: sqlite3.Connection, job: _Job) -> Shape:

@@ -15,10 +15,10 @@ from typing import Any
 from regend import events
 from regend.errors import Conflict
 from regend.jobs import mirror
+from regend.jobs.arrivals import coming_slots, settle_checkpoints, want_newest, wanted_of
 from regend.jobs.folding import ARRIVING, AWAY, HERE
 from regend.jobs.history import Draft, append
 from regend.jobs.lifecycle import TERMINAL, Counts, Desired, Outcome, settle
-from regend.jobs.places import coming_slots, settle_places, want_newest, wanted_of
 from regend.jobs.terms import Term, chain, next_term
 from regend.jsontext import dumps
 from regend.store import changelog
@@ -135,7 +135,7 @@ def let_go(connection: sqlite3.Connection, job: int, *, anyway: bool = False) ->
     lacking = wanted_of(connection, job)
     if lacking and not (anyway and set(lacking) <= set(coming_slots(connection, job))):
         return False
-    settle_places(connection, job)
+    settle_checkpoints(connection, job)
     connection.execute("UPDATE jobs SET held = 0 WHERE number = ? AND state = 'created'", (job,))
     return True
 

@@ -138,11 +138,11 @@ def record_step(
         raise Conflict("step_exists", f"Step {step.ordinal} was recorded already.") from error
     shown = {"ordinal": step.ordinal, "name": step.name, "duration_ms": step.duration_ms}
     insert(connection, job, job_seq, Draft(events.JOB_STEP, dumps(shown)), at_ms)
-    return drop_place(connection, job)
+    return drop_checkpoint(connection, job)
 
 
 def checkpoint(connection: sqlite3.Connection, job: int) -> Checkpoint | None:
-    """Return the place inside the unfinished step, if one was saved."""
+    """Return the checkpoint of the unfinished step, if one was saved."""
     row = connection.execute(
         "SELECT ordinal, position, data, slot FROM checkpoints WHERE job = ?", (job,)
     ).fetchone()
@@ -186,9 +186,9 @@ def join_chunks(chunks: Iterable[dict[str, Any]]) -> ShownText:
 
 
 def record_checkpoint(
-    connection: sqlite3.Connection, job: int, fence: int, place: Checkpoint, at_ms: int
+    connection: sqlite3.Connection, job: int, fence: int, new: Checkpoint, at_ms: int
 ) -> str | None:
-    """Replace the saved place of the step under way, with its event.
+    """Replace the checkpoint of the step under way, with its event.
 
     Returns:
         The digest of the state it replaces, where nothing needs it any more.
@@ -201,15 +201,15 @@ def record_checkpoint(
     connection.execute(
         "INSERT OR REPLACE INTO checkpoints (job, ordinal, fence, position, data, slot, at) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (job, place.ordinal, fence, place.position, place.data, place.slot, at_ms),
+        (job, new.ordinal, fence, new.position, new.data, new.slot, at_ms),
     )
-    shown = {"ordinal": place.ordinal, "position": place.position, "exact": bool(place.slot)}
+    shown = {"ordinal": new.ordinal, "position": new.position, "exact": bool(new.slot)}
     insert(connection, job, job_seq, Draft(events.JOB_CHECKPOINT, dumps(shown)), at_ms)
     return unneeded_slot(connection, earlier[0] if earlier else None)
 
 
 def drop_state(connection: sqlite3.Connection, job: int, fence: int, at_ms: int) -> str | None:
-    """Keep the saved place of the step under way, but not the model's state, which is no good.
+    """Keep the checkpoint of the step under way, but not the model's state, which is no good.
 
     Returns:
         The digest of that state, where nothing needs it any more.
@@ -218,25 +218,25 @@ def drop_state(connection: sqlite3.Connection, job: int, fence: int, at_ms: int)
         Fenced: the attempt holds the job no more.
     """
     touch(connection, job, fence, 0, at_ms)
-    place = connection.execute("SELECT slot FROM checkpoints WHERE job = ?", (job,)).fetchone()
+    row = connection.execute("SELECT slot FROM checkpoints WHERE job = ?", (job,)).fetchone()
     connection.execute("UPDATE checkpoints SET slot = NULL WHERE job = ?", (job,))
-    return unneeded_slot(connection, place[0] if place else None)
+    return unneeded_slot(connection, row[0] if row else None)
 
 
-def drop_place(connection: sqlite3.Connection, job: int, ordinal: int = 0) -> str | None:
-    """Drop the saved place of a step from `ordinal` on.
+def drop_checkpoint(connection: sqlite3.Connection, job: int, ordinal: int = 0) -> str | None:
+    """Drop the checkpoint of a step from `ordinal` on.
 
     Returns:
         The digest of its saved model state, where nothing needs it any more.
     """
-    # Two statements: a step that no model wrote has no place, and a look costs less than RETURNING.
-    place = connection.execute(
+    # Two statements: a step that no model wrote has none, and a look costs less than RETURNING.
+    row = connection.execute(
         "SELECT slot FROM checkpoints WHERE job = ? AND ordinal >= ?", (job, ordinal)
     ).fetchone()
-    if place is None:
+    if row is None:
         return None
     connection.execute("DELETE FROM checkpoints WHERE job = ?", (job,))
-    return unneeded_slot(connection, place[0])
+    return unneeded_slot(connection, row[0])
 
 
 def unneeded_slot(connection: sqlite3.Connection, slot: str | None) -> str | None:
@@ -353,7 +353,7 @@ def drop_steps_from(connection: sqlite3.Connection, job: int, ordinal: int) -> s
     """
     last = connection.execute("SELECT job_seq FROM jobs WHERE number = ?", (job,)).fetchone()[0]
     dropped.drop(connection, job, ordinal, last + 1)
-    return drop_place(connection, job, ordinal)
+    return drop_checkpoint(connection, job, ordinal)
 
 
 def copy_steps(connection: sqlite3.Connection, source: int, target: int, upto: int) -> int:

@@ -227,7 +227,7 @@ _EXTRAS: Final = {
         "WHERE ordinal = json_extract(?2, '$.ordinal') ORDER BY until LIMIT 1",
         3,
     ),
-    # Of several places in one commit only the last is still there, and only that one is of use.
+    # Of several checkpoints in one commit only the last is still there, and of use.
     events.JOB_CHECKPOINT: (
         "SELECT c.ordinal, c.position, c.data, c.slot, c.at FROM checkpoints c, "
         "(SELECT ?2 AS said) WHERE c.job = ?1 AND c.ordinal = json_extract(said, '$.ordinal') "

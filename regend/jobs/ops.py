@@ -76,7 +76,7 @@ async def _step(talk: Conversation, frame: Frame) -> None:
 
 
 async def _checkpoint(talk: Conversation, frame: Frame) -> None:
-    """Save a place beside the stream of text, one at a time and in order."""
+    """Save a checkpoint beside the stream of text, one at a time and in order."""
     await talk.saved()
     ordinal, position = reports.count(frame, "ordinal"), reports.count(frame, "position")
     talk.save(_save(talk, frame, ordinal, position))
@@ -87,8 +87,8 @@ async def _save(talk: Conversation, frame: Frame, ordinal: int, position: int) -
     if frame["slot_file"]:
         slot = await talk.outbox.adopt(talk.slots_dir / Path(frame["slot_file"]).name)
     packed = await talk.outbox.pack(reports.payload(frame, "data"))
-    place = Checkpoint(ordinal, position, packed, slot)
-    talk.discard(await talk.record(journal.record_checkpoint, place))
+    checkpoint = Checkpoint(ordinal, position, packed, slot)
+    talk.discard(await talk.record(journal.record_checkpoint, checkpoint))
 
 
 async def _call(talk: Conversation, frame: Frame) -> None:
@@ -115,11 +115,11 @@ async def _step_result(talk: Conversation, arguments: dict[str, Any]) -> str:
     return await asyncio.to_thread(talk.store.blobs.unpack, packed)
 
 
-async def _last_place(talk: Conversation, arguments: dict[str, Any]) -> dict[str, Any] | None:
+async def _last_checkpoint(talk: Conversation, arguments: dict[str, Any]) -> dict[str, Any] | None:
     await talk.saved()
     if arguments.get("stateless") is True:
         talk.discard(await talk.record(journal.drop_state))
-    return await briefing.last_place(talk.store, talk.claim.job)
+    return await briefing.last_checkpoint(talk.store, talk.claim.job)
 
 
 async def _approve(talk: Conversation, frame: Frame) -> None:
@@ -170,5 +170,5 @@ _OPS: Final[dict[str, Callable[[Conversation, Frame], Awaitable[None]]]] = {
 # Services about the job itself; those about anything else are the daemon's to add.
 _OWN_SERVICES: Final[dict[str, Callable[[Conversation, dict[str, Any]], Awaitable[Any]]]] = {
     "step.result": _step_result,
-    "checkpoint.last": _last_place,
+    "checkpoint.last": _last_checkpoint,
 }

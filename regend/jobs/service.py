@@ -200,17 +200,17 @@ class Jobs:
             number = repository.find(connection, user, job_id)["number"]
             return journal.steps(connection, number), journal.checkpoint(connection, number)
 
-        done, place = await self._store.query(read)
+        done, checkpoint = await self._store.query(read)
         shown: list[dict[str, Any]] = [
             {"step": step.ordinal, "name": step.name, "kind": "step"} for step in done
         ]
-        if place is not None:
+        if checkpoint is not None:
             shown.append(
                 {
-                    "step": place.ordinal,
+                    "step": checkpoint.ordinal,
                     "kind": "generation",
-                    "position": place.position,
-                    "exact": place.slot is not None,
+                    "position": checkpoint.position,
+                    "exact": checkpoint.slot is not None,
                 }
             )
         return shown

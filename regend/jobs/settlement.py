@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from regend import events
-from regend.jobs import approvals, handover, journal, places
+from regend.jobs import approvals, arrivals, handover, journal
 from regend.jobs.history import Draft, append
 from regend.jobs.lifecycle import (
     TERMINAL,
@@ -55,7 +55,7 @@ def settle_attempt(
         raise Fenced(job, fence)
     decided = settle(row[0], outcome, Counts(row[1], row[2], row[3], max_deaths))
     if outcome.lacks is not None:
-        places.want_again(connection, job, outcome.lacks)
+        arrivals.want_again(connection, job, outcome.lacks)
         decided = replace(decided, failures=0, deaths=0)  # it begins anew once that has come
     asked = (decided.waiting or {}).get("approval_id")
     if decided.state == "waiting" and approvals.is_decided(connection, job, asked):
@@ -96,7 +96,7 @@ def _record(
         ),
     )
     append(connection, job, _ending(decided, result), at_ms)
-    return journal.drop_place(connection, job) if finished else None
+    return journal.drop_checkpoint(connection, job) if finished else None
 
 
 def _ending(decided: Settlement, packed_result: str | None) -> Draft:

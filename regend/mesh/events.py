@@ -25,7 +25,7 @@ from regend.jobs import jobless
 from regend.jobs.history import Draft
 from regend.jsontext import dumps
 from regend.store import Store
-from regend.store.change import LogId, Place
+from regend.store.change import LogId, Position
 from regend.sync import replica
 from regend.sync.exchange import Exchange
 from regend.sync.presence import Presence, Sync
@@ -150,7 +150,7 @@ class DeviceEvents:
         return {"device": device.hex(), "name": self._names.get(device, device.hex()[:8])}
 
 
-def _here(connection: sqlite3.Connection) -> tuple[dict[LogId, Place], dict[bytes, int]]:
+def _here(connection: sqlite3.Connection) -> tuple[dict[LogId, Position], dict[bytes, int]]:
     """Return how far each log is here, and how many payloads of each device are to come."""
     rows = connection.execute(
         "SELECT device, count(DISTINCT digest) FROM wanted_blobs GROUP BY device"

@@ -21,10 +21,10 @@ from typing import Final
 from regend import events
 from regend.errors import RegendError
 from regend.jobs import folding, mirror, orphans, wishes
+from regend.jobs.arrivals import forget_coming
 from regend.jobs.folding import HERE
 from regend.jobs.history import Draft, append
 from regend.jobs.lifecycle import TERMINAL
-from regend.jobs.places import forget_coming
 from regend.jsontext import dumps
 from regend.store import changelog
 from regend.store.change import INCARNATION_BYTES, Change, LogId

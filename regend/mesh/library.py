@@ -29,7 +29,7 @@ import msgpack
 
 from regend.clock import Clock
 from regend.errors import Failed, NotFound, RegendError
-from regend.jobs.places import want_blob
+from regend.jobs.arrivals import want_blob
 from regend.library import index
 from regend.library.documents import NewDocument
 from regend.library.importer import Importer

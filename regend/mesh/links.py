@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 
 from regend.clock import Clock
 from regend.errors import RegendError
-from regend.limits import DIAL_PLACES
+from regend.limits import DIAL_ADDRESSES
 from regend.sync.discovery import Sighting
 from regend.sync.exchange import Exchange
 from regend.sync.lanclient import connect
@@ -44,12 +44,12 @@ class Target(NamedTuple):
 
     Attributes:
         certificate: DER.
-        places: address and port, likely ones first.
+        addresses: and ports, likely ones first.
     """
 
     device: bytes
     certificate: bytes
-    places: tuple[tuple[str, int], ...]
+    addresses: tuple[tuple[str, int], ...]
 
 
 class Trouble(NamedTuple):
@@ -191,7 +191,7 @@ class Links:
         now_s, pause_s = self._clock.monotonic_s(), _LOOK_S
         for target in self._targets():
             device = target.device
-            if device in self._live or device in self._dialling or not target.places:
+            if device in self._live or device in self._dialling or not target.addresses:
                 continue
             due_s = self._dialled_s.get(device, -_FIRST_S) + _FIRST_S
             due_s = max(due_s, self._next_s.get(device, 0.0))
@@ -206,7 +206,7 @@ class Links:
     async def _dial(self, target: Target) -> None:
         tried, reason = [], ""
         try:
-            for address, port in target.places:
+            for address, port in target.addresses:
                 try:
                     link = await connect(self._credentials, address, port, target.certificate)
                 except RegendError as error:
@@ -272,24 +272,24 @@ class Links:
         task.add_done_callback(self._tasks.discard)
 
 
-def places_of(
+def addresses_of(
     device: bytes, found: Iterable[Sighting], known: Iterable[str]
 ) -> tuple[tuple[str, int], ...]:
-    """Return where a device may be reached, likely places first.
+    """Return where a device may be reached, likely addresses first.
 
     What is announced is the newest, but anybody can announce what they like: where it was reached
     before, or was said to be, comes next. An announcement of another day may be an old one that
     somebody repeats.
 
     Args:
-        known: places as they are stored.
+        known: addresses as they are stored.
     """
     seen = sorted((one for one in found if one.device == device), key=lambda o: abs(o.days_ahead))
     at = [(address, one.port) for one in seen for address in one.addresses]
-    in_turn = [*at[:1], *(_place(one) for one in known), *at[1:]]
-    return tuple(dict.fromkeys(in_turn))[:DIAL_PLACES]
+    in_turn = [*at[:1], *(_address(one) for one in known), *at[1:]]
+    return tuple(dict.fromkeys(in_turn))[:DIAL_ADDRESSES]
 
 
-def _place(known: str) -> tuple[str, int]:
+def _address(known: str) -> tuple[str, int]:
     host, _, port = known.rpartition(" ")
     return host, int(port)

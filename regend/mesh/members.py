@@ -6,7 +6,7 @@ import socket
 from collections.abc import Mapping
 
 from regend.errors import Conflict, NotFound
-from regend.store.change import LogId, Place
+from regend.store.change import LogId, Position
 from regend.sync.names import likeness
 from regend.sync.payloads import Cut
 from regend.sync.roster import Roster
@@ -47,11 +47,11 @@ def called(roster: Roster | None, own: bytes, device: bytes) -> str:
     return f"“{members[device].name}”" if device in members else "The device"
 
 
-def cuts_of(vector: Mapping[LogId, Place], device: bytes) -> dict[bytes, Cut]:
+def cuts_of(vector: Mapping[LogId, Position], device: bytes) -> dict[bytes, Cut]:
     """Return up to where the logs of a device are here, by incarnation: what counts of them."""
     return {
-        log_id.incarnation: Cut(place.seq, place.head)
-        for log_id, place in vector.items()
+        log_id.incarnation: Cut(position.seq, position.head)
+        for log_id, position in vector.items()
         if log_id.device == device
     }
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from regend.clock import Clock
 from regend.errors import BadInput, Busy, Conflict, RegendError, Retryable
-from regend.jobs import handover, places, repository, wishes
+from regend.jobs import arrivals, handover, repository, wishes
 from regend.jobs.folding import HERE
 from regend.jobs.supervisor import Supervisor
 from regend.jobs.view import job_object
@@ -237,7 +237,7 @@ class Moves:
             async with asyncio.timeout_at(until_s):
                 while True:
                     rung = self._payloads_rung()
-                    coming = await self._store.query(lambda c: places.coming_slots(c, job))
+                    coming = await self._store.query(lambda c: arrivals.coming_slots(c, job))
                     if not coming or (is_taken and not self._may_come(coming)):
                         return
                     await self._payload_news(rung)

@@ -17,12 +17,12 @@ from regend.clock import Clock
 from regend.config import MeshConfig
 from regend.errors import RegendError
 from regend.home import Home
-from regend.jobs import places
+from regend.jobs import arrivals
 from regend.jobs.supervisor import Supervisor
 from regend.mesh.events import DeviceEvents
 from regend.mesh.founding import Standing
 from regend.mesh.library import SharedLibrary
-from regend.mesh.links import Links, Target, places_of
+from regend.mesh.links import Links, Target, addresses_of
 from regend.mesh.moving import Moves
 from regend.mesh.packing import Packing
 from regend.mesh.peers import Peers
@@ -59,9 +59,9 @@ def fetcher_of(
         clock,
         home.incoming_dir,
         wanted=wanted_payloads,
-        writers=places.writers,
-        came=places.blob_came,
-        gone=places.blob_gone,
+        writers=arrivals.writers,
+        came=arrivals.blob_came,
+        gone=arrivals.blob_gone,
         elsewhere=library.exported,
         done=lambda _digest: moves.let_go_soon(),
     )
@@ -246,7 +246,7 @@ class Network:
             if device != self._own:
                 peer = self._peers.peer(device)
                 known = [one for one in (peer.address, peer.manual) if one]
-                at = places_of(device, self._discovery.found, known)
+                at = addresses_of(device, self._discovery.found, known)
                 yield Target(device, member.device.certificate, at)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

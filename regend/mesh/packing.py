@@ -16,7 +16,7 @@ from regend.errors import RegendError
 from regend.limits import PACKING_S
 from regend.mesh import peers
 from regend.store import Store
-from regend.store.change import LogId, Place
+from regend.store.change import LogId, Position
 from regend.sync import packing
 from regend.sync.house import House
 
@@ -67,7 +67,7 @@ class Packing:
             log.info("%d changes were packed", count)
         return count
 
-    def _known(self, connection: sqlite3.Connection) -> list[Mapping[LogId, Place]]:
+    def _known(self, connection: sqlite3.Connection) -> list[Mapping[LogId, Position]]:
         """Return what the other devices of the mesh said last that they have."""
         if not self._house.can_seal:
             return []

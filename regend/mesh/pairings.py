@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from regend.clock import Clock
 from regend.errors import BadInput, NotFound, RegendError
-from regend.limits import DIAL_PLACES, INVITER_LOOK_S
+from regend.limits import DIAL_ADDRESSES, INVITER_LOOK_S
 from regend.sync import authoring, words
 from regend.sync.device import Identity
 from regend.sync.discovery import Discovery
@@ -102,7 +102,7 @@ class Pairings:
     ) -> tuple[Welcome, str]:
         """Return what a code lets this device into, and where the device that let it in is.
 
-        The place is `host port`, as `peers` keeps it.
+        The address is `host port`, as `peers` keeps it.
 
         Args:
             code: or the link that an invite's QR code holds, with the code and addresses in it.
@@ -116,10 +116,10 @@ class Pairings:
         code, addresses = words.of_link(code)
         parsed = words.parse(code)
         refuse_second_mesh(self._identity, roster)
-        places = [_place(one) for one in ([address] if address else addresses)]
-        places = places or await self._look_for(parsed.number, discovery)
+        at = [_typed_address(one) for one in ([address] if address else addresses)]
+        at = at or await self._look_for(parsed.number, discovery)
         fault: RegendError | None = None
-        for host, port in places:
+        for host, port in at:
             try:
                 channel = await connect_for_pairing(host, port)
             except RegendError as error:
@@ -149,7 +149,7 @@ class Pairings:
                 for address in one.addresses
             ]
             if found:
-                return found[:DIAL_PLACES]  # anybody can show a number
+                return found[:DIAL_ADDRESSES]  # anybody can show a number
             await asyncio.sleep(_LOOK_AGAIN_S)
         report = discovery.report()
         hindered = () if report.works else report.lines
@@ -173,7 +173,7 @@ async def _next(channel: PairingChannel) -> bytes:
     return message
 
 
-def _place(address: str) -> tuple[str, int]:
+def _typed_address(address: str) -> tuple[str, int]:
     """Return host and port of what a person wrote: HOST, HOST:PORT, [IPV6]:PORT."""
     text = address.strip()
     host, port = text, str(MESH_PORT)

@@ -92,7 +92,7 @@ def note(
         )
 
 
-def note_place(connection: sqlite3.Connection, device: bytes, address: str) -> None:
+def note_address(connection: sqlite3.Connection, device: bytes, address: str) -> None:
     """Remember where a device was when it let this one into its mesh.
 
     It stays beside where the device is reached later: a person may have typed a name that lasts.

@@ -156,14 +156,14 @@ class Mesh:
         """
         await self._discovery.start()
         roster = self.network.house.roster if self.network and not leave else None
-        welcome, place = await self._pairings.join(
+        welcome, address = await self._pairings.join(
             code, address, name or self._name, roster, self._discovery
         )
         own = self._standing.identity.id
         entries = await founding.joined(self._store, own, welcome.device, welcome.entries)
         await self._close()
         # The networks on which an address is given are those on which nobody is found by itself.
-        await self._store.write(lambda c: peers.note_place(c, welcome.device, place))
+        await self._store.write(lambda c: peers.note_address(c, welcome.device, address))
         await self._enter(entries)
         return await self.devices()
 

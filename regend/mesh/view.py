@@ -14,7 +14,7 @@ from regend.mesh.peers import NOBODY, Peer
 from regend.mesh.statehash import contradict
 from regend.mesh.unfit import unfit_documents
 from regend.store import Store
-from regend.store.change import LogId, Place
+from regend.store.change import LogId, Position
 from regend.sync import words
 from regend.sync.discovery import Discovery
 from regend.sync.exchange import Exchange
@@ -23,7 +23,7 @@ from regend.sync.interfaces import interfaces
 from regend.sync.near import is_link_local, written
 from regend.sync.renewals import renewals
 
-Vector = Mapping[LogId, Place]
+Vector = Mapping[LogId, Position]
 
 
 def devices_shown(
@@ -103,8 +103,8 @@ def _met(house: House, exchange: Exchange | None, peer: Peer, vector: Vector) ->
 def _lacking(vector: Vector, other: Vector) -> int:
     """Return how many changes of a vector another lacks."""
     return sum(
-        max(0, place.seq - (other[log_id].seq if log_id in other else 0))
-        for log_id, place in vector.items()
+        max(0, position.seq - (other[log_id].seq if log_id in other else 0))
+        for log_id, position in vector.items()
     )
 
 

@@ -26,7 +26,7 @@ class LogId(NamedTuple):
     incarnation: bytes
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """How far a log is: its last change and the head there."""
 
     seq: int

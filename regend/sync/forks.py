@@ -26,7 +26,7 @@ from regend.store.change import (
     INCARNATION_BYTES,
     Change,
     LogId,
-    Place,
+    Position,
     first_head,
     unpack,
 )
@@ -315,7 +315,7 @@ def goes_on_parked(connection: sqlite3.Connection, number: int, frame: Frame) ->
 
 def parked_up_to(
     connection: sqlite3.Connection, log: LogId, cut: Cut, reopen: Reopen
-) -> tuple[Place, list[bytes]] | None:
+) -> tuple[Position, list[bytes]] | None:
     """Return the parked frames that lead to a cut, and where they leave what is here of the log.
 
     None where what is here leads there, or what is parked does not.
@@ -340,8 +340,8 @@ def parked_up_to(
         seq, head = header.first - 1, header.previous
     if not found:
         return None
-    both = [Place(*one) for one in heads[found[0]].items() if here.get(one[0]) == one[1]]
-    return max([Place(seq, head), *both]), [opened[at][0] for at in found]
+    both = [Position(*one) for one in heads[found[0]].items() if here.get(one[0]) == one[1]]
+    return max([Position(seq, head), *both]), [opened[at][0] for at in found]
 
 
 def parked(connection: sqlite3.Connection, log: LogId) -> list[bytes]:

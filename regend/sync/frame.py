@@ -185,8 +185,8 @@ def open_bodies(frame: Frame, key: bytes) -> list[bytes]:
     if len(bodies) != header.length:
         raise _malformed()
     head = header.previous
-    for place, body in enumerate(bodies):
-        head = next_head(head, header.first + place, body)
+    for index, body in enumerate(bodies):
+        head = next_head(head, header.first + index, body)
     if head != header.head:
         raise Refused("frame_broken", "A frame's changes are not those that its head covers.")
     return bodies
@@ -209,8 +209,8 @@ def opener(keys: Mapping[bytes, bytes]) -> Callable[[bytes], tuple[Frame, list[b
 def heads_of(frame: Frame, bodies: Sequence[bytes]) -> list[bytes]:
     """Return the head after each change of an opened frame."""
     heads, head = [], frame.header.previous
-    for place, body in enumerate(bodies):
-        head = next_head(head, frame.header.first + place, body)
+    for index, body in enumerate(bodies):
+        head = next_head(head, frame.header.first + index, body)
         heads.append(head)
     return heads
 
@@ -221,8 +221,8 @@ def head_after(frame: Frame, bodies: Sequence[bytes], seq: int) -> bytes:
     if seq == header.last:
         return header.head
     head = header.previous
-    for place in range(seq + 1 - header.first):
-        head = next_head(head, header.first + place, bodies[place])
+    for index in range(seq + 1 - header.first):
+        head = next_head(head, header.first + index, bodies[index])
     return head
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from regend.store import Store
-from regend.store.change import LogId, Place
+from regend.store.change import LogId, Position
 from regend.sync import replica
 
 _QUIET_S: Final = 0.5  # the state is hashed once nothing has changed for so long
@@ -31,9 +31,9 @@ class StateHash:
         self._store = store
         self._read = read
         self._hashing: asyncio.Task[None] | None = None
-        self.last: tuple[Mapping[LogId, Place] | None, bytes] = (None, b"")
+        self.last: tuple[Mapping[LogId, Position] | None, bytes] = (None, b"")
 
-    def of(self, vector: Mapping[LogId, Place]) -> bytes:
+    def of(self, vector: Mapping[LogId, Position]) -> bytes:
         """Return the hash of the state that a vector makes; empty until things are quiet."""
         if self.last[0] == vector:
             return self.last[1]
@@ -48,7 +48,7 @@ class StateHash:
             await asyncio.gather(self._hashing, return_exceptions=True)
 
     async def _hash_when_quiet(self) -> None:
-        seen: Mapping[LogId, Place] | None = None
+        seen: Mapping[LogId, Position] | None = None
         while True:
             now = await self._store.query(replica.vector)
             if now == seen:
@@ -56,7 +56,7 @@ class StateHash:
             seen = now
             await asyncio.sleep(_QUIET_S)
 
-        def read(connection: sqlite3.Connection) -> tuple[dict[LogId, Place], bytes]:
+        def read(connection: sqlite3.Connection) -> tuple[dict[LogId, Position], bytes]:
             return replica.vector(connection), self._read(connection)
 
         self.last = await self._store.query(read)

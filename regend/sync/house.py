@@ -20,7 +20,7 @@ from regend.clock import Clock
 from regend.errors import Refused
 from regend.limits import ROSTER_ENTRIES, ROSTER_SPARE, SYNC_MESSAGE_BYTES
 from regend.store import Store
-from regend.store.change import LogId, Place
+from regend.store.change import LogId, Position
 from regend.sync import frame, replica, supply
 from regend.sync.device import Identity
 from regend.sync.entries import Entry, verify
@@ -166,7 +166,7 @@ class House:
         self.roster = merged
         self.roster_changed()
 
-    async def vector(self) -> dict[LogId, Place]:
+    async def vector(self) -> dict[LogId, Position]:
         """Return how far each log is here."""
         return await self._store.query(replica.vector)
 

@@ -26,7 +26,7 @@ from typing import Final
 
 from regend.limits import FRAME_CHANGES, KIB
 from regend.store import changelog
-from regend.store.change import LogId, Place
+from regend.store.change import LogId, Position
 from regend.sync.forks import Reopen, head_at
 from regend.sync.frame import heads_of
 from regend.sync.supply import Written, own_after
@@ -35,7 +35,7 @@ _PAGE_BYTES: Final = 128 * KIB  # of changes, about: the writer has others to se
 
 
 def next_page(
-    connection: sqlite3.Connection, acknowledged: Collection[Mapping[LogId, Place]]
+    connection: sqlite3.Connection, acknowledged: Collection[Mapping[LogId, Position]]
 ) -> list[Written]:
     """Return changes of one log that are to be packed next; none where nothing is.
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from regend.store.change import LogId, Place
+from regend.store.change import LogId, Position
 
-Vector = Mapping[LogId, Place]
+Vector = Mapping[LogId, Position]
 
 _HOLD_FIRST_S: Final = 3.0
 _HOLD_LONGEST_S: Final = 60.0
@@ -154,8 +154,8 @@ class Sync:
 
 
 def _seq(vector: Vector, log: LogId) -> int:
-    place = vector.get(log)
-    return place.seq if place else 0
+    position = vector.get(log)
+    return position.seq if position else 0
 
 
 def _is_much(ours: Vector, theirs: Vector) -> bool:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 from regend.errors import RegendError
 from regend.limits import DEVICE_LOGS, MAX_MESH_LOGS
 from regend.store import cells, changelog
-from regend.store.change import Change, LogId, Place, unpack
+from regend.store.change import Change, LogId, Position, unpack
 from regend.sync.forks import (
     Fork,
     Reopen,
@@ -94,10 +94,12 @@ class Received:
         return self
 
 
-def vector(connection: sqlite3.Connection) -> dict[LogId, Place]:
+def vector(connection: sqlite3.Connection) -> dict[LogId, Position]:
     """Return how far each log is here, from what is stored."""
     rows = connection.execute("SELECT device, incarnation, seq, head FROM logs WHERE seq > 0")
-    return {LogId(device, incarnation): Place(seq, head) for device, incarnation, seq, head in rows}
+    return {
+        LogId(device, incarnation): Position(seq, head) for device, incarnation, seq, head in rows
+    }
 
 
 def receive(

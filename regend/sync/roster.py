@@ -25,7 +25,7 @@ from regend.sync.device import Device
 from regend.sync.entries import Entry
 from regend.sync.names import free, likeness, seen
 from regend.sync.payloads import Add, Cut, Genesis, Rename, Revoke
-from regend.sync.standing import Standing, places_in
+from regend.sync.standing import Standing, indices_in
 
 NOTHING: Final = Cut(0, b"")
 
@@ -79,9 +79,9 @@ class Roster:
         self._standing = standing = Standing(self.entries.values(), before)
         self.waiting, self.rejected = standing.waiting, standing.rejected
         self.heads = standing.heads()
-        self._right = [standing.entries[place] for place in places_in(standing.right)]
+        self._right = [standing.entries[index] for index in indices_in(standing.right)]
         self.overruled = frozenset(
-            standing.entries[place].id for place in places_in(standing.overruled)
+            standing.entries[index].id for index in indices_in(standing.overruled)
         )
         self.members = self._listed()
         self._holders = epochs.holders(self._right)
@@ -206,8 +206,8 @@ class Roster:
     def _grant(self, device: bytes) -> Genesis | Add:
         """Return the newest payload that counts and let a device in."""
         view, entries = self._standing.view, self._standing.entries
-        places = [view.living[device]] if device in view.living else places_in(view.counted)
-        payloads = [entries[place].payload for place in places]
+        indices = [view.living[device]] if device in view.living else indices_in(view.counted)
+        payloads = [entries[index].payload for index in indices]
         return [
             payload
             for payload in payloads
@@ -219,21 +219,21 @@ class Roster:
         standing = self._standing
         since = standing.view.living.get(device)
         best, name = (0, 0, b""), self._grant(device).name
-        for place in places_in(standing.right & ~standing.overruled):
-            payload = standing.entries[place].payload
+        for index in indices_in(standing.right & ~standing.overruled):
+            payload = standing.entries[index].payload
             if not isinstance(payload, Rename) or payload.device_id != device:
                 continue
-            if since is not None and standing.past[since] >> place & 1:
+            if since is not None and standing.past[since] >> index & 1:
                 continue
-            rank = (payload.version, standing.entries[place].at_ms, standing.author(place))
+            rank = (payload.version, standing.entries[index].at_ms, standing.author(index))
             if rank > best:
                 best, name = rank, payload.name
         return name
 
     def _cuts(self, device: bytes) -> dict[bytes, Cut]:
         cuts: dict[bytes, Cut] = {}
-        for place in places_in(self._standing.view.revoked_by.get(device, 0)):
-            payload = self._standing.entries[place].payload
+        for index in indices_in(self._standing.view.revoked_by.get(device, 0)):
+            payload = self._standing.entries[index].payload
             assert isinstance(payload, Revoke)
             for incarnation, cut in payload.cuts.items():
                 cuts[incarnation] = max(cut, cuts.get(incarnation, NOTHING))

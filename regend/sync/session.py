@@ -38,7 +38,7 @@ import msgpack
 
 from regend.errors import Refused
 from regend.limits import BLOB_CHUNK_BYTES
-from regend.store.change import DEVICE_BYTES, HEAD_BYTES, INCARNATION_BYTES, LogId, Place
+from regend.store.change import DEVICE_BYTES, HEAD_BYTES, INCARNATION_BYTES, LogId, Position
 from regend.sync.frame import MESH_BYTES
 from regend.sync.payloads import as_bytes, as_number
 from regend.sync.vectors import Vector, packed, unpacked
@@ -161,7 +161,7 @@ class Session:
         self._met = False
         self._calls = 0
         self._open_calls: set[int] = set()
-        self.theirs: dict[LogId, Place] = {}
+        self.theirs: dict[LogId, Position] = {}
         self._sent: dict[LogId, int] = {}
         self._again: dict[LogId, int] = {}  # asked for though it is there: from this change on
         self._shown: set[LogId] = set()
@@ -238,15 +238,15 @@ class Session:
         """
         if not self._met or self._window.is_full:
             return None
-        for log, place in vector.items():
+        for log, position in vector.items():
             other = self.theirs.get(log, _NOTHING)
-            if other.seq == place.seq and other.head != place.head and log not in self._shown:
+            if other.seq == position.seq and other.head != position.head and log not in self._shown:
                 self._shown.add(log)  # that the two histories differ
-                self._again[log] = place.seq - 1
+                self._again[log] = position.seq - 1
         lacking = [
-            (place.seq - known, log, known)
-            for log, place in vector.items()
-            if (known := self._known(log)) < place.seq
+            (position.seq - known, log, known)
+            for log, position in vector.items()
+            if (known := self._known(log)) < position.seq
             and log not in without
             and log not in self._window.untaken
         ]
@@ -335,8 +335,8 @@ class Session:
         event, number = Acknowledged(as_bytes(state_hash)), as_number(settled, 0)
         # All of it, not what grew alone: what a revoked device wrote past its cut is taken back.
         before, self.theirs = self.theirs, unpacked(vector)
-        for log, place in before.items():
-            if self._acknowledged(log) < place.seq:  # it was taken back there, and may come again
+        for log, position in before.items():
+            if self._acknowledged(log) < position.seq:  # taken back there, and may come again
                 self._sent.pop(log, None)
         self._window.settle(number, before, self.theirs)
         return event
@@ -378,7 +378,7 @@ class Session:
         return Left(code[:100], text[:1000])
 
 
-_NOTHING: Final = Place(0, bytes(HEAD_BYTES))
+_NOTHING: Final = Position(0, bytes(HEAD_BYTES))
 
 _TAKERS: Final[dict[str, Any]] = {
     "hello": Session._take_hello,

@@ -57,7 +57,7 @@ class Standing:
     """The judgement on a set of entries of one mesh.
 
     Attributes:
-        entries: those whose whole past is there, sorted; what follows speaks of places in it.
+        entries: those whose whole past is there, sorted; what follows speaks of indices in it.
         past: of each entry.
         waiting: ids of entries whose past is not all there.
         rejected: ids of entries that were not right when they were written, and why not.
@@ -78,31 +78,31 @@ class Standing:
         self.right = 0
         self.rejected: dict[bytes, str] = {}
         self._authors: list[bytes] = []
-        self._places: dict[bytes, int] = {}
+        self._indices: dict[bytes, int] = {}
         self._grants: dict[bytes, list[int]] = {}  # of each device, those that were right
-        self._granted: dict[int, bytes] = {}  # by the place of a grant, whom it lets in
+        self._granted: dict[int, bytes] = {}  # by the index of a grant, whom it lets in
         self._matters = 0  # to who is a member: grants and revocations that were right
         self._versions: dict[bytes, list[tuple[int, int]]] = {}  # of each name, and where, sorted
         self._views: dict[int, View] = {}
         if before is not None and before.entries == self.entries[: len(before.entries)]:
             self._go_on_from(before)
-        for place in range(len(self.past), len(self.entries)):
-            self._take(place)
+        for index in range(len(self.past), len(self.entries)):
+            self._take(index)
         self.view = self._viewed(self._matters)
         self.overruled = sum(
-            1 << place for place in places_in(self.right) if not self._stands(place, self.view)
+            1 << index for index in indices_in(self.right) if not self._stands(index, self.view)
         )
 
-    def author(self, place: int) -> bytes:
+    def author(self, index: int) -> bytes:
         """Return the id of the device that wrote an entry."""
-        return self._authors[place]
+        return self._authors[index]
 
     def heads(self) -> tuple[bytes, ...]:
         """Return the ids of the right entries that are in nobody's past: parents of the next."""
         covered = 0
-        for place in places_in(self.right):
-            covered |= self.past[place]
-        return tuple(sorted(self.entries[place].id for place in places_in(self.right & ~covered)))
+        for index in indices_in(self.right):
+            covered |= self.past[index]
+        return tuple(sorted(self.entries[index].id for index in indices_in(self.right & ~covered)))
 
     def seniority(self, device: bytes) -> int:
         """Return the rank of a device that ever was let in: the lower, the more senior."""
@@ -111,49 +111,49 @@ class Standing:
     def next_version(self, device: bytes, past: int) -> int:
         """Return the version that a rename after this past must have."""
         newest_first = reversed(self._versions.get(device, ()))
-        return 1 + next((version for version, place in newest_first if past >> place & 1), 0)
+        return 1 + next((version for version, index in newest_first if past >> index & 1), 0)
 
     def _go_on_from(self, before: Standing) -> None:
-        """Take over the judgement on entries whose places are the same here."""
+        """Take over the judgement on entries whose indices are the same here."""
         self.past, self.right = list(before.past), before.right
         self.rejected = dict(before.rejected)
-        self._authors, self._places = list(before._authors), dict(before._places)
-        self._grants = {device: list(places) for device, places in before._grants.items()}
+        self._authors, self._indices = list(before._authors), dict(before._indices)
+        self._grants = {device: list(indices) for device, indices in before._grants.items()}
         self._granted, self._matters = dict(before._granted), before._matters
         self._versions = {device: list(known) for device, known in before._versions.items()}
         self._views = dict(before._views)
 
-    def _take(self, place: int) -> None:
-        entry = self.entries[place]
+    def _take(self, index: int) -> None:
+        entry = self.entries[index]
         past = 0
-        for parent in map(self._places.__getitem__, entry.parents):
+        for parent in map(self._indices.__getitem__, entry.parents):
             past |= self.past[parent] | 1 << parent
         self.past.append(past)
         self._authors.append(entry.author_id)
-        self._places[entry.id] = place
-        fault = self._fault(place)
+        self._indices[entry.id] = index
+        fault = self._fault(index)
         if fault:
             self.rejected[entry.id] = fault
             return
-        self.right |= 1 << place
+        self.right |= 1 << index
         payload = entry.payload
         if isinstance(payload, Genesis | Add):
-            self._granted[place] = payload.device.id
-            self._grants.setdefault(payload.device.id, []).append(place)
+            self._granted[index] = payload.device.id
+            self._grants.setdefault(payload.device.id, []).append(index)
         if isinstance(payload, Genesis | Add | Revoke):
-            self._matters |= 1 << place
+            self._matters |= 1 << index
         if isinstance(payload, Rename):
-            insort(self._versions.setdefault(payload.device_id, []), (payload.version, place))
+            insort(self._versions.setdefault(payload.device_id, []), (payload.version, index))
 
-    def _fault(self, place: int) -> str:
+    def _fault(self, index: int) -> str:
         """Return why an entry was not right when it was written, going by its past alone."""
-        entry, past = self.entries[place], self.past[place]
+        entry, past = self.entries[index], self.past[index]
         if isinstance(entry.payload, Genesis):
             return ""
         if past & ~self.right:
             return "it builds on an entry that never counted"
         view = self._viewed(past & self._matters)
-        author = self._authors[place]
+        author = self._authors[index]
         if author not in view.living:
             return _NOT_A_MEMBER
         match entry.payload:
@@ -186,54 +186,54 @@ class Standing:
             self._views[matters] = view = view or self._judged(matters)
         return view
 
-    def _followed(self, before: View, place: int) -> View:
+    def _followed(self, before: View, index: int) -> View:
         """Return what holds after one more grant or revocation, which has all others in its past.
 
         Its author is a member by them, or it would not be right. It overrules none of them, and
         none of them overrules it; nor does it leave nobody, because its author stays.
         """
-        payload, bit = self.entries[place].payload, 1 << place
+        payload, bit = self.entries[index].payload, 1 << index
         counted, living, known, revoked_by = before
         if isinstance(payload, Revoke):
             gone = payload.device_id
             living = {device: grant for device, grant in living.items() if device != gone}
             revoked_by = revoked_by | {gone: revoked_by.get(gone, 0) | bit}
         else:
-            device = self._granted[place]
+            device = self._granted[index]
             counted |= bit
-            living = living | {device: place}
+            living = living | {device: index}
             known |= {device}
         return View(counted, living, known, revoked_by)
 
     def _judged(self, matters: int) -> View:
         grants: list[int] = []
         revocations: list[int] = []
-        for place in places_in(matters):
-            is_revocation = isinstance(self.entries[place].payload, Revoke)
-            (revocations if is_revocation else grants).append(place)
+        for index in indices_in(matters):
+            is_revocation = isinstance(self.entries[index].payload, Revoke)
+            (revocations if is_revocation else grants).append(index)
         seniority: dict[bytes, int] = {}  # among these alone: a view depends on nothing else
-        for place in grants:
-            seniority.setdefault(self._granted[place], place)
-        granters = {self._authors[place] for place in grants}
+        for index in grants:
+            seniority.setdefault(self._granted[index], index)
+        granters = {self._authors[index] for index in grants}
         revoked_by: dict[bytes, int] = {}
         counted = self._counted(grants, revoked_by)
-        for place in sorted(revocations, key=lambda one: (seniority[self._authors[one]], one)):
-            if not self._was_let_in(place, counted, revoked_by):
+        for index in sorted(revocations, key=lambda one: (seniority[self._authors[one]], one)):
+            if not self._was_let_in(index, counted, revoked_by):
                 continue
-            payload = self.entries[place].payload
+            payload = self.entries[index].payload
             assert isinstance(payload, Revoke)
             before = revoked_by.get(payload.device_id, 0)
-            revoked_by[payload.device_id] = before | 1 << place
+            revoked_by[payload.device_id] = before | 1 << index
             left = counted
             if payload.device_id in granters:
                 left = self._counted(grants, revoked_by)
-            if any(self._lets_in(grant, revoked_by) for grant in places_in(left)):
+            if any(self._lets_in(grant, revoked_by) for grant in indices_in(left)):
                 counted = left
             else:
                 revoked_by[payload.device_id] = before  # invariant 5
-        granted = {place: self._granted[place] for place in places_in(counted)}
+        granted = {index: self._granted[index] for index in indices_in(counted)}
         living = {
-            device: place for place, device in granted.items() if self._lets_in(place, revoked_by)
+            device: index for index, device in granted.items() if self._lets_in(index, revoked_by)
         }
         return View(counted, living, frozenset(granted.values()), revoked_by)
 
@@ -243,37 +243,37 @@ class Standing:
 
     def _counted(self, grants: list[int], revoked_by: dict[bytes, int]) -> int:
         counted = 0
-        for place in grants:
-            if not self.past[place] or self._was_let_in(place, counted, revoked_by):
-                counted |= 1 << place
+        for index in grants:
+            if not self.past[index] or self._was_let_in(index, counted, revoked_by):
+                counted |= 1 << index
         return counted
 
-    def _was_let_in(self, place: int, counted: int, revoked_by: dict[bytes, int]) -> bool:
+    def _was_let_in(self, index: int, counted: int, revoked_by: dict[bytes, int]) -> bool:
         """Tell whether the author of an entry was a member for it (invariants 1 and 2)."""
-        author = self._authors[place]
-        standing = places_in(revoked_by.get(author, 0))
-        against = sum(1 << one for one in standing if not self.past[one] >> place & 1)
-        usable = counted & self.past[place]
+        author = self._authors[index]
+        standing = indices_in(revoked_by.get(author, 0))
+        against = sum(1 << one for one in standing if not self.past[one] >> index & 1)
+        usable = counted & self.past[index]
         return any(
             usable >> grant & 1 and not against & ~self.past[grant]
             for grant in self._grants[author]
         )
 
-    def _stands(self, place: int, view: View) -> bool:
-        payload = self.entries[place].payload
+    def _stands(self, index: int, view: View) -> bool:
+        payload = self.entries[index].payload
         if isinstance(payload, Genesis | Add):
-            return bool(view.counted >> place & 1)
+            return bool(view.counted >> index & 1)
         if isinstance(payload, Revoke):
-            return bool(view.revoked_by.get(payload.device_id, 0) >> place & 1)
-        return self._was_let_in(place, view.counted, view.revoked_by)
+            return bool(view.revoked_by.get(payload.device_id, 0) >> index & 1)
+        return self._was_let_in(index, view.counted, view.revoked_by)
 
 
-def places_in(places: int) -> Iterator[int]:
-    """Yield the places in a set, in order."""
-    while places:
-        lowest = places & -places
+def indices_in(indices: int) -> Iterator[int]:
+    """Yield the indices in a set, in order."""
+    while indices:
+        lowest = indices & -indices
         yield lowest.bit_length() - 1
-        places ^= lowest
+        indices ^= lowest
 
 
 def _sorted(entries: Iterable[Entry]) -> tuple[list[Entry], tuple[bytes, ...]]:

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from regend.limits import MAX_MESH_LOGS
-from regend.store.change import DEVICE_BYTES, HEAD_BYTES, INCARNATION_BYTES, LogId, Place
+from regend.store.change import DEVICE_BYTES, HEAD_BYTES, INCARNATION_BYTES, LogId, Position
 from regend.sync.payloads import as_bytes, as_number
 
-Vector = Mapping[LogId, Place]
+Vector = Mapping[LogId, Position]
 
 
 def packed(vector: Vector) -> list[tuple[bytes, bytes, int, bytes]]:
     """Return the form that `unpacked` reads."""
-    return [(*log, *place) for log, place in sorted(vector.items())]
+    return [(*log, *position) for log, position in sorted(vector.items())]
 
 
-def unpacked(value: Any) -> dict[LogId, Place]:
+def unpacked(value: Any) -> dict[LogId, Position]:
     """Return the vector that msgpack carried.
 
     Raises:
@@ -26,7 +26,7 @@ def unpacked(value: Any) -> dict[LogId, Place]:
     if len(value) > MAX_MESH_LOGS:
         raise ValueError("more logs than there can be")
     return {
-        LogId(as_bytes(device, DEVICE_BYTES), as_bytes(incarnation, INCARNATION_BYTES)): Place(
+        LogId(as_bytes(device, DEVICE_BYTES), as_bytes(incarnation, INCARNATION_BYTES)): Position(
             as_number(seq, 0), as_bytes(head, HEAD_BYTES)
         )
         for device, incarnation, seq, head in value

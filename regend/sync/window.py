@@ -7,7 +7,7 @@ they would fill it, and nothing else would ever be sent.
 Invariants
 1. Messages settle in the order in which they were sent.
 2. Of a log of which a message was not taken nothing more is sent, until the other side asks for it
-   or has another place of it.
+   or has another position of it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from regend.limits import EXCHANGE_WINDOW_BYTES
-from regend.store.change import LogId, Place
+from regend.store.change import LogId, Position
 
 
 class _Sent(NamedTuple):
@@ -54,7 +54,7 @@ class Window:
         self.size_bytes += size_bytes
 
     def settle(
-        self, number: int, before: Mapping[LogId, Place], theirs: Mapping[LogId, Place]
+        self, number: int, before: Mapping[LogId, Position], theirs: Mapping[LogId, Position]
     ) -> None:
         """Note with how many messages the other side has come to the end.
 
@@ -77,6 +77,6 @@ class Window:
         self.size_bytes = sum(one.size_bytes for one in self._unsettled)
 
 
-def _seq(vector: Mapping[LogId, Place], log: LogId) -> int:
-    place = vector.get(log)
-    return 0 if place is None else place.seq
+def _seq(vector: Mapping[LogId, Position], log: LogId) -> int:
+    position = vector.get(log)
+    return 0 if position is None else position.seq

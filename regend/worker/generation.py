@@ -1,7 +1,7 @@
 """The context's `generate`: a durable step whose middle is durable too.
 
-While the model writes, text is shown as it comes and places to go on from are saved beside it. An
-attempt that takes the step up goes on from the last place; so does this one where the model host
+While the model writes, text is shown as it comes and checkpoints are saved beside it. An attempt
+that takes the step up goes on from the last one; so does this one where the model host
 dies under it. Such a death counts only where this job's own request is its likely cause; where it
 came by the saved state, no host is given that state again.
 """
@@ -50,8 +50,8 @@ class GeneratingRuntime(Runtime):
         self._lease: Lease | None = None
         self._shown = Shown(begin["shown"]["tokens"], begin["shown"]["text"])
         self._shown_ordinal = begin["shown"]["ordinal"]
-        self._place: dict[str, Any] | None = begin.get("checkpoint")
-        self._distrusts_state = False  # of the last place: a model host came to grief by it
+        self._checkpoint: dict[str, Any] | None = begin.get("checkpoint")
+        self._distrusts_state = False  # of the last checkpoint: a model host came to grief by it
 
     def generate(
         self,
@@ -99,13 +99,14 @@ class GeneratingRuntime(Runtime):
         """Generate to the end, taking the work up again where a model host dies."""
         writer = _Writer(self.channel, ordinal, self._say_that_it_writes)
         shown = self._shown if self._shown_ordinal == ordinal else Shown()
-        place = self._place if self._place and self._place["ordinal"] == ordinal else None
+        begun_at = self._checkpoint
+        checkpoint = begun_at if begun_at and begun_at["ordinal"] == ordinal else None
         begun = False
 
         def write() -> GenerationResult:
-            nonlocal place, shown, begun
+            nonlocal checkpoint, shown, begun
             if begun:
-                place = self.call("checkpoint.last", stateless=self._distrusts_state)
+                checkpoint = self.call("checkpoint.last", stateless=self._distrusts_state)
                 shown = writer.shown(shown)
             begun = True
             return generate(
@@ -115,8 +116,8 @@ class GeneratingRuntime(Runtime):
                 on_checkpoint=writer.on_checkpoint,
                 on_resumed=writer.on_resumed,
                 cancelled=lambda: self.channel.stop_reason is not None,
-                resume=_checkpoint(place),
-                slot_file=_slot(place),
+                resume=_resume_from(checkpoint),
+                slot_file=_slot(checkpoint),
                 shown=shown,
             )
 
@@ -180,7 +181,7 @@ class _Writer:
         )
 
     def on_checkpoint(self, checkpoint: GenerationCheckpoint, slot_file: Path) -> None:
-        """Hand a place over to the daemon, which makes it durable beside the stream."""
+        """Hand a checkpoint over to the daemon, which makes it durable beside the stream."""
         self._channel.send(
             {
                 "op": "checkpoint",
@@ -216,14 +217,14 @@ class _Writer:
         self._channel.send({"op": "event", "type": type_name, "data": data})
 
 
-def _checkpoint(place: dict[str, Any] | None) -> GenerationCheckpoint | None:
-    """Return the place to go on from; none where this program cannot read what another wrote."""
-    if place is None:
+def _resume_from(checkpoint: dict[str, Any] | None) -> GenerationCheckpoint | None:
+    """Return what to go on from; none where this program cannot read what another wrote."""
+    if checkpoint is None:
         return None
     with contextlib.suppress(ValueError, TypeError, KeyError):
-        return GenerationCheckpoint.from_dict(json.loads(place["data"]))
+        return GenerationCheckpoint.from_dict(json.loads(checkpoint["data"]))
     return None
 
 
-def _slot(place: dict[str, Any] | None) -> Path | None:
-    return Path(place["slot_file"]) if place and place["slot_file"] else None
+def _slot(checkpoint: dict[str, Any] | None) -> Path | None:
+    return Path(checkpoint["slot_file"]) if checkpoint and checkpoint["slot_file"] else None

@@ -13,7 +13,7 @@ import pytest
 
 from regend.cli.daemon import Daemon, quote
 from regend.cli.stream import events
-from regend.cli.wire import Dropped, Exchange, Place, Unreachable, parse_place
+from regend.cli.wire import Dropped, Exchange, Origin, Unreachable, parse_origin
 from regend.errors import Busy, Failed, NotFound
 from regend.home import Home
 from regend.store.lock import HomeLock
@@ -150,7 +150,7 @@ def test_an_answer_that_breaks_off_is_no_answer(
     server, _daemon = serve(answer)
     with (
         pytest.raises(Dropped),
-        Exchange(Place(False, "127.0.0.1", server.port), "GET", "/", {}) as it,
+        Exchange(Origin(False, "127.0.0.1", server.port), "GET", "/", {}) as it,
     ):
         it.read()
 
@@ -159,7 +159,7 @@ def test_a_port_where_nobody_listens_is_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(Unreachable):
-        Exchange(Place(False, "127.0.0.1", port), "GET", "/", {})
+        Exchange(Origin(False, "127.0.0.1", port), "GET", "/", {})
 
 
 def test_an_error_of_another_shape_is_still_an_error(
@@ -189,20 +189,20 @@ def test_a_stream_drops_duplicates_and_resumes_after_the_last_event(
 
 
 @pytest.mark.parametrize(
-    ("url", "place"),
+    ("url", "origin"),
     [
-        ("http://127.0.0.1:7867", Place(False, "127.0.0.1", 7867)),
-        ("https://[::1]:80/", Place(True, "::1", 80)),
+        ("http://127.0.0.1:7867", Origin(False, "127.0.0.1", 7867)),
+        ("https://[::1]:80/", Origin(True, "::1", 80)),
     ],
 )
-def test_an_address_is_taken_apart(url: str, place: Place) -> None:
-    assert parse_place(url) == place
+def test_an_address_is_taken_apart(url: str, origin: Origin) -> None:
+    assert parse_origin(url) == origin
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:1", "ftp://a:1", "http://a", "http://a:b"])
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(ValueError):
-        parse_place(url)
+        parse_origin(url)
 
 
 def test_a_part_of_a_url_cannot_leave_its_place() -> None:

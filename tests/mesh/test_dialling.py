@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from regend.clock import SystemClock
-from regend.limits import DIAL_PLACES
-from regend.mesh.links import Links, Target, places_of
+from regend.limits import DIAL_ADDRESSES
+from regend.mesh.links import Links, Target, addresses_of
 from regend.sync.discovery import Sighting
 from regend.sync.exchange import Exchange
 from regend.sync.link import Link
@@ -97,17 +97,17 @@ def test_where_a_device_was_reached_is_tried_before_all_but_what_it_announces_fi
         sighting("10.0.0.9", device=b"e"),
         sighting("fe80::1%2", port=7000),
     ]
-    assert places_of(b"d", found, ["10.0.0.7 7868", "10.0.0.2 7868"]) == (
+    assert addresses_of(b"d", found, ["10.0.0.7 7868", "10.0.0.2 7868"]) == (
         ("10.0.0.1", 7868),
         ("10.0.0.7", 7868),
         ("10.0.0.2", 7868),
         ("fe80::1%2", 7000),
     )
-    assert places_of(b"d", [], ["10.0.0.7 7868"]) == (("10.0.0.7", 7868),)
+    assert addresses_of(b"d", [], ["10.0.0.7 7868"]) == (("10.0.0.7", 7868),)
 
 
 def test_announcements_of_other_days_that_anybody_can_repeat_come_last_and_are_few() -> None:
     repeated = [sighting(f"10.9.{n}.1", f"10.9.{n}.2", ahead=-n) for n in range(2, 200)]
-    tried = places_of(b"d", [*repeated, sighting("10.0.0.1", "10.0.0.2")], ["10.0.0.7 7868"])
+    tried = addresses_of(b"d", [*repeated, sighting("10.0.0.1", "10.0.0.2")], ["10.0.0.7 7868"])
     assert tried[:3] == (("10.0.0.1", 7868), ("10.0.0.7", 7868), ("10.0.0.2", 7868))
-    assert len(tried) == DIAL_PLACES
+    assert len(tried) == DIAL_ADDRESSES

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from regend.home import Home
-from regend.jobs import places
+from regend.jobs import arrivals
 from regend.jobs.mirror import collect
 from regend.mesh import peers
 from regend.mesh.jobs import take_in
@@ -65,9 +65,9 @@ class Household:
             CLOCK,
             self.home.incoming_dir,
             wanted=wanted_payloads,
-            writers=places.writers,
-            came=places.blob_came,
-            gone=places.blob_gone,
+            writers=arrivals.writers,
+            came=arrivals.blob_came,
+            gone=arrivals.blob_gone,
             elsewhere=_nowhere,
         )
 
@@ -100,7 +100,7 @@ class Household:
 
     async def want(self, digest: str, writer: bytes) -> None:
         """Want a payload that another device wrote of."""
-        await self.store.write(lambda c: places.want_blob(c, writer, digest, None))
+        await self.store.write(lambda c: arrivals.want_blob(c, writer, digest, None))
 
     async def wanted(self) -> list[Wanted]:
         return await self.store.query(lambda c: list(wanted_payloads(c)))

@@ -14,7 +14,7 @@ from regend.mesh.founding import Standing
 from regend.mesh.members import cuts_of
 from regend.mesh.statehash import state_hash
 from regend.mesh.taking import Taking
-from regend.store.change import LogId, Place
+from regend.store.change import LogId, Position
 from regend.sync import authoring, supply
 from regend.sync.entries import Entry
 from regend.sync.epochs import Entropy
@@ -154,7 +154,7 @@ class Member(Device):
 
     # What goes out and comes in
 
-    def pack(self, acknowledged: Collection[dict[LogId, Place]], full: int) -> None:
+    def pack(self, acknowledged: Collection[dict[LogId, Position]], full: int) -> None:
         if self.house.can_seal:
             super().pack(acknowledged, full)
 

@@ -18,7 +18,7 @@ from regend.jobs import handover, journal, mirror, repository, settlement
 from regend.jobs.history import newest_seq
 from regend.mesh import founding, lives
 from regend.mesh.jobs import take_in
-from regend.store.change import LogId, Place
+from regend.store.change import LogId, Position
 from regend.store.connection import open_writer
 from regend.store.migrations import migrate
 from regend.sync import frame, packing, replica, supply
@@ -162,7 +162,7 @@ class Device:
     def vector(self) -> dict[LogId, Any]:
         return replica.vector(self.connection)
 
-    def pack(self, acknowledged: Collection[dict[LogId, Place]], full: int) -> None:
+    def pack(self, acknowledged: Collection[dict[LogId, Position]], full: int) -> None:
         """Pack all that can be, into frames of so many changes."""
         with (
             mock.patch.object(supply, "FRAME_CHANGES", full),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from regend import events
-from regend.jobs import commands, handover, journal, places, repository, settlement, wishes
+from regend.jobs import arrivals, commands, handover, journal, repository, settlement, wishes
 from regend.jobs.folding import HERE
 from regend.jobs.journal import Step
 from regend.jobs.lifecycle import Outcome
@@ -115,7 +115,7 @@ async def test_a_job_that_came_runs_once_its_payloads_are_here(
     await two.store.write(repository.release_all_held)
     await two.store.write(lambda c: repository.release_held(c, row(c)["number"]))
     assert await two.store.write(lambda c: repository.claim(c, "boot", 5)) is None
-    await two.store.write(lambda c: places.blob_came(c, DIGEST))
+    await two.store.write(lambda c: arrivals.blob_came(c, DIGEST))
     for number in await two.store.query(handover.held_back):
         await two.store.write(lambda c, n=number: handover.let_go(c, n))  # type: ignore[misc]
     if state == "created":
@@ -148,7 +148,7 @@ async def test_an_effects_large_receipt_is_asked_for(
         place = (await giver.vector())[giver.log]
         await three.take(await giver.frames(giver.log, 0, place.seq))
     number = (await three.store.query(row))["number"]
-    assert await three.store.query(lambda c: places.wanted_of(c, number)) == [DIGEST]
+    assert await three.store.query(lambda c: arrivals.wanted_of(c, number)) == [DIGEST]
     three.store.close()
 
 
@@ -161,9 +161,9 @@ async def test_two_jobs_that_need_one_payload_both_wait_for_it(
         await one.store.write(lambda c, job=job: repository.create(c, job, 1))  # type: ignore[misc]
     await one.meet(two)
     for number in (1, 2):
-        waits = await two.store.query(lambda c, n=number: places.wanted_of(c, n))  # type: ignore[misc]
+        waits = await two.store.query(lambda c, n=number: arrivals.wanted_of(c, n))  # type: ignore[misc]
         assert waits == [DIGEST]
-    await two.store.write(lambda c: places.blob_came(c, DIGEST))
+    await two.store.write(lambda c: arrivals.blob_came(c, DIGEST))
     assert not await two.store.query(lambda c: c.execute("SELECT 1 FROM wanted_blobs").fetchall())
 
 

@@ -12,7 +12,7 @@ import pytest
 from regend.jobs import commands, repository
 from regend.mesh.unfolding import unfold
 from regend.store import cells, changelog
-from regend.store.change import Place, first_head
+from regend.store.change import Position, first_head
 from regend.sync import packing, supply
 from regend.sync.payloads import Cut
 from tests.jobs.test_lifecycle_machine import new_job
@@ -101,7 +101,7 @@ def test_a_log_goes_on_in_plain_between_what_is_packed_and_what_others_had(
     (head,) = after.connection.execute(
         "SELECT head FROM changes WHERE log = 1 AND seq = ?", (end,)
     ).fetchone()
-    after.pack([{earlier: Place(end, head)}], 2)
+    after.pack([{earlier: Position(end, head)}], 2)
     rows = after.connection.execute("SELECT first, last FROM frames WHERE log = 1 ORDER BY last")
     assert [tuple(row) for row in rows if row[1] <= 3] == packed
     piece = [last for last, _ in supply.frames_after(after.connection, earlier, 0, 1 << 30)]

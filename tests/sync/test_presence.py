@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from regend.store.change import LogId, Place
+from regend.store.change import LogId, Position
 from regend.sync.presence import Counts, Presence, Progress, Sync
 
 A, B = LogId(b"a" * 32, b"1" * 8), LogId(b"b" * 32, b"1" * 8)
@@ -22,8 +22,8 @@ def told(presence: Presence, looks: Iterable[tuple[float, bool]]) -> list[tuple[
     return found
 
 
-def vector(a: int = 0, b: int = 0) -> dict[LogId, Place]:
-    return {log: Place(seq, b"h" * 32) for log, seq in ((A, a), (B, b)) if seq}
+def vector(a: int = 0, b: int = 0) -> dict[LogId, Position]:
+    return {log: Position(seq, b"h" * 32) for log, seq in ((A, a), (B, b)) if seq}
 
 
 def look(sync: Sync, ours: object, theirs: object, payloads: int = 0, **counts: int) -> Progress:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from regend.errors import Refused
 from regend.limits import BLOB_CHUNK_BYTES, EXCHANGE_WINDOW_BYTES, MAX_MESH_LOGS
-from regend.store.change import LogId, Place
+from regend.store.change import LogId, Position
 from regend.sync import session as said
 from regend.sync.session import Broken, Session
 from tests.sync.replicas import anything
@@ -24,15 +24,15 @@ LIFE = b"i" * 8
 LOGS = [LogId(bytes([number]) * 16, bytes([number]) * 8) for number in range(4)]
 
 
-def place(seq: int) -> Place:
-    return Place(seq, seq.to_bytes(32, "big"))
+def place(seq: int) -> Position:
+    return Position(seq, seq.to_bytes(32, "big"))
 
 
-def hello(vector: dict[LogId, Place] | None = None, mesh: bytes = MESH) -> bytes:
+def hello(vector: dict[LogId, Position] | None = None, mesh: bytes = MESH) -> bytes:
     return Session(mesh).hello(LIFE, [], vector or {}, b"hash")
 
 
-def met(vector: dict[LogId, Place] | None = None) -> Session:
+def met(vector: dict[LogId, Position] | None = None) -> Session:
     """Return a session that has heard the other's hello."""
     session = Session(MESH)
     session.receive(hello(vector))
@@ -56,7 +56,7 @@ class Side:
         self.taken: list[tuple[int, int]] = []
 
     @property
-    def vector(self) -> dict[LogId, Place]:
+    def vector(self) -> dict[LogId, Position]:
         return {LOGS[log]: place(seq) for log, seq in self.has.items() if seq}
 
     def write(self, log: int) -> None:

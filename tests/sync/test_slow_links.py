@@ -13,7 +13,7 @@ from typing import BinaryIO
 import msgpack
 import pytest
 
-from regend.jobs import handover, journal, places, repository
+from regend.jobs import arrivals, handover, journal, repository
 from regend.jobs.journal import Checkpoint
 from regend.limits import BLOB_CHUNK_BYTES
 from regend.store.blobs import Blobs
@@ -107,7 +107,7 @@ class Writing:
         await until(holds)
 
     async def coming(self) -> list[str]:
-        return await self.two.store.query(lambda c: places.coming_slots(c, 1))
+        return await self.two.store.query(lambda c: arrivals.coming_slots(c, 1))
 
     async def place(self) -> Checkpoint | None:
         return await self.two.store.query(lambda c: journal.checkpoint(c, 1))
@@ -191,7 +191,7 @@ async def test_who_takes_the_job_wants_its_newest_place(writing: Writing) -> Non
     await writing.two.store.write(lambda c: handover.take(c, repository.find(c, None, "a"), 9))
     assert {one.digest for one in await writing.two.wanted()} == {first, newest}
     assert not await writing.two.store.write(lambda c: handover.let_go(c, 1))
-    await writing.two.store.write(lambda c: places.blob_came(c, newest))
+    await writing.two.store.write(lambda c: arrivals.blob_came(c, newest))
     assert await writing.two.wanted() == [], "the place before it is of no use any more"
     assert await writing.two.store.write(lambda c: handover.let_go(c, 1))
 

@@ -1,14 +1,14 @@
-"""Saved places of jobs that another device runs, and the payloads that are still to come.
+"""What is to come of jobs that another device runs: checkpoints, and payloads.
 
-A place is of use here only once the model's saved state lies here too. Until then the one before
-it stays, so that at every moment the job could go on from a whole one.
+A checkpoint is of use here only once the model's saved state lies here too. Until then the one
+before it stays, so that at every moment the job could go on from a whole one.
 
 Invariants
-1. Of a job at most two places are to come: the one whose state is being got, and the newest. A link
-   that is slower than places are saved brings one after the other all the same; those in between it
-   leaves out.
+1. Of a job at most two checkpoints are to come: the one whose state is being got, and the newest. A
+   link that is slower than checkpoints are saved brings one after the other all the same; those in
+   between it leaves out.
 2. While another device runs the job, only the state of the first of the two is wanted.
-3. Nothing is wanted for a place that was left behind.
+3. Nothing is wanted for a checkpoint that was left behind.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ def want_again(connection: sqlite3.Connection, job: int, digest: str) -> None:
     want_blob(connection, own.device, digest, job)
 
 
-def take_place(
+def take_checkpoint(
     connection: sqlite3.Connection, job: int, extra: Sequence[Any], device: bytes
 ) -> None:
-    """Take in the newest place of a job; it follows on the one that is being got, if one is."""
+    """Take in a job's newest checkpoint; it follows on the one that is being got, if one is."""
     ordinal, position, data, slot, at = extra
     if slot is None:
         forget_coming(connection, job)
@@ -79,8 +79,8 @@ def take_place(
     _want_next(connection, job)
 
 
-def drop_places(connection: sqlite3.Connection, job: int) -> None:
-    """Forget the places of a step that is finished."""
+def drop_checkpoints(connection: sqlite3.Connection, job: int) -> None:
+    """Forget the checkpoints of a step that is finished."""
     forget_coming(connection, job)
     _forget_kept(connection, job)
 
@@ -88,7 +88,7 @@ def drop_places(connection: sqlite3.Connection, job: int) -> None:
 def forget_coming(
     connection: sqlite3.Connection, job: int, after: int = 0, before: int = _LAST
 ) -> None:
-    """Forget the places of a job that are to come, by their numbers; all where none are given."""
+    """Forget the checkpoints of a job that are to come: those of these numbers, or all."""
     which = (job, after, before)
     rows = connection.execute(
         "SELECT slot, data FROM coming_places WHERE job = ? AND number > ? AND number < ?", which
@@ -107,20 +107,20 @@ def writers(connection: sqlite3.Connection, digest: str) -> set[bytes]:
 
 
 def blob_came(connection: sqlite3.Connection, digest: str) -> list[str]:
-    """Take note that a payload is here; a place that waited for it may be gone on from.
+    """Take note that a payload is here; a checkpoint that waited for it may be gone on from.
 
     Returns:
         The digests of saved model states that nothing needs any more.
     """
     connection.execute("DELETE FROM wanted_blobs WHERE digest = ?", (digest,))
     left: list[str | None] = []
-    for number, job, *place in connection.execute(
+    for number, job, *checkpoint in connection.execute(
         "SELECT number, job, ordinal, position, data, slot, at FROM coming_places WHERE slot = ? "
         "ORDER BY number",
         (digest,),
     ).fetchall():
         left.append(_slot_of(connection, job))
-        _set(connection, job, *place)
+        _set(connection, job, *checkpoint)
         connection.execute("DELETE FROM coming_places WHERE number = ?", (number,))
         forget_coming(connection, job, before=number)
         _want_next(connection, job)
@@ -130,7 +130,7 @@ def blob_came(connection: sqlite3.Connection, digest: str) -> list[str]:
 def blob_gone(connection: sqlite3.Connection, digest: str) -> None:
     """Take note that the device which wrote of a payload has it no more.
 
-    A model's saved state was left behind there, and its place with it; anything else is still
+    A model's saved state was left behind there, and its checkpoint with it; anything else is still
     wanted, of whoever has it.
     """
     left = connection.execute(
@@ -142,7 +142,7 @@ def blob_gone(connection: sqlite3.Connection, digest: str) -> None:
 
 
 def want_newest(connection: sqlite3.Connection, job: int) -> None:
-    """Want the state of a job's newest place too: the job is to run here, and from there."""
+    """Want the state of a job's newest checkpoint too: the job is to run here, and from there."""
     row = connection.execute(
         "SELECT device, slot FROM coming_places WHERE job = ? ORDER BY number DESC LIMIT 1", (job,)
     ).fetchone()
@@ -150,11 +150,11 @@ def want_newest(connection: sqlite3.Connection, job: int) -> None:
         want_blob(connection, row[0], row[1], job)
 
 
-def settle_places(connection: sqlite3.Connection, job: int) -> None:
-    """Make the newest place the one to go on from, though its model's state is not here.
+def settle_checkpoints(connection: sqlite3.Connection, job: int) -> None:
+    """Make the newest checkpoint the one to go on from, though its model's state is not here.
 
-    For a job that is to run here now: it goes on from the older place where there is one of the
-    same step, else from this one, whose text is then evaluated anew.
+    For a job that is to run here now: it goes on from the older checkpoint where there is one of
+    the same step, else from this one, whose text is then evaluated anew.
     """
     row = connection.execute(
         "SELECT ordinal, position, data, at FROM coming_places WHERE job = ? "
@@ -188,7 +188,7 @@ def _set(
     slot: str | None,
     at: int,
 ) -> None:
-    """Let this be the place to go on from; its own data may still be on the way."""
+    """Let this be the checkpoint to go on from; its own data may still be on the way."""
     _forget_kept(connection, job, but=data)
     connection.execute(
         "INSERT INTO checkpoints (job, ordinal, fence, position, data, slot, at) "
@@ -203,7 +203,7 @@ def _slot_of(connection: sqlite3.Connection, job: int) -> str | None:
 
 
 def _want_next(connection: sqlite3.Connection, job: int) -> None:
-    """Want the state of the first place that is to come (invariant 2)."""
+    """Want the state of the first checkpoint that is to come (invariant 2)."""
     row = connection.execute(
         "SELECT device, slot FROM coming_places WHERE job = ? ORDER BY number LIMIT 1", (job,)
     ).fetchone()
@@ -212,7 +212,7 @@ def _want_next(connection: sqlite3.Connection, job: int) -> None:
 
 
 def _forget_kept(connection: sqlite3.Connection, job: int, but: str | None = None) -> None:
-    """Forget the place to go on from.
+    """Forget the checkpoint to go on from.
 
     Args:
         but: data that is still wanted, if it was.
