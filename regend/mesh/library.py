@@ -71,7 +71,7 @@ class SharedLibrary:
 
     def folders(self) -> Mapping[str, Folder]:
         """Return what folds the changes that are about documents."""
-        return {_ADDED: _fold_added, _REMOVED: _fold_removed}
+        return FOLDERS
 
     def start(self) -> None:
         """Begin to compare."""
@@ -226,6 +226,7 @@ def _tell(connection: sqlite3.Connection, row: Mapping[str, Any], at_ms: int) ->
 
 def _record(connection: sqlite3.Connection, device: bytes, said: list[Any], state: str) -> None:
     id, user, digest, text, about = said
+    connection.execute("DELETE FROM shared_documents WHERE id = ? AND device = x''", (id,))
     connection.execute(
         "INSERT OR IGNORE INTO shared_documents (id, user, digest, text, about, device, state) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -311,25 +312,28 @@ def _fold_removed(connection: sqlite3.Connection, source: Source, change: Change
         connection.execute(
             "INSERT INTO shared_documents (id, user, digest, text, about, device, state) "
             "VALUES (?, '', '', '', x'90', ?, 'gone') "
-            "ON CONFLICT (id) DO UPDATE SET state = 'gone'",
+            "ON CONFLICT (id) DO UPDATE SET state = 'gone', "
+            "device = iif(device = x'', excluded.device, device)",
             (id, source.log.device),
         )
 
 
-def forget_documents(connection: sqlite3.Connection, changes: Iterable[Change]) -> None:
-    """Take back what changes told of documents: adds count no more, removals neither."""
-    for change in changes:
-        if change.kind == _ADDED:
-            _mark_gone(connection, [change.fields[0]])
-        elif change.kind == _REMOVED:
-            connection.executemany(
-                "UPDATE shared_documents SET state = 'coming' WHERE id = ? AND text <> ''",
-                [(id,) for id in change.fields[0]],
-            )
-            connection.executemany(
-                "DELETE FROM shared_documents WHERE id = ? AND text = ''",
-                [(id,) for id in change.fields[0]],
-            )
+FOLDERS: Final[Mapping[str, Folder]] = {_ADDED: _fold_added, _REMOVED: _fold_removed}
+
+
+def documents_of(change: Change) -> set[str]:
+    """Return the ids of the documents that a change tells of."""
+    if change.kind == _ADDED:
+        return {change.fields[0]}
+    return set(change.fields[0]) if change.kind == _REMOVED else set()
+
+
+def disown(connection: sqlite3.Connection, ids: Iterable[str]) -> None:
+    """Let documents be as if nobody had told of them, until a change that counts does again."""
+    connection.executemany(
+        "UPDATE shared_documents SET state = 'gone', device = x'' WHERE id = ?",
+        [(id,) for id in ids],
+    )
 
 
 def _arrived(connection: sqlite3.Connection) -> list[dict[str, Any]]:

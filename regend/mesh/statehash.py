@@ -15,7 +15,7 @@ _STATE: Final = (
     "SELECT job_id, term, mark, columns IS NULL FROM introductions ORDER BY job_id, term, mark",
     "SELECT job_id, branch, place, at, data FROM strays ORDER BY job_id, branch, place",
     "SELECT object, field, value, version, clock, device FROM cells ORDER BY object, field",
-    "SELECT id, state = 'gone' FROM shared_documents ORDER BY id",
+    "SELECT id, state = 'gone' FROM shared_documents WHERE device <> x'' ORDER BY id",
     "SELECT j.id, e.ordinal, e.state, e.receipt FROM effects e JOIN jobs j ON j.number = e.job "
     "WHERE j.term IS NOT NULL ORDER BY j.id, e.ordinal",
 )

@@ -15,14 +15,14 @@ Whoever had heard of it tells it again, in its own log, to those who had not.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from regend.jobs import mirror
 from regend.jobs.folding import take_out
 from regend.jobs.history import newest_seq
 from regend.jobs.terms import branch
 from regend.mesh import lives
-from regend.mesh.library import forget_documents
+from regend.mesh.library import FOLDERS, disown, documents_of
 from regend.mesh.lives import life_of, shared_of_jobs
 from regend.store import cells, changelog
 from regend.store.change import Change, LogId, first_head, unpack
@@ -95,8 +95,7 @@ def unfold(connection: sqlite3.Connection, log: LogId, cut: Cut, reopen: Reopen,
     _end_at(connection, number, cut)
     for job_id, (told, terms) in _of_jobs(log, tail).items():
         take_out(connection, job_id, told, terms)
-    _set_again(connection, {one.fields[0] for one in tail if one.kind == cells.KIND}, reopen)
-    forget_documents(connection, tail)
+    _make_again(connection, tail, reopen, at_ms)
     with changelog.writing(connection, at_ms) as own:
         assert own is not None
         for change in tail:
@@ -195,28 +194,38 @@ def _end_at(connection: sqlite3.Connection, number: int, cut: Cut) -> None:
     )
 
 
-def _set_again(connection: sqlite3.Connection, names: set[str], reopen: Reopen) -> None:
-    """Set the cells of objects anew, from every change of theirs that counts."""
-    if not names:
+def _make_again(
+    connection: sqlite3.Connection, tail: Iterable[Change], reopen: Reopen, at_ms: int
+) -> None:
+    """Make anew what is there of the cells and documents that changes told of, by what counts."""
+    names = {one.fields[0] for one in tail if one.kind == cells.KIND}
+    documents = {id for one in tail for id in documents_of(one)}
+    if not names and not documents:
         return
     connection.executemany("DELETE FROM cells WHERE object = ?", [(one,) for one in names])
+    disown(connection, documents)
+    for log, seq, body in _every(connection, reopen):
+        change = unpack(body)
+        if change.kind == cells.KIND and change.fields[0] in names:
+            cells.merge(connection, cells.rows_of(log.device, change.clock, *change.fields))
+        elif documents & documents_of(change):
+            FOLDERS[change.kind](connection, Source(log, seq, at_ms), change)
+
+
+def _every(connection: sqlite3.Connection, reopen: Reopen) -> Iterator[tuple[LogId, int, bytes]]:
+    """Yield log, number and body of every change that was folded."""
     plain = connection.execute(
-        "SELECT l.device, c.body FROM changes c JOIN logs l ON l.number = c.log"
+        "SELECT l.device, l.incarnation, c.seq, c.body FROM changes c "
+        "JOIN logs l ON l.number = c.log"
     )
-    for device, body in plain.fetchall():
-        _merge(connection, device, body, names)
+    for device, incarnation, seq, body in plain.fetchall():
+        yield LogId(device, incarnation), seq, body
     kept = _kept(connection)
     sealed_ones = connection.execute(
-        "SELECT l.device, f.log, f.sealed, f.first, min(f.last, l.seq) FROM frames f "
-        "JOIN logs l ON l.number = f.log"
+        "SELECT l.device, l.incarnation, f.log, f.sealed, f.first, min(f.last, l.seq) "
+        "FROM frames f JOIN logs l ON l.number = f.log"
     )
-    for device, number, sealed, first, last in sealed_ones.fetchall():
+    for device, incarnation, number, sealed, first, last in sealed_ones.fetchall():
         for seq, body in enumerate(reopen(sealed)[1][: last - first + 1], first):
             if (number, seq) not in kept:
-                _merge(connection, device, body, names)
-
-
-def _merge(connection: sqlite3.Connection, device: bytes, body: bytes, names: set[str]) -> None:
-    change = unpack(body)
-    if change.kind == cells.KIND and change.fields[0] in names:
-        cells.merge(connection, cells.rows_of(device, change.clock, *change.fields))
+                yield LogId(device, incarnation), seq, body

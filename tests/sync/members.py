@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from regend.errors import Refused
 from regend.mesh import founding
 from regend.mesh.founding import Standing
+from regend.mesh.library import FOLDERS
 from regend.mesh.members import cuts_of
 from regend.mesh.statehash import state_hash
 from regend.mesh.taking import Taking
@@ -112,7 +113,7 @@ class Member(Device):
         supervisor: Any = self
 
         async def taking() -> Taking:
-            return Taking(store, clock, supervisor, {}, lambda: None, lambda _work: None)
+            return Taking(store, clock, supervisor, FOLDERS, lambda: None, lambda _work: None)
 
         self.taking = self.run(taking())
         self.house = House(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import threading
 from collections.abc import Iterator
@@ -16,10 +17,13 @@ from regend.errors import Conflict
 from regend.jobs import handover, journal, repository
 from regend.jobs.folding import AWAY, HERE
 from regend.jobs.journal import Effect
+from regend.mesh.library import FOLDERS
 from regend.mesh.statehash import state_hash
 from regend.mesh.taking import Taking
 from regend.store import changelog
+from regend.store.change import Change
 from regend.sync import authoring
+from regend.sync.replica import Source
 from tests.jobs.test_lifecycle_machine import MAX_DEATHS, new_job
 from tests.sync import persons
 from tests.sync.houses import Household
@@ -265,3 +269,70 @@ def test_a_device_that_has_put_out_its_host_is_told_so(mesh: Mesh) -> None:
     with pytest.raises(Conflict, match="it has put out the device that lets it in"):
         out.rejoin(two)
     assert not out.house.roster.is_living(two.identity.id)
+
+
+def add_document(device: Member, id: str) -> None:
+    digest = hashlib.sha256(id.encode()).hexdigest()
+    about = [id, f"/{id}", "text/plain", 1, "en", False]
+    with device.transaction() as c, changelog.writing(c, device.at_ms) as log:
+        assert log is not None
+        change = Change(log.tick(), "document", [id, "me", digest, digest, about])
+        log.add(change.kind, *change.fields, clock=change.clock)
+        FOLDERS[change.kind](c, Source(device.log, 0, device.at_ms), change)
+
+
+def remove_document(device: Member, id: str) -> None:
+    with device.transaction() as c, changelog.writing(c, device.at_ms) as log:
+        assert log is not None
+        change = Change(log.tick(), "document gone", [[id]])
+        log.add(change.kind, *change.fields, clock=change.clock)
+        FOLDERS[change.kind](c, Source(device.log, 0, device.at_ms), change)
+
+
+def documents(device: Member) -> dict[str, str]:
+    """Return the state of each document that a device which counts told of."""
+    query = "SELECT id, state FROM shared_documents WHERE device <> x'' ORDER BY id"
+    return dict(device.connection.execute(query).fetchall())
+
+
+def test_a_document_that_was_added_past_the_cut_is_no_survivors(mesh: Mesh) -> None:
+    one, out, two, *_ = mesh
+    add_document(out, "a")
+    meet(out, two)
+    assert documents(two) == {"a": "coming"}
+    one.revoke(out)
+    level(one, two)
+    assert documents(one) == documents(two) == {}
+
+
+@pytest.mark.parametrize("is_removed_too", [False, True])
+def test_a_document_that_was_removed_past_the_cut_is_as_the_others_left_it(
+    mesh: Mesh, is_removed_too: bool
+) -> None:
+    one, out, two, three, _ = mesh
+    add_document(three, "a")
+    for device in (one, out):
+        meet(three, device)
+    remove_document(out, "a")
+    for blobs in out.frames_for(two).values():
+        if out.reopen(blobs[0])[0].header.log == out.log:
+            out.give(two, blobs)  # before the document itself
+    if is_removed_too:
+        remove_document(one, "a")
+    one.revoke(out)
+    level(one, two, three)
+    found = documents(two)
+    assert found == documents(one) == documents(three)
+    assert (found["a"] == "gone") is is_removed_too
+
+
+def test_what_a_device_added_while_it_was_out_is_there_once_it_is_back(mesh: Mesh) -> None:
+    one, out, two, *_ = mesh
+    add_document(out, "a")
+    meet(out, two)
+    one.revoke(out)
+    level(one, two)
+    assert out.rejoin(one)
+    level(one, two, out)
+    assert list(documents(one)) == list(documents(two)) == ["a"]
+    assert "gone" not in (documents(one)["a"], documents(two)["a"])
