@@ -46,7 +46,7 @@ from regend.jobs.supervisor import Supervisor
 from regend.logs import start_logging
 from regend.maintenance import Maintenance
 from regend.mesh import founding
-from regend.mesh.library import on_the_way
+from regend.mesh.documents import on_the_way
 from regend.mesh.service import Mesh
 from regend.services import Services
 from regend.store import Store, files

@@ -19,6 +19,7 @@ from regend.errors import RegendError
 from regend.home import Home
 from regend.jobs import arrivals
 from regend.jobs.supervisor import Supervisor
+from regend.mesh import documents
 from regend.mesh.events import DeviceEvents
 from regend.mesh.founding import Standing
 from regend.mesh.library import SharedLibrary
@@ -104,8 +105,8 @@ class Network:
         credentials = credentials_of(standing, home)
         self._server = LanServer(credentials, self._take_link)
         self.fetcher = fetcher_of(store, clock, home, library, moves)
-        folders, arrived = library.folders(), moves.let_go_soon
-        self._taking = Taking(store, clock, supervisor, folders, arrived, self._spawn)
+        arrived = moves.let_go_soon
+        self._taking = Taking(store, clock, supervisor, documents.FOLDERS, arrived, self._spawn)
         self.port: int | None = None
         self.fault: RegendError | None = None
         self.house = House(

@@ -22,7 +22,7 @@ from regend.jobs.folding import take_out
 from regend.jobs.history import newest_seq
 from regend.jobs.terms import branch
 from regend.mesh import lives
-from regend.mesh.library import FOLDERS, disown, documents_of
+from regend.mesh.documents import FOLDERS, disown, documents_of
 from regend.mesh.lives import life_of, shared_of_jobs
 from regend.store import cells, changelog
 from regend.store.change import Change, LogId, first_head, unpack

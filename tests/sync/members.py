@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from regend.errors import Refused
 from regend.mesh import founding
+from regend.mesh.documents import FOLDERS
 from regend.mesh.founding import Standing
-from regend.mesh.library import FOLDERS
 from regend.mesh.members import cuts_of
 from regend.mesh.statehash import state_hash
 from regend.mesh.taking import Taking

@@ -17,7 +17,7 @@ from regend.errors import Conflict
 from regend.jobs import handover, journal, repository
 from regend.jobs.folding import AWAY, HERE
 from regend.jobs.journal import Effect
-from regend.mesh.library import FOLDERS
+from regend.mesh.documents import FOLDERS
 from regend.mesh.statehash import state_hash
 from regend.mesh.taking import Taking
 from regend.store import changelog
