@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     _speak_utf8()
     if "_REGEND_COMPLETE" not in os.environ:
         if given in ([], ["--help"], ["-h"], ["help"]):
-            from regend.cli.index import overview
+            from regend.cli.overview import overview
 
             if not sys.stdout.isatty():
                 return _show(overview())

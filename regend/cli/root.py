@@ -10,6 +10,7 @@ import click
 
 from regend.cli import failure, index
 from regend.cli.command import Group
+from regend.cli.overview import overview
 from regend.cli.terminal import columns
 from regend.errors import RegendError
 
@@ -19,7 +20,7 @@ class _Root(Group):
 
     def get_help(self, ctx: click.Context) -> str:
         """Return the same overview that is printed without the parser."""
-        return index.overview(columns(sys.stdout))
+        return overview(columns(sys.stdout))
 
 
 root = _Root("regend", later=index.targets())

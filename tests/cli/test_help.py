@@ -8,7 +8,8 @@ import click
 import pytest
 
 from regend import __version__
-from regend.cli.index import SECTIONS, overview
+from regend.cli.index import SECTIONS
+from regend.cli.overview import overview
 from regend.cli.root import root
 from tests.cli.conftest import Desk
 
