@@ -11,7 +11,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Collection, Coroutine, Iterator
-from typing import Any
+from typing import Any, Final
 
 from regend.clock import Clock
 from regend.config import MeshConfig
@@ -43,6 +43,8 @@ from regend.sync.roster import Roster
 from regend.sync.tls import Credentials
 
 log = logging.getLogger("regend.sync")
+
+_REKEY_PAUSE_S: Final = 0.3  # in which links come up and rosters are exchanged
 
 
 def credentials_of(standing: Standing, home: Home) -> Credentials:
@@ -102,6 +104,7 @@ class Network:
         self._library = library
         self._invite: tuple[int, PairingHandler] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._rekeying: asyncio.Task[None] | None = None
         credentials = credentials_of(standing, home)
         self._server = LanServer(credentials, self._take_link)
         self.fetcher = fetcher_of(store, clock, home, library, moves)
@@ -211,10 +214,12 @@ class Network:
 
     def _on_left(self) -> None:
         self._events.look()
+        self._see_to_keys()
         self._spawn(self._peers.remember())
 
     def _on_met(self, exchange: Exchange) -> None:
         self._events.look()
+        self._see_to_keys()
         self._spawn(self._peers.note(exchange, self.links.dialled(exchange)))
 
     def _on_roster(self) -> None:
@@ -228,10 +233,23 @@ class Network:
             self._spawn(self._taking.take_back(house))
         self._spawn(self.listen())
         self.links.look()
-        if house.roster.owes_rekey(self._own, house.keys):
+        self._see_to_keys()
+
+    def _see_to_keys(self) -> None:
+        """Let every member have a key that all have, where it is for this device to give it."""
+        if self.house.roster.is_rekey_due and (self._rekeying is None or self._rekeying.done()):
+            self._rekeying = self._spawn(self._rekey())
+
+    async def _rekey(self) -> None:
+        house = self.house
+        while True:
+            await asyncio.sleep(_REKEY_PAUSE_S)
+            linked = [one.device for one in self.links.exchanges if one.met.is_set()]
+            if not house.roster.owes_rekey(self._own, house.keys, linked):
+                return
             at_ms = self._clock.wall_ms()
             entry = authoring.rekey(house.roster, house.identity, at_ms, os.urandom)
-            self._spawn(house.add_entries([entry]))
+            await house.add_entries([entry])
 
     def _part_with_others(self, members: Collection[bytes]) -> None:
         """End the links to who is not of the mesh any more; tell the others what is new."""
@@ -250,10 +268,11 @@ class Network:
                 at = addresses_of(device, self._discovery.found, known)
                 yield Target(device, member.device.certificate, at)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

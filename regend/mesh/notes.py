@@ -38,6 +38,7 @@ def notes(
         *_of_documents(network, unfit),
         *_of_reach(network, discovery),
         *_of_versions(network),
+        *_of_keys(network),
         *_of_clocks(network, discovery),
     ]
 
@@ -145,6 +146,22 @@ def _of_versions(network: Network) -> list[dict[str, Any]]:
             name = network.name_of(device)
             text = f"“{name}” and this device have versions of regend that do not fit together."
             found.append(_note(refusal.code, device, text, refusal.hint or ""))
+    return found
+
+
+def _of_keys(network: Network) -> list[dict[str, Any]]:
+    """Tell of what came and cannot be opened yet."""
+    found = []
+    for exchange in network.links.exchanges:
+        name = network.name_of(exchange.device)
+        for key_id in {one.key_id for one in exchange.wants.locked.values()}:
+            holders = [f"“{one.name}”" for one in network.house.roster.holders(key_id)]
+            text = (
+                f"Some of what “{name}” sends is sealed with a key that this device was not given "
+                "yet, and waits there. Nothing is lost."
+            )
+            hint = f"It comes once this device is in one network with {' or '.join(holders)}."
+            found.append(_note("key_missing", exchange.device, text, hint if holders else ""))
     return found
 
 

@@ -41,7 +41,7 @@ class Taking:
         supervisor: Supervisor,
         folders: Mapping[str, Folder],
         arrived: Callable[[], None],
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
         self._store = store
         self._clock = clock

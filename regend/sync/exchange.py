@@ -37,6 +37,7 @@ from regend.sync.presence import Counts
 from regend.sync.replica import Received
 from regend.sync.session import Broken, Session
 from regend.sync.vectors import Vector
+from regend.sync.wants import Wants
 
 log = logging.getLogger("regend.sync")
 
@@ -80,6 +81,7 @@ class Exchange:
         began: how far each log was here and there when both said hello.
         counts: what went over the link so far.
         hindered: what is not as it should be.
+        wants: what the other side is asked to send again.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Exchange:
         self.began: tuple[Vector, Vector] | None = None
         self.counts = Counts()
         self.hindered = Hindered()
+        self.wants = Wants()
         self.reason = ""
         self._house = house
         self._fetcher = fetcher
@@ -110,8 +113,6 @@ class Exchange:
         self._theirs_first: Vector = {}
         self._their_roster: frozenset[bytes] = frozenset()
         self._due_pieces: deque[said.PieceWanted] = deque()
-        self._due_wants: dict[LogId, int] = {}
-        self._wanted: set[tuple[LogId, int]] = set()
         self._wake = asyncio.Event()
         self._settled = 0  # messages of frames
         self._said: tuple[Any, ...] = ()
@@ -206,20 +207,16 @@ class Exchange:
         self.counts.change_bytes += size
         self.counts.received_bytes += size
         for log_id, seq in received.missing.items():
-            self._want(log_id, seq)
+            self.wants.add(log_id, seq)
+        for log_id, locked in received.locked.items():
+            self.wants.lock(log_id, locked)
         own = self._house.identity.id
         for fork in received.forks:
             if fork.log.device != own:
                 self._against.add(fork.log)
             elif fork.common is None:
-                self._want(fork.log, 0)  # all of it: to see from where on it is another
+                self.wants.add(fork.log, 0)  # all of it: to see from where on it is another
         self._fetcher.wake()
-
-    def _want(self, log_id: LogId, seq: int) -> None:
-        """Ask for a log behind a change, once: who cannot supply it is not asked on and on."""
-        if (log_id, seq) not in self._wanted:
-            self._wanted.add((log_id, seq))
-            self._due_wants[log_id] = seq
 
     async def _hold_against(self, log_id: LogId) -> None:
         """Send what is here of a log, though the other side has as much: it has it otherwise.
@@ -275,8 +272,7 @@ class Exchange:
 
     async def _send_due(self) -> None:
         """Send what the other side asked for, and ask for what is missing of its logs."""
-        while self._due_wants:
-            log_id, seq = self._due_wants.popitem()
+        for log_id, seq in self.wants.take(self._house.keys).items():
             await self.link.send(self._session.want(log_id, seq))
         for log_id in self._against - self._held_against:
             self._held_against.add(log_id)

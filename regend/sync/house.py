@@ -14,7 +14,6 @@ import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 
 from regend.clock import Clock
 from regend.errors import Refused
@@ -33,6 +32,7 @@ from regend.sync.portions import Portions
 from regend.sync.replica import Opened, Received
 from regend.sync.roster import Roster
 from regend.sync.supply import Written
+from regend.sync.wants import Locked
 
 log = logging.getLogger("regend.sync")
 
@@ -228,7 +228,7 @@ class House:
         return sealed
 
     async def take(self, blobs: list[bytes]) -> Received:
-        """Make frames durable, and what they say; those of a newer protocol are left out.
+        """Make frames durable, and what they say; those that cannot be read yet are left out.
 
         Not all in one transaction: what jobs here write goes in between (rule 3).
 
@@ -236,8 +236,7 @@ class House:
             Busy: the disk refuses; what was taken by then, is here.
             Refused: one of them is not of a member, or was changed on its way.
         """
-        opened = await asyncio.to_thread(self._opened, blobs)
-        received = Received(newer=len(blobs) - len(opened))
+        opened, received = await asyncio.to_thread(self._opened, blobs)
         for portion in self._portions.of(opened):
             received += await self._store.write(
                 lambda c, portion=portion: self._take_portion(c, portion),  # type: ignore[misc]
@@ -256,26 +255,32 @@ class House:
             self._portions.took(self._clock.monotonic_s() - began_s)
         return received
 
-    def _opened(self, blobs: list[bytes]) -> list[Opened]:
-        opened = []
+    def _opened(self, blobs: list[bytes]) -> tuple[list[Opened], Received]:
+        """Return the frames that can be read, and what there is of others."""
+        opened, left_out = [], Received()
         for blob in blobs:
-            with suppress(frame.Newer):
-                opened.append(self._open(blob))
-        return opened
+            try:
+                parsed = self._verified(blob)
+            except frame.Newer:
+                left_out.newer += 1
+                continue
+            header = parsed.header
+            key = self._keys.get(header.key_id)
+            if key is None:
+                left_out.locked.setdefault(header.log, Locked(header.first - 1, header.key_id))
+            else:
+                opened.append(Opened(blob, parsed, frame.open_bodies(parsed, key)))
+        return opened, left_out
 
-    def _open(self, blob: bytes) -> Opened:
+    def _verified(self, blob: bytes) -> frame.Frame:
         parsed = frame.parse(blob)
-        header = parsed.header
-        if header.mesh != self.mesh:
+        if parsed.header.mesh != self.mesh:
             raise Refused("frame_foreign", "A frame is of another mesh.")
-        member = self.roster.members.get(header.log.device)
-        key = self._keys.get(header.key_id)
+        member = self.roster.members.get(parsed.header.log.device)
         if member is None:
             raise Refused("frame_stranger", "A frame is of a device that was never of this mesh.")
-        if key is None:
-            raise Refused("frame_key_unknown", "A frame is sealed with a key that is not here.")
         frame.verify(parsed, member.device.verify_key)
-        return Opened(blob, parsed, frame.open_bodies(parsed, key))
+        return parsed
 
     def read_stored(self, blob: bytes) -> tuple[frame.Frame, list[bytes]]:
         """Return a frame that is stored here, with its bodies."""

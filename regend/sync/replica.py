@@ -37,6 +37,7 @@ from regend.sync.forks import (
 )
 from regend.sync.frame import Frame, head_after
 from regend.sync.payloads import Cut
+from regend.sync.wants import Locked
 
 log = logging.getLogger("regend.sync")
 
@@ -76,6 +77,7 @@ class Received:
         cells: objects and fields that are set anew; not those that had been overtaken.
         parted_before: how many partings of logs were on record.
         newer: how many frames were of a protocol that this program does not know.
+        locked: by log, the first frame that came whose key is not here.
     """
 
     changes: int = 0
@@ -84,6 +86,7 @@ class Received:
     cells: list[tuple[str, str]] = field(default_factory=list)
     parted_before: int = 0
     newer: int = 0
+    locked: dict[LogId, Locked] = field(default_factory=dict)
 
     def __iadd__(self, later: Received) -> Received:
         """Add what became of the frames behind them."""

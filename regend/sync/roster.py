@@ -13,7 +13,7 @@ Invariants
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,7 +24,7 @@ from regend.sync import epochs
 from regend.sync.device import Device
 from regend.sync.entries import Entry
 from regend.sync.names import free, likeness, seen
-from regend.sync.payloads import Add, Cut, Genesis, Rename, Revoke
+from regend.sync.payloads import EPOCHS, Add, Cut, Genesis, Rename, Revoke
 from regend.sync.standing import Standing, indices_in
 
 NOTHING: Final = Cut(0, b"")
@@ -68,6 +68,7 @@ class Roster:
         key_ids: of all epoch keys, oldest first.
         current: id of the epoch key to seal with, None where none is fit.
         needs_rekey: whether there is none that all members have and nobody else.
+        is_rekey_due: whether that is so, or members lack an older key that others can give them.
     """
 
     def __init__(
@@ -87,6 +88,10 @@ class Roster:
         self._holders = epochs.holders(self._right)
         self.key_ids = tuple(self._holders)
         self.current, self.needs_rekey = self._chosen_key()
+        living = self.living.keys()
+        self.is_rekey_due = self.needs_rekey or any(
+            given & living and living - given for given in self._holders.values()
+        )
 
     @staticmethod
     def of(
@@ -162,25 +167,35 @@ class Roster:
         )
         return epochs.collect(self._right, own_ids, sealing_key)
 
-    def owes_rekey(self, device: bytes, held: Iterable[bytes]) -> bool:
+    def holders(self, key_id: bytes) -> list[Member]:
+        """Return the members that have an epoch key and can give it, the most senior first."""
+        given = self._holders.get(key_id, ())
+        return [member for one, member in self.living.items() if one in given]
+
+    def owes_rekey(
+        self, device: bytes, held: Iterable[bytes], linked: Collection[bytes] = ()
+    ) -> bool:
         """Tell whether it is for this device to write a rekey now.
 
         It is for the most senior member where `needs_rekey`; and where members lack a key that
-        others have (two were introduced at the same time), for the most senior who has it. While
-        the senior one is away any member may write it: the newest is taken.
+        others have (two were introduced at the same time), for the most senior who has it. Who is
+        not linked to this device is taken for away, so that nobody waits for a device in a drawer.
+        Where two write it at the same time, because they are not linked, the newer one is taken.
 
         Args:
-            held: ids of the epoch keys that the device has.
+            held: ids of the epoch keys that the device has, oldest first.
+            linked: who is linked to it; while nobody is, it leaves to others what they may do.
         """
         living = list(self.living)
         if device not in living:
             return False
-        if self.needs_rekey and living[0] == device:
+        present = [one for one in living if one == device or one in linked or not linked]
+        if self.needs_rekey and present[0] == device:
             return True
-        kept = set(held)
+        kept = set(list(held)[-EPOCHS:])  # what the rekey would carry
         for key_id, given in self._holders.items():
-            having = [one for one in living if one in given]
-            if having and having[0] == device and len(having) < len(living) and key_id in kept:
+            having = [one for one in present if one in given]
+            if having[:1] == [device] and key_id in kept and not given.issuperset(living):
                 return True
         return False
 

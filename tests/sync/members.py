@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from regend.errors import Refused
 from regend.mesh import founding
 from regend.mesh.documents import FOLDERS
 from regend.mesh.founding import Standing
@@ -91,6 +90,7 @@ class Member(Device):
     Attributes:
         writes_left: until it is killed; never where that is negative.
         owes: whether the roster has grown since it went by it.
+        linked: who it met last.
     """
 
     loop: asyncio.AbstractEventLoop = field(kw_only=True)
@@ -98,6 +98,7 @@ class Member(Device):
     draw: Entropy = field(kw_only=True)
     writes_left: int = -1
     owes: bool = False
+    linked: Collection[bytes] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -166,11 +167,7 @@ class Member(Device):
         return self.house.read_stored(blob)
 
     def receive(self, blobs: list[bytes]) -> Received:
-        try:
-            return self.run(self.house.take(blobs))
-        except Refused as error:  # the link ends; the next one brings the entry with the key
-            assert error.code == "frame_key_unknown"
-            return Received()
+        return self.run(self.house.take(blobs))
 
     def frames(self, log: LogId, known: int) -> list[bytes]:
         found: list[bytes] = []
@@ -197,10 +194,11 @@ class Member(Device):
 
     def go_by_roster(self) -> None:
         """Do what `mesh.network` does once the roster has grown."""
+        own = self.identity.id
         while self.owes:
             self.owes = False
             self.run(self.taking.take_back(self.house))
-            if self.house.roster.owes_rekey(self.identity.id, self.house.keys):
+            if self.house.roster.owes_rekey(own, self.house.keys, self.linked):
                 roster = self.house.roster
                 entry = authoring.rekey(roster, self.identity, self.at_ms, self.draw)
                 self.run(self.house.add_entries([entry]))
@@ -253,4 +251,8 @@ def exchange_rosters(one: Member, other: Member) -> bool:
         return False
     one.tell_roster(other)
     other.tell_roster(one)
-    return one.regards(other) and other.regards(one)
+    linked = one.regards(other) and other.regards(one)
+    for device, met in ((one, other), (other, one)):
+        device.linked = {met.identity.id} if linked else ()
+        device.owes |= device.house.roster.is_rekey_due
+    return linked

@@ -27,9 +27,14 @@ def rekeyed(roster: Roster, by: str) -> Entry:
     return authoring.rekey(roster, identity(by), AT_MS, entropy(f"{by} rekeys {roster.digest!r}"))
 
 
-def owing(roster: Roster) -> list[str]:
-    names = ("anna", "ben", "cara", "dora")
-    return [name for name in names if roster.owes_rekey(identity(name).id, keys(roster, name))]
+def owing(roster: Roster, *linked: str) -> list[str]:
+    """Return who is to write a rekey, where only these are linked; all of them, if none is."""
+    ids = {identity(name).id for name in linked}
+    return [
+        name
+        for name in linked or ("anna", "ben", "cara", "dora")
+        if roster.owes_rekey(identity(name).id, keys(roster, name), ids - {identity(name).id})
+    ]
 
 
 def test_all_members_have_the_same_keys_and_seal_with_the_newest() -> None:
@@ -69,6 +74,19 @@ def test_a_newcomer_at_the_time_of_a_revocation_gets_the_key_with_the_next() -> 
     assert owing(roster) == ["anna"]
     roster = roster.merged([rekeyed(roster, "ben")])  # any member may, the senior being away
     assert keys(roster, "dora") == keys(roster, "anna") and owing(roster) == []
+
+
+def test_whoever_has_a_key_gives_it_while_the_senior_one_is_away() -> None:
+    roster = mesh("anna", "ben", "cara", "dora")
+    later = mesh("anna", "ben", "cara", "dora").merged([revoked(roster, "anna", "dora")])
+    roster = later.merged([added(roster, "ben", "eve")])
+    assert roster.current not in keys(roster, "eve")
+    assert owing(roster, "anna", "ben", "eve") == ["anna"]
+    assert owing(roster, "cara", "ben", "eve") == ["ben"]
+    assert owing(roster, "cara", "eve") == ["cara"]
+    roster = roster.merged([rekeyed(roster, "cara")])
+    assert keys(roster, "eve") == keys(roster, "cara") == keys(roster, "anna")
+    assert owing(roster, "anna", "ben", "cara", "eve") == owing(roster) == []
 
 
 def test_a_key_of_an_overruled_revocation_is_shared_but_not_used() -> None:

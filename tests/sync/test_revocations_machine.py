@@ -111,8 +111,7 @@ class JobsOfRevokedDevices(JobsOfCopiedDevices):
         """Return who regard each other as members, where they can come to the same.
 
         They cannot where a home was copied of which they do not meet every copy, though it is a
-        member as far as they know: which of two histories goes on, it alone can say. Nor can they
-        where one lacks a key, and a member that is not met would be the one to give it to all.
+        member as far as they know: which of two histories goes on, it alone can say.
         """
         groups = defaultdict(list)
         for device in self.devices:
@@ -126,10 +125,7 @@ class JobsOfRevokedDevices(JobsOfCopiedDevices):
         }
         unsettled = group[0].house.roster.living.keys() & apart
         split = {device for one in group for device in split_devices(one.connection)}
-        absent = group[0].house.roster.living.keys() - {one.identity.id for one in group}
-        keyrings = {frozenset(one.house.keys) for one in group}
-        waits_for_key = bool(absent) and len(keyrings) > 1
-        return len({one.number for one in group}) > 1 and not (split & unsettled or waits_for_key)
+        return len({one.number for one in group}) > 1 and not split & unsettled
 
     def agree(self) -> None:
         for group in self.groups():
