@@ -3,7 +3,8 @@
 Anybody on the network can connect. Until a connection has finished TLS and asked for something that
 it may have, it is a stranger: strangers are bounded in number, in number per address and in time.
 Where they are too many the oldest makes room: a member needs a moment to show who it is, and gets
-in while others open connections without end and say nothing.
+in while others open connections without end and say nothing. Nor are more greeted in a second than
+the daemon can bear beside its work: the others wait for their turn with the system.
 
 One who is not near, or calls at an address that is not, is not served at all. The port is open on
 all interfaces nevertheless: addresses come and go, and one that listens at each of them, and at no
@@ -27,7 +28,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from regend.errors import BadInput
-from regend.limits import LINK_CLOSE_S, STRANGER_S, STRANGERS, STRANGERS_PER_ADDRESS
+from regend.limits import (
+    GREETINGS_AT_ONCE,
+    GREETINGS_PER_S,
+    LINK_CLOSE_S,
+    STRANGER_S,
+    STRANGERS,
+    STRANGERS_PER_ADDRESS,
+)
 from regend.sync.near import is_link_local, is_near, plain, written
 
 log = logging.getLogger("regend.sync")
@@ -61,6 +69,11 @@ class Stranger:
         """Cut the connection at `deadline_s` of the loop's clock, if it is still a stranger's."""
         if self._doorstep is not None and isinstance(transport, asyncio.WriteTransport):
             self._timer = asyncio.get_running_loop().call_at(deadline_s, transport.abort)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it has shown who it is, or is gone."""
+        return self._doorstep is None
 
     def turn_away(self) -> None:
         """End the connection, wherever it is: whoever reads from it finds its end."""
@@ -100,6 +113,7 @@ class Doorstep:
         self._accepting: set[asyncio.Task[None]] = set()
         self._greeting: set[asyncio.Task[None]] = set()
         self._strangers: dict[Stranger, None] = {}  # the oldest first
+        self._paced_s = 0.0  # of the loop's clock: when the next is due, at an even pace
 
     @property
     def strangers(self) -> int:
@@ -151,7 +165,14 @@ class Doorstep:
                 _start(self._greet(connection, stranger), self._greeting)
             else:
                 connection.close()
-            await asyncio.sleep(0)  # accepting does not wait while more come
+            await self._keep_pace()
+
+    async def _keep_pace(self) -> None:
+        """Wait until the next connection may be greeted; let the loop turn, in any case."""
+        now_s = asyncio.get_running_loop().time()
+        step_s = 1 / GREETINGS_PER_S
+        self._paced_s = max(self._paced_s, now_s - GREETINGS_AT_ONCE * step_s) + step_s
+        await asyncio.sleep(max(0.0, self._paced_s - now_s))
 
     def _make_room_for(self, host: str) -> None:
         of_host = [one for one in self._strangers if one.host == host]
@@ -176,9 +197,20 @@ class Doorstep:
         except OSError as error:  # also what TLS refuses, and the time-out
             stranger.settle()
             log.debug("%s did not get through TLS: %s", stranger.written, type(error).__name__)
+            _untie(error)
         except BaseException:
             stranger.settle()
             raise
+
+
+def _untie(error: BaseException | None) -> None:
+    """Let go of the frames that an error came through.
+
+    One of them holds the future that asyncio keeps the error in: a circle with the buffers of TLS
+    in it, 256 KiB and more, of which a flood leaves a hundred behind until they are collected.
+    """
+    while error is not None:
+        error.__traceback__, error = None, error.__context__
 
 
 def _is_between_near(connection: socket.socket, host: str) -> bool:

@@ -44,7 +44,8 @@ log = logging.getLogger("regend.sync")
 MESH_PORT: Final = 7868
 MESH_PATH: Final = "/mesh"
 PAIR_PATH: Final = "/pair"
-_HEAD_BYTES = 2 * KIB  # to a line; the heads of devices have a few hundred bytes in all
+_LINE_BYTES: Final = 2 * KIB
+_HEAD_BYTES: Final = 8 * KIB  # the heads of devices have a few hundred
 
 PairingHandler = Callable[[PairingChannel], Awaitable[None]]
 
@@ -236,7 +237,7 @@ class _Visit:
 class _Connection(web.RequestHandler):
     """aiohttp's connection, which says nothing of itself to what it cannot read."""
 
-    __slots__ = ("gone", "stranger")
+    __slots__ = ("_said_bytes", "gone", "stranger")
 
     def __init__(self, server: web.Server, stranger: Stranger) -> None:
         super().__init__(
@@ -245,12 +246,24 @@ class _Connection(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type]
             keepalive_timeout=STRANGER_S,
             lingering_time=0,
-            max_line_size=_HEAD_BYTES,
-            max_field_size=_HEAD_BYTES,
+            max_line_size=_LINE_BYTES,
+            max_field_size=_LINE_BYTES,
             max_headers=32,
         )
         self.stranger = stranger
         self.gone = asyncio.Event()
+        self._said_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came, unless it is more than one that is not known yet has to say.
+
+        The parser would refuse it too, but keep it all in the error.
+        """
+        self._said_bytes += len(data)
+        if self.stranger.is_known or self._said_bytes <= _HEAD_BYTES:
+            super().data_received(data)
+        elif isinstance(self.transport, asyncio.WriteTransport):
+            self.transport.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End."""

@@ -20,7 +20,7 @@ from tests.sync.devices import make_device
 from tests.sync.lan import UPGRADE, request
 
 _STRANGERS = 24
-_BOUND_MIB = 256  # of a daemon's memory: it stays at 212 however long they come, alone it is 72
+_BOUND_MIB = 100  # of a daemon's memory: it stays at 75 however long they come, alone it is 72
 _FOUR_GB = bytes([0x82, 0xFF]) + (1 << 32).to_bytes(8, "big") + bytes(4)
 
 
