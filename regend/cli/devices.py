@@ -158,6 +158,9 @@ def revoke(device: tuple[str, ...], yes: bool, json_output: bool) -> int:
         out_json(shown)
     else:
         out_prose(f"“{name}” is out. The other devices learn of it as they are met.")
+        for one in daemon.get("/mesh").get("notes", []):
+            if found and one["device"] == found["id"]:
+                say(f"\n{line(one['text'])} {one['hint']}")
     return 0
 
 

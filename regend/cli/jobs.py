@@ -183,7 +183,7 @@ def _print_head(job: dict[str, Any], devices: DeviceNames) -> None:
         ("state", paint(cell.text, cell.style) + progress),
         ("type", job["type"]),
         ("model", line(job["model"]) or "–"),
-        ("device", devices[job["device"]]),
+        ("device", _where(job, devices)),
         ("created", f"{since(job['created_at'])}, {moment_of(job['created_at'])}"),
         ("took" if job["finished_at"] else "for", duration(lasted_s(job))),
     ]
@@ -194,6 +194,11 @@ def _print_head(job: dict[str, Any], devices: DeviceNames) -> None:
     if job["parent_id"]:
         rows.append(("forked from", job["parent_id"]))
     print_facts(rows)
+
+
+def _where(job: dict[str, Any], devices: DeviceNames) -> str:
+    name, device = devices[job["device"]], job["device"]
+    return f"{name}, which was put out" if devices.is_out(device) else name
 
 
 @jobs.command("steps", examples=["regend jobs steps 019ab3f2"])

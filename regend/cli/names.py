@@ -31,6 +31,10 @@ class DeviceNames:
         known = self._asked().get(device or "")
         return None if known is None or known["this"] else line(known["name"])
 
+    def is_out(self, device: str | None) -> bool:
+        """Tell whether a device is known to have been put out of the mesh."""
+        return bool(self._asked().get(device or "", {}).get("revoked"))
+
     def _asked(self) -> Mapping[str, dict[str, Any]]:
         if self._known is None:
             try:

@@ -18,7 +18,7 @@ from regend.jobs import mirror
 from regend.jobs.arrivals import coming_slots, settle_checkpoints, want_newest, wanted_of
 from regend.jobs.folding import ARRIVING, AWAY, HERE
 from regend.jobs.history import Draft, append
-from regend.jobs.lifecycle import TERMINAL, Counts, Desired, Outcome, settle
+from regend.jobs.lifecycle import PENDING, TERMINAL, Counts, Desired, Outcome, settle
 from regend.jobs.terms import Term, chain, next_term
 from regend.jsontext import dumps
 from regend.store import changelog
@@ -203,6 +203,16 @@ def _begin_term(
         (term.id, AWAY, to.device.hex(), job),
     )
     return term
+
+
+def unfinished_of(connection: sqlite3.Connection, device: bytes) -> list[str]:
+    """Return the ids of the jobs that another device holds and that are not finished."""
+    marks = ", ".join("?" * len(PENDING))
+    rows = connection.execute(
+        f"SELECT id FROM jobs WHERE state IN ({marks}) AND remote = ? AND device = ? ORDER BY id",
+        (*PENDING, AWAY, device.hex()),
+    )
+    return [row[0] for row in rows]
 
 
 def require_live(row: sqlite3.Row) -> None:

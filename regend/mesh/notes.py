@@ -24,17 +24,20 @@ def notes(
     discovery: Discovery,
     known: Mapping[bytes, Peer],
     unfit: Sequence[Unfit],
+    stranded: Mapping[bytes, Sequence[str]],
 ) -> list[dict[str, Any]]:
     """Return what is to be told, gravest first: code, the device that it is about, text and hint.
 
     Args:
         known: what is remembered of the other devices.
         unfit: documents of theirs that cannot be imported here.
+        stranded: unfinished jobs of devices that were put out, by device.
     """
     return [
         *_of_membership(network),
         *_of_states(network, known),
         *_of_disk(network),
+        *_of_jobs(network, stranded),
         *_of_documents(network, unfit),
         *_of_reach(network, discovery),
         *_of_versions(network),
@@ -93,6 +96,23 @@ def _of_disk(network: Network) -> list[dict[str, Any]]:
         )
         return [_note("disk_nearly_full", None, text, hint)]
     return []
+
+
+def _of_jobs(network: Network, stranded: Mapping[bytes, Sequence[str]]) -> list[dict[str, Any]]:
+    """Tell of jobs that wait for a device which does not come any more."""
+    found = []
+    for device, jobs in stranded.items():
+        several = len(jobs) > 1
+        which, were = (f"{len(jobs)} jobs", "were") if several else ("a job", "was")
+        text = f"“{network.name_of(device)}” was put out while {which} of it {were} not finished."
+        hint = f"To let it go on here: regend jobs takeover {jobs[0]} --force"
+        if several:
+            hint = (
+                "To let one go on here: regend jobs takeover ID --force. Which they are: "
+                "regend jobs list --state pending"
+            )
+        found.append(_note("jobs_stranded", device, text, hint))
+    return found
 
 
 def _of_documents(network: Network, unfit: Sequence[Unfit]) -> list[dict[str, Any]]:

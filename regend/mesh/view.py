@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from regend.clock import rfc3339
+from regend.jobs.handover import unfinished_of
 from regend.mesh import peers
 from regend.mesh.founding import Standing
 from regend.mesh.network import Network
@@ -131,6 +133,7 @@ def report_shown(
         lives = renewals(connection)
         known = peers.peers(connection)
         unfit = unfit_documents(connection)
+        stranded = _stranded(connection, network)
     return {
         "mesh": network.house.mesh.hex() if network else None,
         "device": standing.identity.id.hex(),
@@ -152,5 +155,13 @@ def report_shown(
             {"device": device.hex(), "tried": list(one.tried), "reason": one.reason}
             for device, one in troubles.items()
         ],
-        "notes": notes(network, discovery, known, unfit) if network else [],
+        "notes": notes(network, discovery, known, unfit, stranded) if network else [],
     }
+
+
+def _stranded(connection: sqlite3.Connection, network: Network | None) -> dict[bytes, list[str]]:
+    """Return the unfinished jobs of devices that were put out, by device."""
+    members = network.house.roster.members if network else {}
+    out = [device for device, member in members.items() if member.is_revoked]
+    found = {device: unfinished_of(connection, device) for device in out}
+    return {device: jobs for device, jobs in found.items() if jobs}

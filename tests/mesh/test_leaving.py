@@ -8,6 +8,7 @@ import pytest
 
 from regend.errors import BadInput, Conflict, NotFound
 from tests.mesh.conftest import Device, Start, pair
+from tests.mesh.test_notes import noted
 
 
 async def done(device: Device, job: str) -> None:
@@ -52,16 +53,31 @@ async def test_what_a_revoked_device_wrote_past_its_cut_counts_nowhere(start: St
     for device in (one, three):
         await done(device, both)
     await one.level()
+    slow = {"steps": 500, "sleep_s": 0.2}
+    held = [(await two.client.jobs.create("count", slow))["id"] for _ in range(2)]
+    for job in held:
+        await two.call("POST", f"/jobs/{job}/pause", {})
+        for device in (one, three):
+            await device.until(lambda s: s["state"] == "paused", f"/jobs/{job}")
     await one.away()
     late = (await two.client.jobs.create("count", {"steps": 2}))["id"]
     theirs = (await one.client.jobs.create("count", {"steps": 50, "sleep_s": 0.2}))["id"]
     await done(three, late)
     await one.call("DELETE", "/devices/Phone")
     await one.back()
+    one_id = (await one.call("GET", "/mesh"))["device"]
     await three.until(lambda s: any(d["revoked"] for d in s["devices"]), "/devices")
     await three.until(lambda s: all(j["id"] != late for j in s["jobs"]), "/jobs")
-    await one.call("POST", f"/jobs/{theirs}/cancel", {})
-    await three.until(lambda s: s["state"] == "cancelled", f"/jobs/{theirs}")
+    for count in (2, 1):  # of those that it holds, which nobody else goes on with by itself
+        note = await noted(one, "jobs_stranded")
+        assert ("2 jobs" in note["text"]) == (count == 2) and "takeover" in note["hint"]
+        assert note == await noted(three, "jobs_stranded")
+        await one.call("POST", f"/jobs/{held[-count]}/takeover", {"force": True})
+        await three.until(lambda s, id=one_id: s["device"] == id, f"/jobs/{held[-count]}")  # type: ignore[misc]
+    await three.until(lambda s: not s["notes"], "/mesh")
+    for job in (theirs, *held):
+        await one.call("POST", f"/jobs/{job}/cancel", {})
+        await three.until(lambda s: s["state"] == "cancelled", f"/jobs/{job}")
     assert await one.level() and await three.level()
     assert await one.told(both) == await three.told(both)
 
