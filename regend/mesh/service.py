@@ -147,7 +147,7 @@ class Mesh:
 
         Args:
             address: `host` or `host:port`, where the device is not found by itself.
-            name: of this device in the mesh.
+            name: of this device in the mesh; None for what it was called before.
             leave: whether it leaves the mesh that it is in with others.
 
         Raises:
@@ -155,11 +155,10 @@ class Mesh:
             RegendError: what the pairing came to; nothing was changed.
         """
         await self._discovery.start()
-        roster = self.network.house.roster if self.network and not leave else None
-        welcome, address = await self._pairings.join(
-            code, address, name or self._name, roster, self._discovery
-        )
         own = self._standing.identity.id
+        name = name or (self.network and self.network.name_of(own)) or self._name
+        roster = self.network.house.roster if self.network and not leave else None
+        welcome, address = await self._pairings.join(code, address, name, roster, self._discovery)
         entries = await founding.joined(self._store, own, welcome.device, welcome.entries)
         await self._close()
         # The networks on which an address is given are those on which nobody is found by itself.

@@ -206,10 +206,11 @@ class Exchange:
         self.counts.changes += received.changes
         self.counts.change_bytes += size
         self.counts.received_bytes += size
-        for log_id, seq in received.missing.items():
-            self.wants.add(log_id, seq)
         for log_id, locked in received.locked.items():
             self.wants.lock(log_id, locked)
+        for log_id, seq in received.missing.items():
+            if log_id not in self.wants.locked:  # or it would come to be locked again
+                self.wants.add(log_id, seq)
         own = self._house.identity.id
         for fork in received.forks:
             if fork.log.device != own:

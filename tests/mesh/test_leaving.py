@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -22,7 +23,10 @@ async def test_a_revoked_device_is_told_nothing_more_and_may_come_back(start: St
     for device in (one, three):
         await done(device, before)
     life = (await two.call("GET", "/mesh"))["incarnation"]
-    await one.call("DELETE", "/devices/Phone")
+    await one.call("POST", "/devices/Phone/rename", {"name": "रसोई"})
+    await two.linked("Laptop", "Tablet")
+    await two.until(lambda s: "रसोई" in {d["name"] for d in s["devices"]}, "/devices")
+    await one.call("DELETE", f"/devices/{quote('रसोई')}")
     await two.until(
         lambda s: not any(d["reachable"] and not d["this"] for d in s["devices"]), "/devices"
     )
@@ -39,6 +43,7 @@ async def test_a_revoked_device_is_told_nothing_more_and_may_come_back(start: St
     await two.call("POST", "/devices/join", {**body, "leave": True})
     await two.linked("Laptop", "Tablet")
     assert (await two.call("GET", "/mesh"))["incarnation"] != life, "its old log stays cut"
+    await one.linked("रसोई", "Tablet")  # by the name that it had
     after = (await two.client.jobs.create("count", {"steps": 1}))["id"]
     for device in (one, two, three):
         for job in (before, secret, after):
