@@ -9,8 +9,11 @@ import pytest
 
 from tests.network import keep_apart
 
-# Most of what takes longest; the rest takes a second or less.
-LONGEST = ("tests/crash/", "tests/demo/", "tests/mesh/", "tests/models/", "tests/cli/")
+# What takes longest, about in this order; each of the rest takes a second or less.
+LONGEST = (
+    *("tests/crash/", "tests/mesh/test_hosts", "tests/demo/", "tests/sync/test_copies_machine"),
+    *("tests/sync/test_jobs_machine", "tests/mesh/", "tests/models/", "tests/cli/", "tests/jobs/"),
+)
 
 
 def pytest_configure() -> None:
@@ -25,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     if not os.environ.get("REGEND_LONG"):
         items[:] = [item for item in items if item.get_closest_marker("long") is None]
-    # What takes longest comes first, so that two who share the work end at about the same time.
+    # What takes longest comes first, so that all who share the work end at about the same time.
     items.sort(key=lambda item: [not item.nodeid.startswith(one) for one in LONGEST])
 
 
