@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from typing import Any
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-# Devices that look for each other on this machine's network hear those of other tests too.
-ON_THE_NETWORK = (
-    *("tests/mesh/", "tests/demo/", "tests/cli/test_devices", "tests/api/test_device"),
-    *("tests/sync/test_discovery", "tests/sync/test_forged"),
-    *("tests/sync/test_hosts", "tests/sync/test_lan", "tests/sync/test_strangers"),
-    *("tests/crash/test_grant_kills", "tests/crash/test_pairing_kills"),
-    *(
-        "tests/crash/test_strangers",
-        "tests/crash/test_payload_kills",
-        "tests/crash/test_full_household",
-    ),
+from tests.network import keep_apart
+
+# What takes longest, about in this order; each of the rest takes a second or less.
+LONGEST = (
+    *("tests/crash/", "tests/mesh/test_hosts", "tests/demo/", "tests/sync/test_copies_machine"),
+    *("tests/sync/test_jobs_machine", "tests/mesh/", "tests/models/", "tests/cli/", "tests/jobs/"),
 )
-LONGEST = (ON_THE_NETWORK, "tests/crash/", "tests/models/")
+
+
+def pytest_configure() -> None:
+    """Keep this worker's daemons from those of others, before any test is imported."""
+    keep_apart()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,20 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     if not os.environ.get("REGEND_LONG"):
         items[:] = [item for item in items if item.get_closest_marker("long") is None]
-    # What takes longest comes first, so that two who share the work end at about the same time.
+    # What takes longest comes first, so that all who share the work end at about the same time.
     items.sort(key=lambda item: [not item.nodeid.startswith(one) for one in LONGEST])
-
-
-class OneNetwork(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives a worker the next test that is free, but all that are on the network to one alone."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return "network" if nodeid.startswith(ON_THE_NETWORK) else nodeid
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneNetwork:
-    """Return how tests are shared among workers."""
-    return OneNetwork(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

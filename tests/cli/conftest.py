@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +85,8 @@ class Desk:
 
     def start(self) -> None:
         """Start the daemon and wait until it answers."""
-        log = self.home / "daemon.log"
+        log, told = self.home / "daemon.log", self.home / "daemon.json"
+        told.unlink(missing_ok=True)
         with log.open("ab") as file:
             daemon = self.daemon = subprocess.Popen(
                 [sys.executable, "-m", "tests.cli.serve", "0"],
@@ -92,11 +95,12 @@ class Desk:
                 stderr=file,
             )
 
-        def answers() -> bool:
+        def serves() -> bool:
             assert daemon.poll() is None, log.read_text(encoding="utf-8")
-            return self.run("status").returncode == 0
+            return told.exists()
 
-        wait_until(answers, "the daemon answers")
+        wait_until(serves, "the daemon serves")
+        assert self.run("status").returncode == 0
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """End the daemon."""
@@ -111,9 +115,20 @@ class Desk:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def state(self, job: str) -> str:
-        """Return a job's state."""
-        return str(self.json("jobs", "show", job)["state"])
+    def state(self, job: str) -> str | None:
+        """Return a job's state, asked of the daemon itself; None if it knows no such job."""
+        told = json.loads((self.home / "daemon.json").read_text(encoding="utf-8"))
+        token = (self.home / "token").read_text(encoding="utf-8").strip()
+        asked = urllib.request.Request(
+            f"{told['url']}/api/v1/jobs/{job}", headers={"Authorization": f"Bearer {token}"}
+        )
+        try:
+            with urllib.request.urlopen(asked, timeout=_WAIT_S) as answer:
+                return str(json.load(answer)["state"])
+        except urllib.error.HTTPError as error:
+            with error:
+                assert error.code == 404, error.read()
+            return None
 
     def await_state(self, job: str, state: str) -> None:
         """Return once the job is in a state."""

@@ -11,6 +11,7 @@ from regend.daemon import main
 from regend.home import Home
 from regend.jobs.inputs import INPUT_TYPES, InputType
 from regend.jsonschema import fields
+from tests.network import keep_apart
 
 
 def _type(title: str, *names: str) -> InputType:
@@ -31,4 +32,5 @@ PROGRAMS = {
 }
 
 if __name__ == "__main__":
+    keep_apart()
     sys.exit(main(Home.find(), port=int(sys.argv[1]), agents=PROGRAMS, types=TYPES))

@@ -231,7 +231,7 @@ def test_ctrl_c_detaches_says_so_and_leaves_the_job_running(desk: Desk) -> None:
     assert "regend jobs show" in said and "regend jobs cancel" in said
     assert "Traceback" not in said
     short = said.strip().split()[-1]
-    assert desk.state(short) == "running"
+    assert desk.json("jobs", "show", short)["state"] == "running"
     assert desk.run("jobs", "cancel", short).returncode == 0
 
 

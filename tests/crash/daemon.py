@@ -20,6 +20,7 @@ from regend.jobs.inputs import INPUT_TYPES, InputType
 from regend.store.writer import Probe
 from regend.sync import fetching, sending
 from regend.sync.pairingchannel import PairingChannel
+from tests.network import keep_apart
 
 POINTS = (
     "commit:before",
@@ -135,4 +136,5 @@ def main(root: str, point: str = "", hit: str = "0", victim: str = "daemon") -> 
 
 
 if __name__ == "__main__":
+    keep_apart()
     sys.exit(main(*sys.argv[1:]))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from regend.home import Home
 from tests.mesh.conftest import Reached, client_of, daemon_of
+from tests.network import keep_apart
 
 _ROOT = Path(__file__).parents[2]
 
@@ -86,4 +87,5 @@ async def _serve(home: str, name: str) -> None:
 
 
 if __name__ == "__main__":
+    keep_apart()
     asyncio.run(_serve(*sys.argv[1:]))

@@ -157,9 +157,30 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         return device
 
     yield run
-    for device in running:
-        await device.client.close()
-        await device.daemon.stop()
+    # All at once: each says goodbye to the network, which takes a while.
+    await asyncio.gather(*(device.stop() for device in running))
+
+
+class Pace:
+    """Lets jobs go on slowly until they are told to hurry."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "pace"
+        self._file.write_text("0.1", encoding="utf-8")
+
+    async def job(self, device: Reached, steps: int = 500) -> str:
+        """Begin a job on a device; return its id."""
+        asked = {"steps": steps, "pace": str(self._file)}
+        return str((await device.client.jobs.create("count", asked))["id"])
+
+    def hurry(self) -> None:
+        """Let every job go on without a pause."""
+        self._file.write_text("0", encoding="utf-8")
+
+
+@pytest.fixture
+def pace(tmp_path: Path) -> Pace:
+    return Pace(tmp_path)
 
 
 async def join(inviter: Reached, other: Reached) -> None:
@@ -177,4 +198,4 @@ async def pair(inviter: Reached, *others: Reached) -> None:
         await one.linked(*(other.name for other in (inviter, *others)))
 
 
-__all__ = ["Device", "Reached", "Start", "client_of", "daemon_of", "join", "pair"]
+__all__ = ["Device", "Pace", "Reached", "Start", "client_of", "daemon_of", "join", "pair"]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from pathlib import Path
 
 import pytest
 
 from regend.clock import SystemClock
 from regend.mesh.statehash import state_hash
 from regend.store.hlc import AHEAD_MS, milliseconds
-from tests.mesh.conftest import Device, Start, join, pair
+from tests.mesh.conftest import Device, Pace, Start, join, pair
 
 YEAR_MS = 365 * 24 * 3600 * 1000
 
@@ -53,10 +52,8 @@ async def names(device: Device, *expected: str) -> None:
 
 @pytest.mark.parametrize("shift_ms", [YEAR_MS, -YEAR_MS], ids=["ahead", "behind"])
 async def test_what_is_done_later_wins_whatever_a_clock_says(
-    start: Start, tmp_path: Path, shift_ms: int
+    start: Start, pace: Pace, shift_ms: int
 ) -> None:
-    pace = tmp_path / "pace"
-    pace.write_text("0.1")
     laptop, tablet = await start("Laptop"), await start("Tablet")
     wrong = await start("Phone", clock=WrongClock(shift_ms))
     devices = (laptop, wrong, tablet)
@@ -65,7 +62,7 @@ async def test_what_is_done_later_wins_whatever_a_clock_says(
     # goes by the address that was given as it joined. Its changes travel on from there.
     await join(laptop, wrong)
     await laptop.linked("Phone", "Tablet")
-    job = (await laptop.client.jobs.create("count", {"steps": 80, "pace": str(pace)}))["id"]
+    job = await pace.job(laptop, steps=80)
     path = f"/jobs/{job}"
     for device in devices:
         await reaches(device, job, "running")
@@ -79,7 +76,7 @@ async def test_what_is_done_later_wins_whatever_a_clock_says(
         await device.call("POST", f"{path}/{command}", {})
         for one in devices:
             await reaches(one, job, state)
-    pace.write_text("0")
+    pace.hurry()
     await tablet.call("POST", f"{path}/resume", {})
     for device in devices:
         await reaches(device, job, "completed")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from regend.clock import SystemClock
+from regend.clock import Clock, SystemClock
 from regend.limits import DIAL_ADDRESSES
 from regend.mesh.links import Links, Target, addresses_of
 from regend.sync.discovery import Sighting
@@ -55,13 +55,16 @@ def nobody(_link: Link) -> Exchange:
     raise AssertionError("no link was made")
 
 
-def links_of(own: Device, clock: StandingClock, *targets: Target) -> Links:
+def links_of(
+    own: Device, clock: Clock, exchange: Callable[[Link], Exchange], *targets: Target
+) -> Links:
+    """Return the links of a device that may call these."""
     return Links(
         own.id,
         own.credentials,
         clock,
         targets=lambda: targets,
-        exchange=nobody,
+        exchange=exchange,
         changed=lambda: None,
     )
 
@@ -72,7 +75,7 @@ async def test_who_announces_without_end_is_not_called_without_end(
     own, other = make_device(tmp_path / "own"), make_device(tmp_path / "other")
     clock = StandingClock()
     place = ("127.0.0.1", stranger.port)
-    links = links_of(own, clock, Target(other.id, other.certificate, (place,)))
+    links = links_of(own, clock, nobody, Target(other.id, other.certificate, (place,)))
     links.start()
     try:
         for calls in (1, 2):

@@ -8,7 +8,7 @@ import logging
 import os
 import random
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from regend.sync.exchange import Exchange
 from regend.sync.lanclient import connect
 from regend.sync.lanserver import LanServer
 from regend.sync.link import Link
-from tests.mesh.test_dialling import StandingClock
+from tests.mesh.test_dialling import StandingClock, links_of
 from tests.sync.devices import Device, read_device
 from tests.sync.faulty import Direction, Fault, FaultyWay, Kind
 from tests.sync.houses import Household
@@ -92,18 +92,11 @@ def device_of(folder: Path, name: str) -> Device:
     return read_device(folder)
 
 
-def links_of(house: Household, own: Device, clock: Clock, *targets: Target) -> Links:
+def exchange_of(house: Household) -> Callable[[Link], Exchange]:
     def exchange(link: Link) -> Exchange:
         return Exchange(link, house.house, house.fetcher, house.store.bell, house.serve)
 
-    return Links(
-        own.id,
-        own.credentials,
-        clock,
-        targets=lambda: targets,
-        exchange=exchange,
-        changed=lambda: None,
-    )
+    return exchange
 
 
 @asynccontextmanager
@@ -111,12 +104,13 @@ async def running(folder: Path, clock: Clock) -> AsyncIterator[Pair]:
     roster = mesh("one", "two")
     one, two = [await Household(folder, roster, name).join() for name in ("one", "two")]
     own, other = (device_of(folder / f"keys-{name}", name) for name in ("one", "two"))
-    called = links_of(one, own, clock)
+    called = links_of(own, clock, exchange_of(one))
     server = LanServer(own.credentials, called.take, silence_s=SILENCE_S, stranger_s=SILENCE_S)
     server.set_members([other.certificate])
     way = FaultyWay(await server.start(0))
     place = ("127.0.0.1", await way.open())
-    calling = links_of(two, other, clock, Target(own.id, own.certificate, (place,)))
+    target = Target(own.id, own.certificate, (place,))
+    calling = links_of(other, clock, exchange_of(two), target)
     pair = Pair(one, two, way, calling)
     asyncio.get_running_loop().set_exception_handler(lambda _, about: pair.broke.append(about))
     calling.start()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from regend.errors import BadInput, Conflict, NotFound
-from tests.mesh.conftest import Device, Start, pair
+from tests.mesh.conftest import Device, Pace, Start, pair
 from tests.mesh.test_notes import noted
 
 
@@ -118,14 +117,12 @@ async def test_a_device_of_one_mesh_joins_another_only_when_it_leaves(start: Sta
 
 
 async def test_who_leaves_for_another_mesh_brings_what_is_there_and_nothing_sealed_for_the_old(
-    start: Start, tmp_path: Path
+    start: Start, pace: Pace
 ) -> None:
-    pace = tmp_path / "pace"
-    pace.write_text("0.1")
     one, two, three = await start("Laptop"), await start("Phone"), await start("Tablet")
     await pair(one, two)
     done = (await one.client.jobs.create("count", {"steps": 2}))["id"]
-    running = (await one.client.jobs.create("count", {"steps": 500, "pace": str(pace)}))["id"]
+    running = await pace.job(one)
     own = (await two.client.jobs.create("count", {"steps": 2}))["id"]
     text = {"title": "Rent", "text": "The rent is due on the 5th.", "source": "note:Rent"}
     await one.call("POST", "/library", text)
@@ -151,7 +148,7 @@ async def test_who_leaves_for_another_mesh_brings_what_is_there_and_nothing_seal
     assert len(await two.daemon._mesh.network.house.vector()) <= 2  # type: ignore[union-attr]
     taken = await three.call("POST", f"/jobs/{running}/takeover", {})
     assert taken["state"] == "paused"
-    pace.write_text("0")
+    pace.hurry()
     await three.call("POST", f"/jobs/{running}/resume", {})
     for device in (two, three):
         await device.until(lambda shown: shown["state"] == "completed", f"/jobs/{running}")

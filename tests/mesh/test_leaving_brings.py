@@ -11,7 +11,7 @@ from regend import events
 from regend.mesh.leaving import leave
 from regend.store.change import LogId
 from tests.bench.jobs import begin, record
-from tests.mesh.conftest import Device, Start, pair
+from tests.mesh.conftest import Device, Pace, Start, pair
 from tests.sync.houses import Household
 from tests.sync.persons import mesh
 from tests.sync.replicas import CLOCK
@@ -61,16 +61,11 @@ async def test_what_ran_twice_is_told_in_the_next_mesh_with_all_that_was_kept(
 
 
 async def test_what_people_asked_is_judged_or_told_before_the_mesh_is_left(
-    start: Start, tmp_path: Path
+    start: Start, pace: Pace
 ) -> None:
-    pace = tmp_path / "pace"
-    pace.write_text("0.1")
     one, two, three = await start("Laptop"), await start("Phone"), await start("Tablet")
     await pair(one, two)
-    jobs = [
-        (await one.client.jobs.create("count", {"steps": 500, "pace": str(pace)}))["id"]
-        for _ in range(2)
-    ]
+    jobs = [await pace.job(one) for _ in range(2)]
     cancelled, paused = jobs
     for job in jobs:
         await two.until(lambda shown: shown["state"] == "running", f"/jobs/{job}")
@@ -88,7 +83,7 @@ async def test_what_people_asked_is_judged_or_told_before_the_mesh_is_left(
         (late,) = await of_type(device, paused, events.JOB_WISHED)
         assert (late["command"], late["became"]) == ("resume", "overtaken")
         assert "left the mesh" in late["message"] and shown["state"] == "paused"
-    pace.write_text("0")
+    pace.hurry()
     await one.call("POST", f"/jobs/{cancelled}/cancel", {})
 
 
