@@ -62,6 +62,11 @@ class Standing(NamedTuple):
         """Whether this device is of a mesh now."""
         return self.roster is not None and self.roster.is_living(self.identity.id)
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether this device is of a mesh by which the log ended that this home writes."""
+        return self.is_member and self.roster is not None and self.roster.cut(*self.log) is not None
+
 
 async def look(store: Store, home: Home) -> Standing:
     """Return what this home is, after taking on its identity where that is new.
@@ -174,6 +179,21 @@ async def renewed(store: Store, home: Home, standing: Standing, roster: Roster) 
         return standing
     life = renew_incarnation(home, await store.query(epoch), machine_id())
     return standing._replace(life=Incarnation(life, is_fresh=True, reason="revoked"))
+
+
+async def resumed(store: Store, home: Home, standing: Standing, clock: Clock) -> Standing:
+    """Return the standing of a home that goes on as a member, with its log kept from now on.
+
+    It is a new life where its log was cut. The device was put out and let in again, and this home
+    did not know of it: a copy of it was that came back. What it did past the cut is told anew, as
+    that of one that came back (`taking`).
+    """
+    if standing.is_cut:
+        own_id = renew_incarnation(home, await store.query(epoch), machine_id())
+        life = Incarnation(own_id, is_fresh=True, reason="put_out")
+        standing = standing._replace(life=life)
+    await keep_log(store, standing, clock)
+    return standing
 
 
 async def begin_anew(store: Store, home: Home, fork: Fork, reopen: Reopen, clock: Clock) -> None:

@@ -1,12 +1,15 @@
-"""What people call devices, and what they are called when people are told of them."""
+"""What people call devices and do with them, and what they are told that these are called."""
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Mapping
 
 from regend.errors import Conflict, NotFound
 from regend.store.change import LogId, Position
+from regend.sync import authoring
+from regend.sync.house import House
 from regend.sync.names import likeness
 from regend.sync.payloads import Cut
 from regend.sync.roster import Roster
@@ -54,6 +57,23 @@ def cuts_of(vector: Mapping[LogId, Position], device: bytes) -> dict[bytes, Cut]
         for log_id, position in vector.items()
         if log_id.device == device
     }
+
+
+async def put_out(house: House, said: str) -> None:
+    """Put the device out of the mesh that a person named; see `authoring.revoke`."""
+    device = named(house.roster, said)
+    cuts = cuts_of(await house.vector(), device)
+    roster, at_ms = house.roster, house.wall_ms()
+    entry = authoring.revoke(roster, house.identity, device, cuts, at_ms, os.urandom)
+    await house.add_entries([entry])
+
+
+async def rename(house: House, said: str, name: str) -> None:
+    """Give the device another name that a person named; see `authoring.rename`."""
+    roster, at_ms = house.roster, house.wall_ms()
+    entry = authoring.rename(roster, house.identity, named(roster, said), name, at_ms)
+    if entry is not None:
+        await house.add_entries([entry])
 
 
 def machine_name() -> str:

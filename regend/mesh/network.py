@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import sqlite3
-from collections.abc import Collection, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from typing import Any, Final
 
 from regend.clock import Clock
@@ -80,6 +80,7 @@ class Network:
         packing: of what this device wrote.
         port: on which it listens; None while it does not.
         fault: why it cannot listen; None where it can, or need not.
+        log_was_cut: called when the log ended that this device writes, though it is of the mesh.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Network:
         arrived = moves.let_go_soon
         self._taking = Taking(store, clock, supervisor, documents.FOLDERS, arrived, self._spawn)
         self.port: int | None = None
+        self.log_was_cut: Callable[[], None] = lambda: None
         self.fault: RegendError | None = None
         self.house = House(
             store,
@@ -229,8 +231,10 @@ class Network:
         self._server.set_members(member.device.certificate for member in others.values())
         self._discovery.know(tuple(others), [discovery_key(key) for key in house.keys.values()])
         self._part_with_others(others)
-        if len(others) + 1 < len(house.roster.members):
+        if any(one.is_revoked or one.cuts for one in house.roster.members.values()):
             self._spawn(self._taking.take_back(house))
+        if self._own in living and house.roster.cut(self._own, house.incarnation) is not None:
+            self.log_was_cut()
         self._spawn(self.listen())
         self.links.look()
         self._see_to_keys()

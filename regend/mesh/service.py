@@ -21,7 +21,7 @@ from regend.library.importer import Importer
 from regend.mesh import founding, peers
 from regend.mesh.founding import Standing
 from regend.mesh.library import SharedLibrary
-from regend.mesh.members import called, cuts_of, machine_name, named
+from regend.mesh.members import called, machine_name, put_out, rename
 from regend.mesh.moving import Moves, RequireAble
 from regend.mesh.network import Network
 from regend.mesh.pairings import Pairings
@@ -92,8 +92,10 @@ class Mesh:
     async def start(self) -> None:
         """Take up the mesh that this home is of, if it is of one."""
         if self._standing.is_member:
+            of_home = (self._store, self._home, self._standing, self._clock)
+            self._standing = await founding.resumed(*of_home)
+            self.moves.own = self._standing.log
             assert self._standing.roster is not None
-            await founding.keep_log(self._store, self._standing, self._clock)
             await self._open(self._standing.roster)
 
     async def stop(self) -> None:
@@ -174,12 +176,7 @@ class Mesh:
             BadInput: it is this one.
             Conflict: there is no mesh, or it is out already.
         """
-        house = self._require().house
-        device_id = named(house.roster, device)
-        cuts = cuts_of(await house.vector(), device_id)
-        at_ms = self._clock.wall_ms()
-        entry = authoring.revoke(house.roster, house.identity, device_id, cuts, at_ms, os.urandom)
-        await house.add_entries([entry])
+        await put_out(self._require().house, device)
         return await self.devices()
 
     async def rename(self, device: str, name: str) -> dict[str, Any]:
@@ -190,13 +187,7 @@ class Mesh:
             BadInput: the name is none.
             Conflict: there is no mesh, or another device has the name.
         """
-        house = self._require().house
-        at_ms = self._clock.wall_ms()
-        entry = authoring.rename(
-            house.roster, house.identity, named(house.roster, device), name, at_ms
-        )
-        if entry is not None:
-            await house.add_entries([entry])
+        await rename(self._require().house, device, name)
         return await self.devices()
 
     async def takeover(self, user: str, job_id: str, force: bool) -> dict[str, Any]:
@@ -224,6 +215,7 @@ class Mesh:
             self._library,
         )
         self.network.house.forked = partial(self._on_fork, self.network.house)
+        self.network.log_was_cut = self._on_cut
         await self.network.start()
 
     def _on_fork(self, house: House, fork: Fork) -> None:
@@ -237,9 +229,17 @@ class Mesh:
         )
         self._reborn = asyncio.create_task(self._begin_anew(fork, house))
 
-    async def _begin_anew(self, fork: Fork, house: House) -> None:
+    def _on_cut(self) -> None:
+        """Begin a new life: nobody hears any more what this one writes."""
+        if self._reborn is None:
+            log.warning("this device was put out and came back; this home begins anew")
+            self._reborn = asyncio.create_task(self._begin_anew(None, self._require().house))
+
+    async def _begin_anew(self, fork: Fork | None, house: House) -> None:
+        """Go on in a new life: where its log went two ways, or as `start` does where it was cut."""
         await self._close()
-        await founding.begin_anew(self._store, self._home, fork, house.read_stored, self._clock)
+        if fork is not None:
+            await founding.begin_anew(self._store, self._home, fork, house.read_stored, self._clock)
         self._supervisor.end_lost()
         self._standing = await founding.look(self._store, self._home)
         self.moves.own = self._standing.log

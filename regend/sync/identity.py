@@ -32,7 +32,7 @@ from regend.store import files
 from regend.store.change import INCARNATION_BYTES
 from regend.sync.device import KEY_BYTES, Identity, key_of_certificate, make_certificate
 
-Reason = Literal["kept", "missing", "unreadable", "machine", "database", "revoked"]
+Reason = Literal["kept", "missing", "unreadable", "machine", "database", "revoked", "put_out"]
 
 _MACHINE: Final = b"regend machine\0"
 
@@ -44,8 +44,8 @@ class Incarnation(NamedTuple):
         id: of the incarnation.
         is_fresh: whether it begins now.
         reason: why: there was no marker, or none that can be read, the machine is another, or the
-            database is one that was restored, or its log was cut when the device was revoked;
-            `kept` where it does not.
+            database is one that was restored, or its log was cut when the device was revoked
+            (`put_out`: without its knowing); `kept` where it does not.
     """
 
     id: bytes

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 
 import pytest
 
 from regend.errors import NotFound
 from regend.mesh import links
+from regend.mesh.members import cuts_of
 from regend.store.backup import back_up
+from regend.store.change import LogId
 from regend.store.restore import restore
+from regend.sync import authoring
 from tests.mesh.conftest import Device, Start, pair
+from tests.sync.persons import AT_MS, identity
 
 
 async def test_a_restored_home_begins_anew_and_gets_back_what_it_had_told(start: Start) -> None:
@@ -80,6 +85,51 @@ async def test_a_copied_home_becomes_another_life(start: Start, writes_first: bo
     await other.level()
     for job in (both, there):
         assert await other.told(job["id"]) == await two.told(job["id"])
+
+
+@pytest.mark.parametrize("at_start", [False, True])
+async def test_a_home_whose_device_was_put_out_and_came_back_as_a_copy_becomes_another_life(
+    start: Start, at_start: bool
+) -> None:
+    one = await start("Phone")
+    await one.call("POST", "/devices/invite", {})
+    network = one.daemon._mesh._require()
+    house, laptop = network.house, identity("Laptop")
+    own, old = house.identity, (await one.call("GET", "/mesh"))["incarnation"]
+
+    async def finished() -> str:
+        job = str((await one.client.jobs.create("count", {"steps": 1}))["id"])
+        await one.until(lambda s: s["state"] == "completed", f"/jobs/{job}")
+        return job
+
+    jobs = [await finished()]
+    cuts = cuts_of(await house.vector(), own.id)
+    jobs.append(await finished())
+    known = house.roster
+    let_in = authoring.add(known, own, laptop.device, "Laptop", AT_MS, os.urandom)
+    assert let_in is not None
+    known = known.merged([let_in])
+    known = known.merged([authoring.revoke(known, laptop, own.id, cuts, AT_MS, os.urandom)])
+    again = authoring.add(known, laptop, own.device, "again", AT_MS, os.urandom)
+    assert again is not None
+    known = known.merged([again])
+    if at_start:
+        network.log_was_cut = lambda: None  # it ends before it goes by the roster
+    await house.take_roster(known.blobs())
+    if at_start:
+        await one.stop()
+        one = await start("Phone")
+    await one.until(lambda s: s["incarnation"] != old, "/mesh")
+    (told,) = (await one.call("GET", "/mesh"))["renewals"]
+    assert (told["reason"], told["earlier"]["incarnation"]) == ("put_out", old)
+    assert "put out of the mesh and let in again" in told["text"]
+    house = one.daemon._mesh._require().house
+    before = LogId(own.id, bytes.fromhex(old))
+    while (await house.vector())[before].seq > cuts[before.incarnation].seq:
+        await asyncio.sleep(0.01)
+    assert LogId(own.id, house.incarnation) in await house.vector(), "it is told anew"
+    for job in jobs:
+        assert (await one.call("GET", f"/jobs/{job}"))["state"] == "completed"
 
 
 async def test_devices_that_met_different_copies_of_a_home_come_to_the_same(start: Start) -> None:

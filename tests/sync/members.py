@@ -197,11 +197,20 @@ class Member(Device):
         own = self.identity.id
         while self.owes:
             self.owes = False
+            if self.is_member and self.house.cut(self.log) is not None:
+                self.begin_after_cut()
             self.run(self.taking.take_back(self.house))
             if self.house.roster.owes_rekey(own, self.house.keys, self.linked):
                 roster = self.house.roster
                 entry = authoring.rekey(roster, self.identity, self.at_ms, self.draw)
                 self.run(self.house.add_entries([entry]))
+
+    def begin_after_cut(self) -> None:
+        """Go on in a new life, as `mesh.founding.resumed` does."""
+        self.life = next(LIVES).to_bytes(8)
+        self.house.incarnation = self.life
+        with self.transaction() as c:
+            founding._take_up(c, self.log, "put_out", self.at_ms)
 
     def revoke(self, other: Member) -> None:
         """Put a device out, as `mesh.service` does."""

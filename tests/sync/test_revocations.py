@@ -262,6 +262,36 @@ def test_a_device_that_lacks_the_newest_key_sends_nothing_of_its_own_until_it_ha
     assert set(one.jobs()) == {"a"}
 
 
+def test_a_copy_of_a_device_that_was_put_out_and_came_back_is_heard_again(mesh: Mesh) -> None:
+    one, out, two, *_ = mesh
+    submit(out, "before")
+    meet(out, one)
+    copy = copied(out)
+    one.revoke(out)
+    submit(copy, "past")
+    meet(one, two)
+    assert out.rejoin(two)
+    level(one, two, out)
+    meet(copy, one)
+    submit(copy, "later")
+    level(one, two, out, copy)
+    assert set(two.jobs()) == {"before", "past", "later"}
+
+
+def test_any_member_gives_a_key_to_who_lacks_it_while_the_senior_ones_are_away(mesh: Mesh) -> None:
+    one, two, host, out, other = mesh
+    one.revoke(out)
+    meet(one, two)
+    meet(one, host)
+    two.revoke(other)  # with a key that the host does not know of
+    assert out.rejoin(host)
+    submit(two, "a")
+    for _ in range(2):
+        meet(two, host)
+        meet(host, out)
+    assert set(out.jobs()) == {"a"} and out.house.can_seal
+
+
 def test_a_device_that_has_put_out_its_host_is_told_so(mesh: Mesh) -> None:
     _, out, two, *_ = mesh
     out.revoke(two)
