@@ -285,7 +285,8 @@ def refuse_second_mesh(identity: Identity, roster: Roster | None) -> None:
     raise Conflict(
         "mesh_joined",
         f"This device is already in a mesh with {others}.",
-        hint="To leave it and join the other: add --leave",
+        hint="Where one of these shows the code, nothing is left to do. To leave it for another: "
+        "add --leave",
     )
 
 
