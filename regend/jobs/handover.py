@@ -105,8 +105,7 @@ def arrivals(connection: sqlite3.Connection, at_ms: int) -> list[int]:
     """
     rows = connection.execute(
         "SELECT j.number FROM jobs j JOIN terms t ON t.job_id = j.id AND t.id = j.term "
-        "WHERE j.remote = ? AND j.job_seq = t.base",
-        (ARRIVING,),
+        f"WHERE j.remote = {ARRIVING} AND j.job_seq = t.base"  # in full, or its index is not used
     ).fetchall()
     for (job,) in rows:
         _arrive(connection, job, at_ms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from regend.errors import Busy
+from regend.jobs import handover
 from regend.limits import FRAME_CHANGES, TAKE_IN_S
 from regend.store import cells
 from regend.sync import replica
@@ -136,3 +138,22 @@ def test_portions_have_as_many_changes_as_fit_the_time() -> None:
     for _ in range(20):
         portions.took(0.0)
     assert portions.length == 1024
+
+
+async def test_a_portion_takes_no_longer_where_there_are_many_jobs(houses: list[Household]) -> None:
+    """What follows from each portion is found by indices, never by a look at every job."""
+    one, *_ = houses
+    asked: list[str] = []
+
+    def take_in(connection: sqlite3.Connection) -> None:
+        connection.set_trace_callback(asked.append)
+        handover.arrivals(connection, CLOCK.wall_ms())
+        connection.set_trace_callback(None)
+
+    def plans(connection: sqlite3.Connection) -> list[str]:
+        return [row[3] for sql in asked for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
+
+    await one.store.write(take_in)
+    told = await one.store.query(plans)
+    assert any("jobs_arriving" in step for step in told)
+    assert all("SEARCH" in step or "INDEX" in step for step in told)

@@ -16,6 +16,7 @@ from regend.errors import Refused
 from regend.store.files import sync_file, sync_folder
 from regend.store.migrations.access import access_tables
 from regend.store.migrations.alarms import alarm_columns
+from regend.store.migrations.arriving import arriving_index
 from regend.store.migrations.coming import coming_tables
 from regend.store.migrations.commands import command_tables
 from regend.store.migrations.dropped import dropped_tables
@@ -42,6 +43,7 @@ MIGRATIONS(name="0010_alarms")(alarm_columns)
 MIGRATIONS(name="0011_coming")(coming_tables)
 MIGRATIONS(name="0012_introductions")(introduction_tables)
 MIGRATIONS(name="0013_unfit")(unfit_tables)
+MIGRATIONS(name="0014_arriving")(arriving_index)
 
 
 def migrate(
