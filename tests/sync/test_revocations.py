@@ -366,3 +366,22 @@ def test_what_a_device_added_while_it_was_out_is_there_once_it_is_back(mesh: Mes
     level(one, two, out)
     assert list(documents(one)) == list(documents(two)) == ["a"]
     assert "gone" not in (documents(one)["a"], documents(two)["a"])
+
+
+def test_three_new_keys_while_a_device_is_away_cost_it_nothing(mesh: Mesh) -> None:
+    one, two, away, first, second = mesh
+    submit(away, "before")
+    level(one, two, away)
+    submit(away, "meanwhile")
+    for job, out in (("under-first", first), ("under-second", second)):
+        one.revoke(out)
+        submit(one, job)
+        meet(one, two)
+    key = authoring.rekey(two.house.roster, two.identity, AT_MS, two.draw)
+    two.run(two.house.add_entries([key]))
+    submit(two, "under-third")
+    assert len(away.house.keys) == 1 and len(two.house.keys) == 4
+    meet(away, two)
+    level(one, two, away)
+    assert away.house.keys == two.house.keys and away.house.roster.current == key.key_id
+    assert len(away.jobs()) == 5 and set(away.jobs()) == set(one.jobs())
