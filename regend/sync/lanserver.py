@@ -225,8 +225,8 @@ class _Visit:
         if not socket.can_prepare(self._request):
             return None
         socket.headers[hdrs.SERVER] = ""
+        self.stranger.settle()  # first: what it says to that may come at once, and be long
         await socket.prepare(self._request)
-        self.stranger.settle()
         return socket
 
     async def hang_up(self) -> None:
