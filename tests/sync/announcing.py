@@ -82,7 +82,8 @@ def forged(count: int, first: int = 0) -> list[bytes]:
 
 def announced(instance: str, *addresses: str, texts: bytes = b"") -> bytes:
     """Return a packet that announces a device at IPv4 addresses."""
-    name, server = f"{instance}.{SERVICE_TYPE}", f"{instance}.local."
+    # Every worker hears of all hosts, whatever kind of service they are for.
+    name, server = f"{instance}.{SERVICE_TYPE}", f"{instance}-{os.getpid()}.local."
     return response(
         pointer(instance),
         record(name, 33, struct.pack("!3H", 0, 0, PORT) + labels(server)),
