@@ -33,10 +33,12 @@ async def test_a_flood_of_forged_devices_is_bounded_and_the_mesh_stays() -> None
     async with running(2) as [a, b]:
         b.discovery.know([DEVICE_A], [KEY])
         a.discovery.know([], [KEY])
-        for packet in forged(SIGHTINGS + 40):
-            send(packet)
-            await asyncio.sleep(0)
-        await b.until(lambda found: len(found.found) == SIGHTINGS)
+        async with asyncio.timeout(15):
+            while len(b.discovery.found) < SIGHTINGS:  # some are lost, where others send too
+                for packet in forged(SIGHTINGS + 40):
+                    send(packet)
+                    await asyncio.sleep(0)
+                await asyncio.sleep(0.1)
         a.discovery.advertise(PORT, DEVICE_A)
         await b.until(sees_a)
         for packet in forged(200, first=10_000):
