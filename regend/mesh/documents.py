@@ -105,14 +105,10 @@ def tell_gone(connection: sqlite3.Connection, at_ms: int) -> bool:
     with changelog.writing(connection, at_ms) as log_:
         assert log_ is not None
         log_.add(_REMOVED, ids)
-    _mark_gone(connection, ids)
-    return True
-
-
-def _mark_gone(connection: sqlite3.Connection, ids: list[str]) -> None:
     connection.executemany(
         "UPDATE shared_documents SET state = 'gone' WHERE id = ?", [(id,) for id in ids]
     )
+    return True
 
 
 def _fold_added(connection: sqlite3.Connection, source: Source, change: Change) -> None:
@@ -190,7 +186,7 @@ def disown(connection: sqlite3.Connection, ids: Iterable[str]) -> None:
     )
 
 
-def about(row: Mapping[str, Any]) -> dict[str, Any]:
+def description(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was told of a document, one of `arrived`: `title`, `source` and so on."""
     return dict(zip(_FIELDS, msgpack.unpackb(row["about"]), strict=True))
 
@@ -230,7 +226,7 @@ def settle(connection: sqlite3.Connection, row: Mapping[str, Any]) -> list[str]:
         "UPDATE shared_documents SET state = 'here' WHERE id = ? AND state = 'coming'",
         (row["id"],),
     )
-    _hold(connection, row["id"], about(row)["source"])
+    _hold(connection, row["id"], description(row)["source"])
     waits = connection.execute(
         "SELECT 1 FROM shared_documents WHERE text = ? AND state = 'coming'", (row["text"],)
     )

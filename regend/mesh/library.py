@@ -150,7 +150,7 @@ class SharedLibrary:
                 log.warning("the text of a document is asked for again: %s", error.message)
                 await self._store.write(lambda c: want_blob(c, row["device"], row["text"], None))
                 return
-            document = NewDocument(digest=digest, text=text, **documents.about(row))
+            document = NewDocument(digest=digest, text=text, **documents.description(row))
             await self._importer.import_extracted(document, user, row["id"])
         needless = await self._store.write(lambda c: documents.settle(c, row))
         await asyncio.to_thread(self._store.blobs.discard, needless)
