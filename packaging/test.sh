@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 . packaging/environment.sh
 # More at a time than a small machine has cores: much of the time goes by in waiting for processes.
-at_once=4
+at_once=3
 if [ "${1:-}" = "--long" ]; then
     at_once=2  # soaks use all that they get
     REGEND_LONG=1
