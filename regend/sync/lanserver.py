@@ -45,7 +45,7 @@ MESH_PORT: Final = 7868
 MESH_PATH: Final = "/mesh"
 PAIR_PATH: Final = "/pair"
 _LINE_BYTES: Final = 2 * KIB
-_HEAD_BYTES: Final = 8 * KIB  # the heads of devices have a few hundred
+_HEAD_BYTES: Final = 8 * KIB  # those of devices have a few hundred bytes
 
 PairingHandler = Callable[[PairingChannel], Awaitable[None]]
 

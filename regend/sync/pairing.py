@@ -285,7 +285,7 @@ def refuse_second_mesh(identity: Identity, roster: Roster | None) -> None:
     raise Conflict(
         "mesh_joined",
         f"This device is already in a mesh with {others}.",
-        hint="Where one of these shows the code, nothing is left to do. To leave it for another: "
+        hint="If one of these shows the code, nothing is left to do. To leave it for another mesh: "
         "add --leave",
     )
 

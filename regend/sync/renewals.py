@@ -25,7 +25,8 @@ _TEXTS: Final = {
     "forked": "This home was copied, or put back to an earlier state, and another copy went on. "
     "What each did is kept: the other's as the earlier history, this one's as a new one.",
     "put_out": "This device was put out of the mesh and let in again, and this home learned of it "
-    "only now: it was another copy that came back. What was done here meanwhile is told anew.",
+    "only now: it was another copy that came back. What was done here meanwhile is told to the "
+    "others.",
     "lost": "This home lost the mark of its own history and began a new one. What it did before "
     "is kept, as its earlier history.",
 }

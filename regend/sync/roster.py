@@ -184,7 +184,7 @@ class Roster:
 
         Args:
             held: ids of the epoch keys that the device has, oldest first.
-            linked: who is linked to it; while nobody is, it leaves to others what they may do.
+            linked: who is linked to it; while nobody is, all members count as present.
         """
         living = list(self.living)
         if device not in living:

@@ -2,7 +2,8 @@
 
 Invariants
 1. The same is not asked for twice: who cannot supply it would be asked on and on.
-2. A frame whose key is not here is asked for once the key is.
+2. A frame whose key is not here is asked for once the key is, of up to `MAX_MESH_LOGS` logs.
+3. Of two wants of a log the one that reaches farther back is asked for: it brings the other too.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ class Wants:
         """Want a log behind a change."""
         if (log, seq) not in self._known:
             self._known.add((log, seq))
-            self._due[log] = seq
+            self._due[log] = min(seq, self._due.get(log, seq))
 
-    def lock(self, log: LogId, frame: Locked) -> None:
+    def lock(self, log: LogId, locked: Locked) -> None:
         """Want a frame once its key is here, and what follows."""
         if len(self.locked) < MAX_MESH_LOGS:
-            self.locked.setdefault(log, frame)
+            self.locked.setdefault(log, locked)
 
     def take(self, keys: Container[bytes]) -> dict[LogId, int]:
         """Return what to ask for now: behind which change, by log.
@@ -58,5 +59,5 @@ class Wants:
         for log, (seq, key_id) in list(self.locked.items()):
             if key_id in keys:
                 del self.locked[log]
-                due[log] = seq
+                due[log] = min(seq, due.get(log, seq))
         return due
